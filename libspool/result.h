@@ -1,0 +1,45 @@
+// done/x.json: what became of a job. The keys are an interface and never change meaning.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libspool/error.h"
+
+namespace spool {
+
+enum class Outcome { succeeded, failed, cancelled, timeout, lost, interrupted, rejected };
+
+[[nodiscard]] std::string_view outcome_name(Outcome outcome);
+[[nodiscard]] std::optional<Outcome> outcome_from_name(std::string_view name);
+
+/// Times are nanoseconds of the wall clock; 0 = not known, written as null. Names are bytes here and
+/// `to_json_text` in the file.
+struct JobResult {
+    std::uint64_t id = 0;
+    std::string name;  ///< unique name: the stem of the files in done/
+    std::string file;  ///< the name that was dropped
+    Outcome state = Outcome::lost;
+    std::optional<int> exit_code, signal;
+    std::optional<std::string> reason;
+    std::optional<int> line;
+    std::string command, directory;
+    std::vector<std::string> gpus;
+    std::string profile, host;
+    int attempt = 1;
+    std::int64_t submitted_at = 0, started_at = 0, ended_at = 0;
+    std::optional<double> cpu_seconds;
+    std::optional<std::uint64_t> max_rss_bytes;
+    std::string environment_source;   ///< "login", "daemon", "submit"
+    std::vector<std::string> notes;
+    std::optional<std::uint64_t> retry_of;
+    std::string token;  ///< hexadecimal; which attempt wrote it (for recovery)
+};
+
+[[nodiscard]] std::string write_result(const JobResult& result);
+[[nodiscard]] Result<JobResult> read_result(std::string_view bytes, const std::string& path);
+
+}  // namespace spool

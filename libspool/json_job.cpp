@@ -13,7 +13,7 @@ namespace spool {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr std::string_view command_key = "command", submit_key = "spool_submit";
 /// True where the strings of a job are written by `to_json_text`, because one of them is not UTF-8.

@@ -37,6 +37,7 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     facts.same_boot = content.claim.boot_id == boot;
     facts.started = content.started();
     facts.ended = content.ended();
+    facts.cancelled = content.cancelled();
     const auto locked = spool.files->is_locked(record.file.get());
     if (!locked) return tl::unexpected(locked.error());
     facts.lock_held = *locked;
@@ -87,11 +88,34 @@ void settle_logs(Spool& spool, const std::set<std::string>& named) {
     }
 }
 
-void remove_unnamed(Spool& spool, Handle directory, const std::set<std::string>& kept) {
-    const auto entries = spool.files->list(directory);
+void remove_unnamed_scripts(Spool& spool, const std::set<std::string>& kept) {
+    const auto entries = spool.files->list(spool.scripts.get());
     if (!entries) return;
     for (const DirectoryEntry& entry : *entries)
-        if (!kept.contains(entry.name)) (void)spool.files->remove(directory, entry.name);
+        if (!kept.contains(entry.name)) (void)spool.files->remove(spool.scripts.get(), entry.name);
+}
+
+/// A command may be writing a temporary file just now: only old ones are nobody's.
+void remove_old_temporaries(Spool& spool, std::int64_t now) {
+    constexpr std::int64_t hour = 3'600'000'000'000;
+    const auto entries = spool.files->list(spool.temporary.get());
+    if (!entries) return;
+    for (const DirectoryEntry& entry : *entries) {
+        const auto stat = spool.files->stat_at(spool.temporary.get(), entry.name);
+        if (stat && now - stat->modified > hour)
+            (void)spool.files->remove(spool.temporary.get(), entry.name);
+    }
+}
+
+/// A claimed job whose file is nowhere was deleted after the claim: that is how one cancels by
+/// hand.
+void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
+    if (facts.started || facts.cancelled || facts.in_running || !facts.same_boot) return;
+    static constexpr std::string_view reason =
+        "its file was removed from running/ before it started";
+    content.cancel_validity = record::Validity::valid;
+    content.cancel.reason_length =
+        static_cast<std::uint32_t>(reason.copy(content.cancel.reason, reason.size()));
 }
 
 }  // namespace
@@ -106,19 +130,20 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     if (facts.ended) return finish;
     if (!facts.started) {
         if (facts.in_incoming) return undo;
-        return facts.in_running && facts.same_boot ? start : finish;
+        return facts.in_running && facts.same_boot && !facts.cancelled ? start : finish;
     }
     return facts.tree_alive ? await_tree : finish;
 }
 
-Result<Recovery> recover(Spool& spool, RecordPool& pool, const record::BootId& boot,
+Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
+                         const record::BootId& boot,
                          const std::function<bool(const record::Token&)>& tree_alive) {
     auto records = pool.open_all();
     if (!records) return tl::unexpected(records.error());
     Recovery recovery;
     std::set<std::string> named, scripts;
     for (RecordFile& record : *records) {
-        const auto content = read_record(*spool.files, record);
+        auto content = read_record(*spool.files, record);
         if (!content) return tl::unexpected(content.error());
         const auto facts = examine(spool, record, *content, boot, tree_alive);
         if (!facts) return tl::unexpected(facts.error());
@@ -145,6 +170,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const record::BootId& b
             pool.give_back(std::move(job.record));
             continue;
         }
+        note_deletion(*content, *facts);
         named.insert(job.name);
         scripts.insert(job.job_file());
         recovery.jobs.push_back({action, std::move(job), *content});
@@ -154,8 +180,8 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const record::BootId& b
             return tl::unexpected(returned.error());
         settle_logs(spool, named);
     }
-    remove_unnamed(spool, spool.scripts.get(), scripts);
-    remove_unnamed(spool, spool.temporary.get(), {});
+    remove_unnamed_scripts(spool, scripts);
+    remove_old_temporaries(spool, clock.wall());
     std::sort(recovery.jobs.begin(), recovery.jobs.end(),
               [](const Recovered& a, const Recovered& b) { return a.job.number < b.job.number; });
     return recovery;

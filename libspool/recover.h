@@ -18,6 +18,7 @@ struct RecoveryFacts {
     bool lock_held = false;    ///< the supervisor lives
     bool started = false;      ///< valid run page
     bool ended = false;        ///< valid exit page
+    bool cancelled = false;    ///< valid cancel page
     bool in_running = false;   ///< running/<name> is the file that was claimed
     bool in_incoming = false;  ///< incoming/ has that file
     bool tree_alive = false;   ///< a process with this attempt's token exists
@@ -52,7 +53,8 @@ struct Recovery {
 /// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
 /// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks
 /// for processes of an attempt by its token.
-Result<Recovery> recover(Spool& spool, RecordPool& pool, const record::BootId& boot,
+Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
+                         const record::BootId& boot,
                          const std::function<bool(const record::Token&)>& tree_alive);
 
 }  // namespace spool

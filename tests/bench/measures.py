@@ -61,19 +61,23 @@ def spool_throughput(programs, place, count, in_place):
 def timed_script(script, place, **environment):
     """Seconds that a bash script takes in a scratch directory at `place`."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="peer-", dir=place))
-    variables = {**os.environ, "TMPDIR": str(scratch), "SCRATCH": str(scratch), **environment}
-    begin = time.monotonic()
-    subprocess.run(["bash", "-euc", script], env=variables, cwd=scratch, check=True, stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL)
-    seconds = time.monotonic() - begin
-    shutil.rmtree(scratch)
-    return seconds
+    socket = scratch / "socket"
+    variables = {**os.environ, "TMPDIR": str(scratch), "SCRATCH": str(scratch), "TS_SOCKET": str(socket), **environment}
+    try:
+        begin = time.monotonic()
+        subprocess.run(["bash", "-euc", script], env=variables, cwd=scratch, check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL)
+        return time.monotonic() - begin
+    finally:
+        # The server of task-spooler outlives the script.
+        if socket.exists():
+            subprocess.run(["tsp", "-K"], env=variables, check=False)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 # With two slots the last but one may end last.
 TSP = """
-export TS_SOCKET=$SCRATCH/socket TS_MAXFINISHED=$((COUNT + 10))
-trap 'tsp -K' EXIT
+export TS_MAXFINISHED=$((COUNT + 10))
 tsp -S 2
 for ((i = 0; i < COUNT; i++)); do last=$(tsp true); done
 tsp -w "$last" && tsp -w $((last - 1))

@@ -1,13 +1,11 @@
 #include "libspool/control.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "libspool/system.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -18,18 +16,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view request_ending = ".request", reply_ending = ".reply";
 constexpr std::uint64_t largest_request = 64 << 10;
 constexpr std::int64_t millisecond = 1'000'000, reply_lifetime = 60'000 * millisecond;
-
-Result<std::string> new_nonce() {
-    std::array<unsigned char, 16> bytes{};
-    if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-        return system_error("get random bytes", {}, errno);
-    std::string out;
-    for (const unsigned char byte : bytes) {
-        out += "0123456789abcdef"[byte >> 4];
-        out += "0123456789abcdef"[byte & 15];
-    }
-    return out;
-}
 
 std::string in_control(const Spool& spool, std::string_view name) {
     return spool.path + "/control/" + std::string(name);
@@ -87,9 +73,7 @@ bool is_request_file(Spool& spool, const std::string& name) {
 }  // namespace
 
 Result<Request> send_request(Spool& spool, Request request, const Clock& clock) {
-    Result<std::string> nonce = new_nonce();
-    if (!nonce) return tl::unexpected(nonce.error());
-    request.nonce = std::move(*nonce);
+    request.nonce = random_hex();
     request.at = clock.wall() / millisecond * millisecond;  // as much as the file can say
     Json json{{"verb", request.verb}};
     if (request.job) json["job"] = *request.job;

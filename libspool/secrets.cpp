@@ -33,11 +33,6 @@ std::vector<std::string> words_of(std::string_view name) {
     return words;
 }
 
-bool ends_with_any(std::string_view text, std::initializer_list<std::string_view> endings) {
-    return std::any_of(endings.begin(), endings.end(),
-                       [&](std::string_view ending) { return text.ends_with(ending); });
-}
-
 /// Names that contain a telling word and are harmless all the same.
 bool is_known_harmless(std::string_view name) {
     static constexpr std::string_view names[] = {"SSH_AUTH_SOCK",

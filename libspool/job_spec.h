@@ -19,6 +19,7 @@ struct SubmitInfo {
     std::string environment;           ///< name of a file in .spool/env/
     std::vector<std::string> secrets;  ///< names of variables that were left out of it
     std::string submitted_at;          ///< RFC 3339
+    std::vector<std::string> arguments;  ///< positional arguments of a script
     std::optional<std::uint64_t> retry_of;
 
     bool operator==(const SubmitInfo&) const = default;

@@ -89,10 +89,11 @@ static bool parse_stat(char* text, ProcessStat& out) {
     out.state = field[2];
     field += 3;
     out.parent = static_cast<pid_t>(strtol(field, &field, 10));
+    // `field` is at the blank before field `number`; each step takes it to the next.
     for (int number = 5; number <= 21; ++number) {
         field = strchr(field + 1, ' ');
         if (!field) return false;
-        if (number == 20) out.threads = strtol(field + 1, nullptr, 10);
+        if (number == 19) out.threads = strtol(field + 1, nullptr, 10);
     }
     out.start = strtoull(field + 1, nullptr, 10);
     return true;

@@ -12,7 +12,9 @@
 #include <csignal>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <stdexcept>
+#include <thread>
 
 namespace spool::test {
 
@@ -43,6 +45,27 @@ int wait_for_program(pid_t pid, int seconds) {
     waitpid(pid, &status, 0);
     if (!ended) return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+bool wait_until(const std::function<bool()>& condition, int seconds) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+}
+
+std::vector<pid_t> processes_of(const RecordBuilder& record) {
+    std::vector<pid_t> found;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename();
+        if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+        const std::string environment = read_text(entry.path() / "environ");
+        if (environment.find("GPUSPOOL_TOKEN=" + record.token_hex()) != std::string::npos)
+            found.push_back(std::stoi(name));
+    }
+    return found;
 }
 
 pid_t start_supervisor(const std::string& program, const RecordBuilder& record,

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@ pid_t start_program(const std::vector<std::string>& arguments, int descriptor3 =
 /// Waits for a child for up to `seconds`; its exit code, 256 + signal, or -1 if it still runs (it
 /// is then killed).
 int wait_for_program(pid_t pid, int seconds = 60);
+
+/// Asks again until it is so, for up to `seconds`.
+bool wait_until(const std::function<bool()>& condition, int seconds = 30);
+
+/// Processes that have this record's token in their environment, the supervisor not among them.
+std::vector<pid_t> processes_of(const RecordBuilder& record);
 
 /// spool-exec --record for this record.
 pid_t start_supervisor(const std::string& program, const RecordBuilder& record,

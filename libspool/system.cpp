@@ -98,7 +98,8 @@ bool token_is_alive(const record::Token& token) {
     wanted += '\0';
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
+        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos)
+            continue;
         std::ifstream file(entry.path() / "environ", std::ios::binary);
         const std::string environment((std::istreambuf_iterator<char>(file)), {});
         if (environment.find(wanted) != std::string::npos) return true;

@@ -12,12 +12,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::string title(const spool::ActiveJob& job) { return "job " + std::to_string(job.number) + " (" + job.name + ")"; }
+std::string title(const spool::ActiveJob& job) {
+    return "job " + std::to_string(job.number) + " (" + job.name + ")";
+}
 
 }  // namespace
 
-ActiveJobs::ActiveJobs(spool::Spool& spool, const spool::Clock& clock, const spool::record::BootId& boot,
-                       spool::RecordPool& pool, spool::Journal& history, SyncThread& syncs, Executor& executor,
+ActiveJobs::ActiveJobs(spool::Spool& spool, const spool::Clock& clock,
+                       const spool::record::BootId& boot, spool::RecordPool& pool,
+                       spool::Journal& history, SyncThread& syncs, Executor& executor,
                        ActiveJobsListener listener)
     : spool_(spool),
       clock_(clock),
@@ -41,7 +44,8 @@ void ActiveJobs::add(spool::ActiveJob job) {
     active.job = std::move(job);
     spool::SyncSet barrier;
     spool::add_claim_barrier(spool_, active.job, barrier);
-    syncs_.sync(std::move(barrier), [this, number](const auto& failures) { claim_synced(number, failures); });
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { claim_synced(number, failures); });
     listener_.changed();
 }
 
@@ -49,9 +53,11 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
     Active* active = find(number);
     if (active == nullptr) return;
     if (!failures.empty()) {
-        // Nothing was executed: the file goes back, and what could not be synced is not trusted again.
+        // Nothing was executed: the file goes back, and what could not be synced is not trusted
+        // again.
         const bool record_failed = failures.contains(active->job.record.file.get());
-        listener_.trouble("claim", "jobs cannot be claimed durably: " + failures.begin()->second.text());
+        listener_.trouble("claim",
+                          "jobs cannot be claimed durably: " + failures.begin()->second.text());
         return undo_claim(*active, failures.begin()->second.text(), record_failed);
     }
     listener_.trouble("claim", "");
@@ -64,7 +70,8 @@ void ActiveJobs::undo_claim(Active& active, const std::string& why, bool discard
     const std::uint64_t number = active.job.number;
     log_warning(title(active.job) + " goes back to the queue: " + why);
     if (auto undone = spool::unclaim(spool_, active.job); !undone) {
-        listener_.trouble("unclaim", "a job cannot be put back into the queue: " + undone.error().text());
+        listener_.trouble("unclaim",
+                          "a job cannot be put back into the queue: " + undone.error().text());
         active.stage = Stage::claimed;
         active.next_look = clock_.monotonic() + 5s;
         return;
@@ -106,7 +113,8 @@ void ActiveJobs::fork_failed(std::uint32_t record, int code) {
     if (named == by_record_.end()) return;
     Active* active = find(named->second);
     if (active == nullptr || active->stage != Stage::starting) return;
-    listener_.trouble("start", std::string("no process can be made for a job: ") + std::strerror(code));
+    listener_.trouble("start",
+                      std::string("no process can be made for a job: ") + std::strerror(code));
     active->stage = Stage::claimed;
     active->next_look = clock_.monotonic() + 1s;
 }
@@ -119,12 +127,16 @@ void ActiveJobs::look(std::uint32_t record) {
 
 void ActiveJobs::look_at_all() {
     std::vector<std::uint32_t> records;
-    for (const auto& [record, number] : by_record_) records.push_back(record);
-    for (const std::uint32_t record : records) look(record);
+    for (const auto& [record, number] : by_record_)
+        records.push_back(record);
+    for (const std::uint32_t record : records)
+        look(record);
 }
 
 void ActiveJobs::look_at(Active& active) {
-    if (active.stage != Stage::starting && active.stage != Stage::running && active.stage != Stage::orphaned) return;
+    if (active.stage != Stage::starting && active.stage != Stage::running &&
+        active.stage != Stage::orphaned)
+        return;
     auto standing = executor_.standing(active.job);
     if (!standing) {  // cannot be examined: keeps the state it has
         listener_.trouble("record", standing.error().text());
@@ -172,13 +184,15 @@ std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
         } else {
             look_at(active);
             Active* still = find(number);
-            if (still != nullptr && still->stage == Stage::starting && still->binding) start(*still);
+            if (still != nullptr && still->stage == Stage::starting && still->binding)
+                start(*still);
         }
     }
     std::optional<std::chrono::nanoseconds> next;
     for (const auto& [number, active] : jobs_)
-        for (const auto& time : {active.next_look, active.missing_since ? std::optional(*active.missing_since + 1s)
-                                                                        : std::nullopt})
+        for (const auto& time :
+             {active.next_look,
+              active.missing_since ? std::optional(*active.missing_since + 1s) : std::nullopt})
             if (time && (!next || *time < *next)) next = time;
     return next;
 }
@@ -192,24 +206,28 @@ void ActiveJobs::exited(Active& active) {
     listener_.changed();
     spool::SyncSet barrier;
     barrier.add(active.job.record.file.get(), false);
-    syncs_.sync(std::move(barrier), [this, number](const auto& failures) { exit_synced(number, failures); });
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { exit_synced(number, failures); });
 }
 
 void ActiveJobs::exit_synced(std::uint64_t number, const SyncThread::Failures& failures) {
-    // A result whose record may not survive is published all the same: what the page says is true, and
-    // x.json is synced on its own.
+    // A result whose record may not survive is published all the same: what the page says is true,
+    // and x.json is synced on its own.
     if (!failures.empty())
-        listener_.trouble("record sync", "a record could not be synced: " + failures.begin()->second.text());
+        listener_.trouble("record sync",
+                          "a record could not be synced: " + failures.begin()->second.text());
     publish(number);
 }
 
 void ActiveJobs::publish(std::uint64_t number) {
     Active& active = jobs_.at(number);
-    spool::JobResult result = spool::decide_outcome(active.job, active.content, boot_, clock_.wall());
+    spool::JobResult result =
+        spool::decide_outcome(active.job, active.content, boot_, clock_.wall());
     result.host = spool::host_name();
     auto published = spool::publish(spool_, active.job, result);
     if (!published) {
-        listener_.trouble("publish", "results cannot be written to done/: " + published.error().text());
+        listener_.trouble("publish",
+                          "results cannot be written to done/: " + published.error().text());
         active.stage = Stage::publishing;
         active.next_look = clock_.monotonic() + 1s;
         return;
@@ -217,22 +235,24 @@ void ActiveJobs::publish(std::uint64_t number) {
     listener_.trouble("publish", "");
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
-    (void)history_.append(spool::write_line(
-        spool::HistoryEntry{result.id, result.name, result.state, result.exit_code, result.ended_at}));
+    (void)history_.append(spool::write_line(spool::HistoryEntry{
+        result.id, result.name, result.state, result.exit_code, result.ended_at}));
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
     spool::SyncSet barrier;
     spool::add_publish_barrier(spool_, *active.published, barrier);
     barrier.add(history_.handle(), false);
-    syncs_.sync(std::move(barrier), [this, number](const auto& failures) { this->published(number, failures); });
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { this->published(number, failures); });
 }
 
 void ActiveJobs::published(std::uint64_t number, const SyncThread::Failures& failures) {
     const Active& active = jobs_.at(number);
     // Not on the disk for certain: the record keeps the truth until a later daemon publishes again.
     if (!failures.empty()) {
-        listener_.trouble("result sync", "results could not be synced: " + failures.begin()->second.text());
+        listener_.trouble("result sync",
+                          "results could not be synced: " + failures.begin()->second.text());
         return finish(number, false);
     }
     const bool released = spool::release(spool_, active.job).has_value();
@@ -256,8 +276,9 @@ void ActiveJobs::adopt(spool::Recovered recovered) {
     using enum spool::RecoveryAction;
     const std::uint64_t number = recovered.job.number;
     if (jobs_.contains(number)) {
-        listener_.trouble("record " + std::to_string(recovered.job.record.index),
-                          "two records have job " + std::to_string(number) + ": the second is left alone");
+        listener_.trouble(
+            "record " + std::to_string(recovered.job.record.index),
+            "two records have job " + std::to_string(number) + ": the second is left alone");
         return;
     }
     if (recovered.action == start) return add(std::move(recovered.job));
@@ -270,16 +291,18 @@ void ActiveJobs::adopt(spool::Recovered recovered) {
     active.stage = Stage::running;
     if (recovered.action == spool::RecoveryAction::finish) return exited(active);
     if (recovered.action == await_tree) active.stage = Stage::orphaned;
-    if (!active.content.started()) active.stage = Stage::starting;  // its run page comes in a moment
+    if (!active.content.started())
+        active.stage = Stage::starting;  // its run page comes in a moment
     active.next_look = clock_.monotonic() + 10ms;
 }
 
 /// Its x.json was written, the free mark was not.
 void ActiveJobs::release_published(spool::ActiveJob job) {
     const auto bytes = spool::read_whole(*spool_.files, spool_.done.get(), job.json_file());
-    if (const auto result = bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); })) {
-        (void)history_.append(spool::write_line(
-            spool::HistoryEntry{result->id, result->name, result->state, result->exit_code, result->ended_at}));
+    if (const auto result = bytes.and_then(
+            [&](const auto& text) { return spool::read_result(text, job.json_file()); })) {
+        (void)history_.append(spool::write_line(spool::HistoryEntry{
+            result->id, result->name, result->state, result->exit_code, result->ended_at}));
         listener_.ended(*result);
     }
     if (spool::release(spool_, job)) pool_.give_back(std::move(job.record));
@@ -293,10 +316,11 @@ bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {
 }
 
 std::size_t ActiveJobs::claimed_ahead() const {
-    return static_cast<std::size_t>(std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) {
-        return !entry.second.binding &&
-               (entry.second.stage == Stage::syncing_claim || entry.second.stage == Stage::claimed);
-    }));
+    return static_cast<std::size_t>(
+        std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) {
+            return !entry.second.binding && (entry.second.stage == Stage::syncing_claim ||
+                                             entry.second.stage == Stage::claimed);
+        }));
 }
 
 bool ActiveJobs::all_bindings_known() const {

@@ -1,6 +1,8 @@
-// The active jobs, from the claim to the released record (docs/protocol.md §5): which step each has reached, and the next one.
+// The active jobs, from the claim to the released record (docs/protocol.md §5): which step each has
+// reached, and the next one.
 //
-//   syncing_claim → claimed → starting → running → syncing_exit → publishing → syncing_result → (gone)
+//   syncing_claim → claimed → starting → running → syncing_exit → publishing → syncing_result →
+//   (gone)
 //                                          └──→ orphaned ──┘
 #pragma once
 
@@ -40,20 +42,23 @@ struct Active {
     std::optional<spool::Published> published;
 };
 
-/// What the rest of the daemon wants to know. Called from within the functions of `ActiveJobs`, so they must only take notes.
+/// What the rest of the daemon wants to know. Called from within the functions of `ActiveJobs`, so
+/// they must only take notes.
 struct ActiveJobsListener {
-    std::function<void(std::uint64_t job)> freed;                  ///< its slots are free
-    std::function<void(const spool::ActiveJob& job)> not_started;  ///< its claim was undone: the file waits again
-    std::function<void(const spool::JobResult& result)> ended;     ///< its result is in done/
-    std::function<void()> changed;                                 ///< something that is shown has changed
-    std::function<void(const std::string& what, const std::string& problem)> trouble;  ///< "" = over
+    std::function<void(std::uint64_t job)> freed;  ///< its slots are free
+    std::function<void(const spool::ActiveJob& job)>
+        not_started;  ///< its claim was undone: the file waits again
+    std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
+    std::function<void()> changed;  ///< something that is shown has changed
+    std::function<void(const std::string& what, const std::string& problem)>
+        trouble;  ///< "" = over
 };
 
 class ActiveJobs {
 public:
     ActiveJobs(spool::Spool& spool, const spool::Clock& clock, const spool::record::BootId& boot,
-               spool::RecordPool& pool, spool::Journal& history, SyncThread& syncs, Executor& executor,
-               ActiveJobsListener listener);
+               spool::RecordPool& pool, spool::Journal& history, SyncThread& syncs,
+               Executor& executor, ActiveJobsListener listener);
 
     /// Takes over a job that was just claimed, and begins barrier 1.
     void add(spool::ActiveJob job);
@@ -72,7 +77,8 @@ public:
     /// A supervisor could not be forked.
     void fork_failed(std::uint32_t record, int code);
 
-    /// Marks a job as cancelled, durably, then tells its supervisor. `done` is called when the mark is on the disk.
+    /// Marks a job as cancelled, durably, then tells its supervisor. `done` is called when the mark
+    /// is on the disk.
     using CancelHandler = std::function<void(spool::Result<void>)>;
     void cancel(std::uint64_t job, const std::string& reason, CancelHandler done);
 
@@ -80,7 +86,8 @@ public:
     [[nodiscard]] bool name_taken(const std::string& name) const { return names_.contains(name); }
     [[nodiscard]] bool has_inode(std::uint64_t device, std::uint64_t inode) const;
     [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
-    /// Jobs whose slots are still held, or that are not known to have none: nothing is started while one of them is not understood.
+    /// Jobs whose slots are still held, or that are not known to have none: nothing is started
+    /// while one of them is not understood.
     [[nodiscard]] bool all_bindings_known() const;
 
 private:

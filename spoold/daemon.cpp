@@ -1,14 +1,18 @@
 #include "daemon.h"
 
+#include <sys/inotify.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
 
+#include "libspool/launch_spec.h"
 #include "libspool/names.h"
 #include "libspool/outcome.h"
 #include "libspool/system.h"
+#include "libspool/values.h"
 #include "log.h"
 
 namespace spoold {
@@ -17,11 +21,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto rescan_interval = 30s;       ///< while events work
-constexpr auto polling_interval = 2s;       ///< while they do not
-constexpr auto scan_slice = 5ms;            ///< of a full scan, before other things have their turn
-constexpr std::size_t claims_ahead = 8;     ///< while jobs are short
+constexpr auto rescan_interval = 30s;    ///< while events work
+constexpr auto polling_interval = 2s;    ///< while they do not
+constexpr auto scan_slice = 5ms;         ///< of a full scan, before other things have their turn
+constexpr std::size_t claims_ahead = 8;  ///< while jobs are short
 constexpr auto short_job = 100ms;
+
+/// The driver that is there decides which variables bind a job to GPUs.
+spool::GpuVendor gpu_vendor() {
+    const bool amd = access("/dev/kfd", F_OK) == 0 && access("/dev/nvidiactl", F_OK) != 0;
+    return amd ? spool::GpuVendor::amd : spool::GpuVendor::nvidia;
+}
 
 }  // namespace
 
@@ -70,16 +80,23 @@ void Daemon::on_events(const EventBatch& batch) {
     for (const Event& event : batch.events) {
         switch (event.place) {
             case Place::incoming: {
-                const bool whole = (event.mask & (IN_MOVED_TO | IN_CREATE)) != 0 && (event.mask & written) == 0;
-                names_.emplace_back(event.name, whole ? spool::Hint::arrived_whole : spool::Hint::none);
+                const bool whole =
+                    (event.mask & (IN_MOVED_TO | IN_CREATE)) != 0 && (event.mask & written) == 0;
+                names_.emplace_back(event.name,
+                                    whole ? spool::Hint::arrived_whole : spool::Hint::none);
                 break;
             }
             case Place::records:
-                if (event.name.find_first_not_of("0123456789") == std::string::npos && event.name.size() < 9)
+                if (event.name.find_first_not_of("0123456789") == std::string::npos &&
+                    event.name.size() < 9)
                     records_.insert(static_cast<std::uint32_t>(std::stoul(event.name)));
                 break;
-            case Place::running: files_changed_ = true; break;
-            case Place::control: requests_ = true; break;
+            case Place::running:
+                files_changed_ = true;
+                break;
+            case Place::control:
+                requests_ = true;
+                break;
             case Place::root:
                 if (event.name == "config.json")
                     config_changed_ = true;
@@ -116,9 +133,11 @@ void Daemon::pass() {
 
 void Daemon::look_at_active() {
     if (rescan_) active_->look_at_all();
-    for (const std::uint32_t record : std::exchange(records_, {})) active_->look(record);
-    const bool missing = std::any_of(active_->jobs().begin(), active_->jobs().end(),
-                                     [](const auto& entry) { return entry.second.missing_since.has_value(); });
+    for (const std::uint32_t record : std::exchange(records_, {}))
+        active_->look(record);
+    const bool missing =
+        std::any_of(active_->jobs().begin(), active_->jobs().end(),
+                    [](const auto& entry) { return entry.second.missing_since.has_value(); });
     if (rescan_ || missing || std::exchange(files_changed_, false)) active_->look_at_files();
     active_->advance();
     if (!events_work_) active_->look_at_all();
@@ -126,7 +145,8 @@ void Daemon::look_at_active() {
 
 void Daemon::look_at_incoming() {
     if (std::exchange(rescan_, false)) begin_rescan();
-    for (const auto& [name, hint] : std::exchange(names_, {})) incoming_->look(name, hint);
+    for (const auto& [name, hint] : std::exchange(names_, {}))
+        incoming_->look(name, hint);
     if (scanning_) {
         scanning_ = incoming_->continue_scan(scan_slice);
         if (scanning_) ask_for_pass();
@@ -136,15 +156,17 @@ void Daemon::look_at_incoming() {
 }
 
 void Daemon::begin_rescan() {
-    next_rescan_ = clock_.monotonic() + (events_work_ ? std::chrono::nanoseconds(rescan_interval) : polling_interval);
+    next_rescan_ = clock_.monotonic() +
+                   (events_work_ ? std::chrono::nanoseconds(rescan_interval) : polling_interval);
     paused_ = spool::pause_reason(spool_).value_or(paused_);
     spool::remove_old_replies(spool_, clock_);
     requests_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
     scanning_ = begun.has_value();
-    (void)spool::write_owner(spool_, spool::Owner{spool::host_name(), spool::machine_id(), spool::to_hex(boot_),
-                                                  spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
+    (void)spool::write_owner(
+        spool_, spool::Owner{spool::host_name(), spool::machine_id(), spool::to_hex(boot_),
+                             spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
 }
 
 void Daemon::take_incoming_changes() {
@@ -154,15 +176,19 @@ void Daemon::take_incoming_changes() {
         no_claims_before_ = clock_.monotonic() + 1s;
         return;
     }
-    for (const std::uint64_t number : changes->unready) policy_.remove(number);
-    for (const std::uint64_t number : changes->ready) enqueue(number);
+    for (const std::uint64_t number : changes->unready)
+        policy_.remove(number);
+    for (const std::uint64_t number : changes->ready)
+        enqueue(number);
     for (auto& rejected : changes->rejected)
         end_unstarted(rejected.file_name, rejected.number,
-                      spool::rejected_result(rejected.number, rejected.file_name, rejected.error, clock_.wall()));
+                      spool::rejected_result(rejected.number, rejected.file_name, rejected.error,
+                                             clock_.wall()));
     for (const auto& withdrawn : changes->withdrawn) {
         policy_.remove(withdrawn.number);
-        end_unstarted({}, withdrawn.number,
-                      spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()));
+        end_unstarted(
+            {}, withdrawn.number,
+            spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()));
     }
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
     if (!changes->numbered) return;
@@ -172,8 +198,9 @@ void Daemon::take_incoming_changes() {
     incoming_->add_barrier(barrier);
     syncs_->sync(std::move(barrier), [this](const SyncThread::Failures& failures) {
         numbers_pending_ = false;
-        if (troubles_.set("number sync", failures.empty() ? "" : "job numbers cannot be synced: " +
-                                                                     failures.begin()->second.text()))
+        if (troubles_.set("number sync", failures.empty() ? ""
+                                                          : "job numbers cannot be synced: " +
+                                                                failures.begin()->second.text()))
             state_changed_ = true;
         ask_for_pass();
     });
@@ -186,10 +213,12 @@ void Daemon::enqueue(std::uint64_t number) {
 }
 
 /// Ends a file that was never run: rejected or withdrawn.
-void Daemon::end_unstarted(const std::string& file_name, std::uint64_t number, spool::JobResult result) {
+void Daemon::end_unstarted(const std::string& file_name, std::uint64_t number,
+                           spool::JobResult result) {
     result.host = spool::host_name();
-    auto published = spool::publish_unstarted(spool_, file_name, result,
-                                              [this](const std::string& name) { return active_->name_taken(name); });
+    auto published = spool::publish_unstarted(
+        spool_, file_name, result,
+        [this](const std::string& name) { return active_->name_taken(name); });
     state_changed_ = true;
     if (!published) {
         troubles_.set("publish", "results cannot be written to done/: " + published.error().text());
@@ -197,19 +226,21 @@ void Daemon::end_unstarted(const std::string& file_name, std::uint64_t number, s
         return;
     }
     if (!file_name.empty()) incoming_->forget(number);
-    (void)history_->append(spool::write_line(
-        spool::HistoryEntry{result.id, result.name, result.state, result.exit_code, result.ended_at}));
-    log_info("job " + std::to_string(number) + " (" + result.name + "): " +
-             std::string(spool::outcome_name(result.state)) + (result.reason ? ", " + *result.reason : ""));
-    active_listener_ended(result);
+    (void)history_->append(spool::write_line(spool::HistoryEntry{
+        result.id, result.name, result.state, result.exit_code, result.ended_at}));
+    log_info("job " + std::to_string(number) + " (" + result.name +
+             "): " + std::string(spool::outcome_name(result.state)) +
+             (result.reason ? ", " + *result.reason : ""));
+    note_ended(result);
     spool::SyncSet barrier;
     spool::add_publish_barrier(spool_, *published, barrier);
     barrier.add(spool_.incoming.get(), true);
     barrier.add(history_->handle(), false);
     auto kept = std::make_shared<spool::Published>(std::move(*published));
     syncs_->sync(std::move(barrier), [this, kept](const SyncThread::Failures& failures) {
-        troubles_.set("result sync",
-                      failures.empty() ? "" : "results could not be synced: " + failures.begin()->second.text());
+        troubles_.set("result sync", failures.empty() ? ""
+                                                      : "results could not be synced: " +
+                                                            failures.begin()->second.text());
     });
 }
 
@@ -218,14 +249,18 @@ std::optional<spool::WaitReason> Daemon::nothing_starts() const {
     if (paused_) return spool::WaitReason{Kind::paused, 0, 0, *paused_, {}};
     if (draining_) return spool::WaitReason{Kind::draining, 0, 0, {}, {}};
     if (no_claims_before_ > clock_.monotonic())
-        return spool::WaitReason{Kind::trouble, 0, 0,
+        return spool::WaitReason{Kind::trouble,
+                                 0,
+                                 0,
                                  troubles_.sentences().empty() ? "the spool cannot be written"
                                                                : troubles_.sentences().front(),
                                  {}};
     return std::nullopt;
 }
 
-bool Daemon::may_start() const { return !ending_ && !nothing_starts() && active_->all_bindings_known(); }
+bool Daemon::may_start() const {
+    return !ending_ && !nothing_starts() && active_->all_bindings_known();
+}
 
 void Daemon::start_jobs() {
     if (!may_start()) return;
@@ -282,10 +317,25 @@ bool Daemon::claim(std::uint64_t number) {
 
 Binding Daemon::binding_of(const spool::Grant& grant) const {
     Binding binding;
-    for (const std::size_t slot : grant.gpu_slots) binding.gpus.push_back(policy_.pool().gpu_slots[slot].text);
+    for (const std::size_t slot : grant.gpu_slots)
+        binding.gpus.push_back(policy_.pool().gpu_slots[slot].text);
     for (const auto& [key, value] : spool::gpu_environment(binding.gpus, gpu_vendor()))
         binding.environment.push_back(key + "=" + value);
     return binding;
+}
+
+/// For --once: whatever was there has been started, ended or found to have to wait.
+bool Daemon::once_is_done() const {
+    if (!launcher_->has_environment() || numbers_pending_) return false;
+    const bool settling = std::any_of(
+        incoming_->jobs().begin(), incoming_->jobs().end(),
+        [](const auto& entry) { return entry.second.phase == spool::WaitingJob::Phase::settling; });
+    return !settling &&
+           std::none_of(active_->jobs().begin(), active_->jobs().end(), [](const auto& entry) {
+               const Active& active = entry.second;
+               return active.stage != Stage::running && active.stage != Stage::orphaned &&
+                      !(active.stage == Stage::claimed && !active.binding);
+           });
 }
 
 void Daemon::end_if_done() {

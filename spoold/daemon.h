@@ -58,8 +58,9 @@ private:
     Binding binding_of(const spool::Grant& grant) const;
 
     // Requests.
+    using RequestReply = std::function<void(bool ok, const std::string& message)>;
     void apply(const spool::Request& request);
-    void cancel(const spool::Request& request);
+    void cancel(std::uint64_t number, const RequestReply& reply);
 
     // Setting up.
     spool::Result<void> take_lock();
@@ -74,9 +75,13 @@ private:
     ActiveJobsListener listener();
 
     // State.
+    void note_used(std::uint64_t number);
+    void note_ended(const spool::JobResult& result);
+    void add_waiting(spool::SpoolState& state) const;
     spool::SpoolState state() const;
     spool::WaitReason reason_of(const spool::WaitingJob& job) const;
     [[nodiscard]] bool may_start() const;
+    [[nodiscard]] bool once_is_done() const;
     [[nodiscard]] std::optional<spool::WaitReason> nothing_starts() const;
 
     spool::Files& files_;
@@ -104,16 +109,18 @@ private:
     std::unique_ptr<LocalExecutor> executor_;
     std::unique_ptr<ActiveJobs> active_;
     std::optional<Watcher> watcher_;
-    std::optional<ChildProcess> environment_probe_;
-    std::string startup_stamp_;
+    std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
+    std::vector<spool::OpenFile> retired_;    ///< directories that were replaced
     /// Last member but one: it is joined before anything that it syncs goes.
     std::unique_ptr<SyncThread> syncs_;
 
     // What is to be looked at in the next pass.
     std::vector<std::pair<std::string, spool::Hint>> names_;
     std::unordered_set<std::uint32_t> records_;
-    bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true, config_changed_ = false;
-    bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false, numbers_pending_ = false;
+    bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true,
+         config_changed_ = false;
+    bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false,
+         numbers_pending_ = false;
     std::optional<std::string> paused_;
     bool draining_ = false, ending_ = false, events_work_ = false;
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};

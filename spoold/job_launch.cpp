@@ -28,25 +28,27 @@ bool has_sbatch_lines(const std::string& bytes) {
 }
 
 /// Where output goes: absolute, relative to the job's directory, patterns filled in.
-std::string output_path(const std::string& pattern, const spool::ClaimIdentity& identity, const std::string& directory,
-                        const std::string& home) {
+std::string output_path(const std::string& pattern, const spool::ClaimIdentity& identity,
+                        const std::string& directory, const std::string& home) {
     if (pattern.empty()) return {};
-    const std::string path =
-        spool::expand_home(spool::expand_output_pattern(pattern, {identity.number, std::nullopt, identity.name,
-                                                                  spool::host_name(), user_name()}),
-                           home);
+    const std::string path = spool::expand_home(
+        spool::expand_output_pattern(pattern, {identity.number, std::nullopt, identity.name,
+                                               spool::host_name(), user_name()}),
+        home);
     return path.starts_with('/') ? path : directory + "/" + path;
 }
 
 }  // namespace
 
 spool::Result<void> JobLauncher::prepare() {
-    return spool::write_atomically(spool_, spool_.environments.get(), spool::prelude_name, spool::prelude_text, true);
+    return spool::write_atomically(spool_, spool_.environments.get(), spool::prelude_name,
+                                   spool::prelude_text, true);
 }
 
-spool::Result<void> JobLauncher::set_environment(spool::Environment environment, std::string source) {
-    // Secrets of the login environment are handed on but never stored: they travel in each job's record, which is its owner's
-    // alone (0600) and is overwritten; the shared file has the rest.
+spool::Result<void> JobLauncher::set_environment(spool::Environment environment,
+                                                 std::string source) {
+    // Secrets of the login environment are handed on but never stored: they travel in each job's
+    // record, which is its owner's alone (0600) and is overwritten; the shared file has the rest.
     auto filtered = spool::filter_environment(environment);
     auto stored = spool::store_environment(spool_, filtered.kept);
     if (!stored) return tl::unexpected(stored.error());
@@ -57,7 +59,8 @@ spool::Result<void> JobLauncher::set_environment(spool::Environment environment,
 }
 
 /// The environment that a job starts from; what it lacks of it (secrets) is added to the launch.
-const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& spec, spool::Launch& launch) {
+const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& spec,
+                                                        spool::Launch& launch) {
     const auto add_from_login = [&](const std::string& name) {
         if (const auto found = environment_.find(name); found != environment_.end())
             launch.environment.push_back(name + "=" + found->second);
@@ -71,7 +74,8 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
         if (found != captured_.end()) {
             launch.environment_file = name;
             launch.facts.environment_source = "submit";
-            for (const std::string& secret : spec.submit->secrets) add_from_login(secret);
+            for (const std::string& secret : spec.submit->secrets)
+                add_from_login(secret);
             return found->second;
         }
         launch.facts.notes.push_back("its recorded environment .spool/env/" + name +
@@ -79,14 +83,16 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
     }
     launch.environment_file = environment_file_;
     launch.facts.environment_source = source_;
-    for (const std::string& secret : spool::filter_environment(environment_).secrets) add_from_login(secret);
+    for (const std::string& secret : spool::filter_environment(environment_).secrets)
+        add_from_login(secret);
     return environment_;
 }
 
 spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const std::string& bytes,
                                   std::int64_t submitted_at) {
     spool::Launch launch;
-    // Read without error when it settled, and unchanged since; were it otherwise, an empty list of arguments fails to start.
+    // Read without error when it settled, and unchanged since; were it otherwise, an empty list of
+    // arguments fails to start.
     const auto spec = spool::read_job_file(bytes, identity.name);
     if (!spec) return launch;
 
@@ -94,7 +100,8 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     const spool::Environment& base = base_environment(*spec, launch);
     const std::string home = spool::home_directory();
     const std::string script = spool::executed_script(bytes);
-    spool::LaunchRequest request{*spec, config_, base, script, {}, {}, {}, {}, {}, {}, 1, {}, {}, {}, {}};
+    spool::LaunchRequest request{*spec, config_, base, script, {}, {}, {}, {},
+                                 {},    {},      1,    {},     {}, {}, {}};
     request.script_path = spool_.path + "/.spool/scripts/" + identity.name + identity.extension;
     if (spec->submit) request.arguments = spec->submit->arguments;
     request.sbatch_lines = spec->kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes);
@@ -110,15 +117,18 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
 
     launch.arguments = made.arguments;
     launch.directory = made.directory;
-    for (const auto& [key, value] : made.environment) launch.environment.push_back(key + "=" + value);
+    for (const auto& [key, value] : made.environment)
+        launch.environment.push_back(key + "=" + value);
     launch.output = output_path(spec->output, identity, made.directory, home);
     launch.error_output = output_path(spec->error, identity, made.directory, home);
     if (made.needs_script) launch.flags |= spool::record::writes_script;
     if (spec->truncate_output) launch.flags |= spool::record::truncate_output;
     if (spec->wait_for_leftovers) launch.flags |= spool::record::wait_for_leftovers;
-    launch.time_limit = static_cast<std::uint64_t>(spec->time_limit.value_or(std::chrono::milliseconds(0)).count());
+    launch.time_limit =
+        static_cast<std::uint64_t>(spec->time_limit.value_or(std::chrono::milliseconds(0)).count());
     launch.grace = static_cast<std::uint64_t>(spec->grace.value_or(config_.grace).count());
-    launch.leftover_grace = static_cast<std::uint64_t>(spec->leftover_grace.value_or(config_.leftover_grace).count());
+    launch.leftover_grace =
+        static_cast<std::uint64_t>(spec->leftover_grace.value_or(config_.leftover_grace).count());
     launch.facts.command = spool::command_line(*spec, bytes);
     launch.facts.profile = spec->profile.empty() ? "local" : spec->profile;
     launch.facts.submitted_at = submitted_at;

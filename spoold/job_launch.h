@@ -1,5 +1,5 @@
-// From the bytes of a job file to what its supervisor executes: joins the pure rules of libspool/launch_spec.h with the environments of
-// this machine.
+// From the bytes of a job file to what its supervisor executes: joins the pure rules of
+// libspool/launch_spec.h with the environments of this machine.
 #pragma once
 
 #include <map>
@@ -13,7 +13,8 @@
 
 namespace spoold {
 
-/// Makes launches. Keeps captured environments in memory, so that a thousand jobs of one submission read theirs once.
+/// Makes launches. Keeps captured environments in memory, so that a thousand jobs of one submission
+/// read theirs once.
 class JobLauncher {
 public:
     explicit JobLauncher(spool::Spool& spool) : spool_(spool) {}
@@ -22,12 +23,15 @@ public:
     spool::Result<void> prepare();
 
     void set_config(const spool::Config& config) { config_ = config; }
-    /// The environment of bare files: the login shell's, or the daemon's own (`source` is "login" or "daemon").
+    /// The environment of bare files: the login shell's, or the daemon's own (`source` is "login"
+    /// or "daemon").
     spool::Result<void> set_environment(spool::Environment environment, std::string source);
     [[nodiscard]] bool has_environment() const { return !source_.empty(); }
 
-    /// What is executed for a job file. `bytes` was read without error before; `submitted_at` is when it was first seen.
-    spool::Launch launch(const spool::ClaimIdentity& identity, const std::string& bytes, std::int64_t submitted_at);
+    /// What is executed for a job file. `bytes` was read without error before; `submitted_at` is
+    /// when it was first seen.
+    spool::Launch launch(const spool::ClaimIdentity& identity, const std::string& bytes,
+                         std::int64_t submitted_at);
 
 private:
     const spool::Environment& base_environment(const spool::JobSpec& spec, spool::Launch& launch);

@@ -11,7 +11,8 @@ namespace spoold {
 
 class Troubles {
 public:
-    /// Sets the sentence for `what`; an empty one means that it is over. True if that changed anything.
+    /// Sets the sentence for `what`; an empty one means that it is over. True if that changed
+    /// anything.
     bool set(const std::string& what, const std::string& sentence) {
         const auto known = sentences_.find(what);
         if (sentence.empty()) {
@@ -29,7 +30,8 @@ public:
     [[nodiscard]] bool has(const std::string& what) const { return sentences_.contains(what); }
     [[nodiscard]] std::vector<std::string> sentences() const {
         std::vector<std::string> out;
-        for (const auto& [what, sentence] : sentences_) out.push_back(sentence);
+        for (const auto& [what, sentence] : sentences_)
+            out.push_back(sentence);
         return out;
     }
 

@@ -4,6 +4,7 @@
 
 #include "libspool/names.h"
 #include "libspool/values.h"
+#include "libspool/wait_reason.h"
 
 namespace cli {
 namespace {
@@ -71,7 +72,7 @@ Json to_json(const spool::WaitingState& job) {
             {"priority", job.priority},
             {"submitted_at", time_or_null(job.submitted_at)},
             {"reason", text(spool::wait_sentence(job.reason))},
-            {"reason_code", spool::wait_code(job.reason.kind)}};
+            {"reason_code", spool::wait_kind_name(job.reason.kind)}};
 }
 
 Json to_json(const spool::RunningState& job) {

@@ -38,9 +38,6 @@ struct WaitReason {
     std::vector<std::string> holders;  ///< running jobs that hold what is wanted, as "41 (x)"
 };
 
-/// The kind as a word that programs can rely on: "next", "daemon_down".
-[[nodiscard]] std::string_view wait_code(WaitReason::Kind kind);
-
 /// The sentence for people: what is waited for, and where there is one, the remedy.
 [[nodiscard]] std::string wait_sentence(const WaitReason& reason);
 

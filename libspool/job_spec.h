@@ -21,6 +21,8 @@ struct SubmitInfo {
     std::string submitted_at;          ///< RFC 3339
     std::vector<std::string> arguments;  ///< positional arguments of a script
     std::optional<std::uint64_t> retry_of;
+
+    bool operator==(const SubmitInfo&) const = default;
 };
 
 /// A job as its author wrote it. Whatever is empty or absent was not said.
@@ -53,6 +55,8 @@ struct JobSpec {
     /// Remarks for the result: #SBATCH options that mean nothing here, one sentence each.
     std::vector<std::string> notes;
     std::optional<SubmitInfo> submit;
+
+    bool operator==(const JobSpec&) const = default;
 };
 
 }  // namespace spool

@@ -65,7 +65,8 @@ struct Claim {
     std::uint32_t body_length;
     std::uint32_t body_checksum;  ///< CRC-32 of the body's body_length bytes
 
-    Span script;     ///< the bytes of the job file, exactly
+    Span job_file;   ///< the bytes of the job file, exactly
+    Span script;     ///< the part of them that is executed (without the submit line)
     Span arguments;  ///< NUL-terminated strings: what is executed; element script_argument is the
                      ///< script's path
     Span directory;  ///< NUL-terminated absolute path: where it runs

@@ -37,6 +37,8 @@ struct JobResult {
     std::vector<std::string> notes;
     std::optional<std::uint64_t> retry_of;
     std::string token;  ///< hexadecimal; which attempt wrote it (for recovery)
+
+    bool operator==(const JobResult&) const = default;
 };
 
 [[nodiscard]] std::string write_result(const JobResult& result);

@@ -36,6 +36,8 @@ struct WaitReason {
     int wanted = 0, free = 0;
     std::string detail;
     std::vector<std::string> holders;  ///< running jobs that hold what is wanted, as "41 (x)"
+
+    bool operator==(const WaitReason&) const = default;
 };
 
 /// The sentence for people: what is waited for, and where there is one, the remedy.
@@ -45,6 +47,8 @@ struct GpuState {
     std::string slot;                  ///< verbatim
     std::optional<std::uint64_t> job;  ///< number of the job that has it
     std::string name;                  ///< of that job
+
+    bool operator==(const GpuState&) const = default;
 };
 
 struct RunningState {
@@ -56,6 +60,8 @@ struct RunningState {
     std::int64_t submitted_at = 0, started_at = 0;
     int attempt = 1;
     int pid = 0;  ///< of the job's main process on the spool's host; 0 = not known
+
+    bool operator==(const RunningState&) const = default;
 };
 
 struct WaitingState {
@@ -64,11 +70,15 @@ struct WaitingState {
     int priority = 0;
     std::int64_t submitted_at = 0;
     WaitReason reason;
+
+    bool operator==(const WaitingState&) const = default;
 };
 
 struct IgnoredState {
     std::string path;  ///< "incoming/notes.txt"
     std::string reason;
+
+    bool operator==(const IgnoredState&) const = default;
 };
 
 struct DaemonState {
@@ -78,6 +88,8 @@ struct DaemonState {
     bool paused = false, draining = false;
     std::string pause_reason;
     std::vector<std::string> problems;  ///< sentences: what is wrong, and the remedy
+
+    bool operator==(const DaemonState&) const = default;
 };
 
 struct SpoolState {
@@ -93,6 +105,8 @@ struct SpoolState {
 
     static constexpr std::size_t max_waiting = 200;
     static constexpr std::size_t max_recent = 20;
+
+    bool operator==(const SpoolState&) const = default;
 };
 
 /// The published form. If it would exceed 64 KiB, waiting jobs are left out from the end.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -27,6 +28,12 @@ int hex_digit(char c) {
 }
 
 }  // namespace
+
+std::int64_t wall_time() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
 
 std::string host_name() {
     char name[256] = {};
@@ -84,6 +91,19 @@ std::string to_hex(const record::Token& token) {
         text += digits[byte & 15];
     }
     return text;
+}
+
+bool token_is_alive(const record::Token& token) {
+    std::string wanted = "GPUSPOOL_TOKEN=" + to_hex(token);
+    wanted += '\0';
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
+        std::ifstream file(entry.path() / "environ", std::ios::binary);
+        const std::string environment((std::istreambuf_iterator<char>(file)), {});
+        if (environment.find(wanted) != std::string::npos) return true;
+    }
+    return false;
 }
 
 std::optional<std::uint64_t> process_start(int pid) {

@@ -9,6 +9,8 @@
 
 namespace spool {
 
+/// Nanoseconds of the wall clock, for display. What is decided by time takes a Clock.
+[[nodiscard]] std::int64_t wall_time();
 [[nodiscard]] std::string host_name();
 /// /etc/machine-id; where there is none, the host name.
 [[nodiscard]] std::string machine_id();
@@ -24,6 +26,10 @@ namespace spool {
 /// 32 hexadecimal digits, random.
 [[nodiscard]] std::string random_hex();
 [[nodiscard]] std::string to_hex(const record::Token& token);
+
+/// Whether any process has "GPUSPOOL_TOKEN=<token>" in its environment: finds what a dead supervisor left behind, also what
+/// has left its session and closed everything. Only processes that this user may look into are seen.
+[[nodiscard]] bool token_is_alive(const record::Token& token);
 
 /// Start time of process `pid` in clock ticks since boot (field 22 of /proc/<pid>/stat), if it
 /// exists.

@@ -111,7 +111,9 @@ std::optional<FoundJob> look_up(Spool& spool, const SpoolState& state, const std
     if (const auto number = as_number(job)) {
         auto best = newest_active(
             spool, state, [&](std::uint64_t id, const std::string&) { return id == *number; });
-        if (auto ended = ended_with_number(spool, *number)) best = std::move(ended);
+        if (!best) best = ended_with_number(spool, *number);
+        else if (auto ended = read_done(spool, best->name); ended && ended->id == *number)
+            best = found(spool, std::move(*ended), std::string(best->name));  // it moved on while we looked
         if (best) return best;
     }
     const bool exact = plain_name(job) != job;

@@ -1,0 +1,159 @@
+#include "libspool/config.h"
+
+#include "libspool/json_text.h"
+#include "libspool/names.h"
+#include "libspool/settings.h"
+#include "libspool/values.h"
+
+namespace spool {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+
+constexpr std::int64_t most_cpu_slots = 65'536, most_settle_ms = 600'000;
+
+std::optional<std::string> as_text(const Json& value) {
+    if (!value.is_string()) return std::nullopt;
+    auto text = value.get<std::string>();
+    if (text.find('\0') != text.npos) return std::nullopt;
+    return text;
+}
+
+/// A whole number as written; nothing for any other value, or one that 64 bits do not hold.
+std::optional<std::int64_t> as_integer(const Json& value) {
+    if (!value.is_number_integer()) return std::nullopt;
+    return parse_integer(value.dump());
+}
+
+bool set_text(std::string& out, const Json& value) {
+    const auto text = as_text(value);
+    if (text) out = *text;
+    return text.has_value();
+}
+
+bool set_duration(milliseconds& out, const Json& value) {
+    const auto text = value.is_number_integer() ? value.dump() : as_text(value);
+    const auto duration = text ? parse_duration(*text) : std::nullopt;
+    if (duration) out = *duration;
+    return duration.has_value();
+}
+
+bool set_settle(Config& config, const Json& value) {
+    const auto number = as_integer(value);
+    if (!number || *number < 0 || *number > most_settle_ms) return false;
+    config.settle = milliseconds(*number);
+    return true;
+}
+
+bool set_cpu_slots(Config& config, const Json& value) {
+    const auto number = as_integer(value);
+    if (!number || *number < 0 || *number > most_cpu_slots) return false;
+    config.cpu_slots = static_cast<int>(*number);
+    return true;
+}
+
+bool set_gpus(Config& config, const Json& value) {
+    config.gpus.reset();
+    if (value == "auto") return true;
+    if (!value.is_array()) return false;
+    std::vector<std::string> slots;
+    for (const Json& entry : value) {
+        const auto number = as_integer(entry);
+        const auto text = number && *number >= 0 ? std::to_string(*number) : as_text(entry);
+        if (!text) return false;
+        slots.push_back(*text);
+    }
+    config.gpus = std::move(slots);
+    return true;
+}
+
+bool set_environment(Config& config, const Json& value) {
+    if (!value.is_object()) return false;
+    for (const auto& [name, entry] : value.items()) {
+        const auto text = entry.is_number() ? entry.dump() : as_text(entry);
+        if (!text || name.empty() || name.find_first_of(std::string("=\0", 2)) != name.npos)
+            return false;
+        config.environment[name] = *text;
+    }
+    return true;
+}
+
+struct Key {
+    std::string_view name;
+    std::string_view accepted;
+    bool (*set)(Config& config, const Json& value);
+};
+
+constexpr std::string_view a_duration = "seconds, or a time such as \"10s\" or \"2m\"";
+
+constexpr Key keys[] = {
+    {"gpus", "\"auto\" or a list of slots such as [0, 1] or [\"0,1\", \"2,3\"]", set_gpus},
+    {"cpu_slots", "a number from 0 to 65536", set_cpu_slots},
+    {"settle_ms", "milliseconds, from 0 to 600000", set_settle},
+    {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
+    {"leftover_grace", a_duration,
+     [](Config& c, const Json& v) { return set_duration(c.leftover_grace, v); }},
+    {"cwd", "a directory, as a string",
+     [](Config& c, const Json& v) { return set_text(c.directory, v); }},
+    {"env", "an object such as {\"NAME\": \"value\"}", set_environment},
+    {"shell", "a program and its options, as a string",
+     [](Config& c, const Json& v) { return set_text(c.shell, v); }},
+    {"profile", "the name of a profile",
+     [](Config& c, const Json& v) { return set_text(c.default_profile, v); }},
+};
+
+const Key* find_key(std::string_view name) {
+    for (const Key& key : keys)
+        if (key.name == name) return &key;
+    return nullptr;
+}
+
+std::string unknown_key(const std::string& name) {
+    std::vector<std::string> known;
+    for (const Key& key : keys)
+        known.emplace_back(key.name);
+    return "unknown key '" + printable(name) + "'" + suggestion(name, known);
+}
+
+}  // namespace
+
+Result<Config> read_config(std::string_view bytes, const std::string& path) {
+    const std::string text = without_comments(bytes);
+    if (text.find_first_not_of(" \t\r\n") == text.npos)
+        return content_error(path, std::nullopt,
+                             "the file is empty: write {} into it, or remove it, for the defaults");
+    const auto json = parse_json(text, path);
+    if (!json) return tl::unexpected(json.error());
+    if (!json->is_object())
+        return content_error(path, line_of(text, text.find_first_not_of(" \t\r\n")),
+                             "the settings are one object: {\"gpus\": [0, 1]}");
+    Config config;
+    for (const JsonMember& member : object_members(text)) {
+        const int line = line_of(text, member.key_begin);
+        const Key* key = find_key(member.key);
+        if (!key)
+            config.warnings.push_back(path + ":" + std::to_string(line) + ": " +
+                                      unknown_key(member.key));
+        else if (!key->set(config, json->at(member.key)))
+            return content_error(
+                path, line,
+                "'" + member.key + "' is wrong: expected " + std::string(key->accepted));
+    }
+    return config;
+}
+
+std::vector<std::string> gpu_slots_from_arguments(const std::vector<std::string>& arguments) {
+    if (arguments.size() != 1) return arguments;
+    std::vector<std::string> out;
+    std::string_view rest = arguments.front();
+    for (;;) {
+        const std::size_t comma = rest.find(',');
+        out.emplace_back(rest.substr(0, comma));
+        if (comma == rest.npos) return out;
+        rest.remove_prefix(comma + 1);
+    }
+}
+
+}  // namespace spool

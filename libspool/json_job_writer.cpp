@@ -1,0 +1,109 @@
+// The other direction of json_job.cpp: a JSON job that reads back as the same JobSpec.
+#include <nlohmann/json.hpp>
+
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/submit_info.h"
+#include "libspool/utf8.h"
+
+namespace spool {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool all_utf8(const JobSpec& spec) {
+    for (const std::string& argument : spec.command)
+        if (!is_utf8(argument)) return false;
+    for (const auto& [name, value] : spec.environment)
+        if (!is_utf8(name) || !is_utf8(value)) return false;
+    for (const std::string& module : spec.modules)
+        if (!is_utf8(module)) return false;
+    for (const std::string* text :
+         {&spec.shell, &spec.name, &spec.directory, &spec.output, &spec.error, &spec.profile,
+          &spec.conda_environment, &spec.virtual_environment})
+        if (!is_utf8(*text)) return false;
+    return true;
+}
+
+/// In the largest unit that divides it.
+std::string memory_text(std::uint64_t bytes) {
+    static constexpr char units[] = "BKMGT";
+    std::size_t unit = 0;
+    while (unit + 2 < sizeof units && bytes % 1024 == 0 && bytes != 0) {
+        bytes /= 1024;
+        ++unit;
+    }
+    return std::to_string(bytes) + units[unit];
+}
+
+/// Time limits have no unit below a second: rounded up.
+std::string limit_text(std::chrono::milliseconds limit) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(limit);
+    return std::to_string(seconds.count()) + "s";
+}
+
+std::string duration_text(std::chrono::milliseconds duration) {
+    if (duration.count() % 1000 != 0) return std::to_string(duration.count()) + "ms";
+    return std::to_string(duration.count() / 1000) + "s";
+}
+
+class Writer {
+public:
+    explicit Writer(const JobSpec& spec) : spec_(spec), escaped_(!all_utf8(spec)) {}
+
+    Json write() {
+        list("command", spec_.command);
+        text("cwd", spec_.directory);
+        for (const auto& [name, value] : spec_.environment)
+            out_["env"][coded(name)] = coded(value);
+        text("name", spec_.name);
+        write_wishes();
+        text("output", spec_.output);
+        text("error", spec_.error);
+        if (!spec_.truncate_output) out_["open_mode"] = "append";
+        text("shell", spec_.shell);
+        text("conda_env", spec_.conda_environment);
+        text("venv", spec_.virtual_environment);
+        list("modules", spec_.modules);
+        if (spec_.grace) out_["grace"] = duration_text(*spec_.grace);
+        if (spec_.leftover_grace) out_["leftover_grace"] = duration_text(*spec_.leftover_grace);
+        if (spec_.wait_for_leftovers) out_["leftovers"] = "wait";
+        if (escaped_) out_["escaped"] = true;
+        if (spec_.submit) out_["spool_submit"] = Json::parse(write_submit_info(*spec_.submit));
+        return std::move(out_);
+    }
+
+private:
+    void write_wishes() {
+        if (spec_.gpus) out_["gpus"] = *spec_.gpus;
+        if (spec_.cpus) out_["cpus"] = *spec_.cpus;
+        if (spec_.memory) out_["mem"] = memory_text(*spec_.memory);
+        if (spec_.priority != 0) out_["priority"] = spec_.priority;
+        text("profile", spec_.profile);
+        if (spec_.time_limit) out_["time_limit"] = limit_text(*spec_.time_limit);
+    }
+
+    [[nodiscard]] std::string coded(const std::string& bytes) const {
+        return escaped_ ? to_json_text(bytes) : bytes;
+    }
+    void text(const char* key, const std::string& value) {
+        if (!value.empty()) out_[key] = coded(value);
+    }
+    void list(const char* key, const std::vector<std::string>& values) {
+        for (const std::string& value : values)
+            out_[key].push_back(coded(value));
+    }
+
+    const JobSpec& spec_;
+    bool escaped_;
+    Json out_;
+};
+
+}  // namespace
+
+std::string write_command_job(const JobSpec& spec) {
+    return Writer(spec).write().dump(2) + "\n";
+}
+
+}  // namespace spool

@@ -153,7 +153,9 @@ void ActiveJobs::look_at(Active& active) {
     }
     if (content.cancelled() && !active.cancel_sent && standing->alive && content.started())
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
-    if (!standing->alive && content.ended()) return exited(active);
+    // With a complete exit page nothing of the job is left but a supervisor on its way out.
+    if (content.ended() && (!standing->alive || content.exit.phase == spool::record::Phase::complete))
+        return exited(active);
     if (!standing->alive && content.started()) {
         if (spool::token_is_alive(active.job.token)) {
             if (active.stage != Stage::orphaned)

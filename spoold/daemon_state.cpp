@@ -153,9 +153,9 @@ void Daemon::add_waiting(spool::SpoolState& state) const {
             add(*job);
         } else if (const auto claimed = active_->jobs().find(number);
                    claimed != active_->jobs().end()) {
-            const spool::ActiveJob& job = claimed->second.job;
-            state.waiting.push_back({number, job.name, job.file_name, job.facts.command, 0,
-                                     job.facts.submitted_at,
+            const spool::ActiveJob& ahead = claimed->second.job;
+            state.waiting.push_back({number, ahead.name, ahead.file_name, ahead.facts.command, 0,
+                                     ahead.facts.submitted_at,
                                      policy_.why(number).value_or(spool::WaitReason{})});
         }
     }

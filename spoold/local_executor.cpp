@@ -28,7 +28,7 @@ LocalExecutor::LocalExecutor(boost::asio::io_context& io, spool::Files& files,
 spool::Result<void> LocalExecutor::ensure_zygote() {
     if (socket_.is_open()) return {};
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return spool::system_error("socketpair", {}, errno);
     ProcessOptions options;
     options.arguments = {options_.spool_exec, "--zygote", options_.spool_path};
@@ -78,7 +78,7 @@ spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Bind
                                     "its list of GPUs is too long");
     payload.copy(request.payload, payload.size());
     const std::size_t size = offsetof(StartRequest, payload) + payload.size();
-    if (send(socket_.native_handle(), &request, size, MSG_NOSIGNAL) < 0) {
+    if (send(socket_.native_handle(), &request, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         const int code = errno;
         if (code != EAGAIN) socket_.close();
         return spool::system_error("ask spool-exec", options_.spool_exec, code);

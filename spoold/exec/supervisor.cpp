@@ -40,7 +40,6 @@ ExitCode Supervisor::run(const Order& order) {
         execute(launch);
     }
     watch();
-    clean_up();
     return done;
 }
 

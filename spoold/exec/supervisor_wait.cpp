@@ -213,6 +213,8 @@ void Supervisor::end_leftovers(std::int64_t now) {
 /// second.
 void Supervisor::report(std::int64_t now) {
     if (!judged_ || written_ || (write_at_ != never && now < write_at_)) return;
+    // A complete exit page lets the job's name be given to another: nothing of it is touched after.
+    if (tree_empty_) clean_up();
     exit_.token = record_.claim().token;
     exit_.phase = tree_empty_ ? record::Phase::complete : record::Phase::leftovers;
     rusage usage{};

@@ -195,15 +195,14 @@ void SystemExecZygote::descriptors_stay_with_the_supervisor() {
     int ends[2];
     QCOMPARE(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     builder.write(
-        script_job("ls -l /proc/$$/fd | grep -c pipe; ls -l /proc/$PPID/fd | grep -c pipe; "
-                   "setsid sleep 1000 & echo $! > \"$0.pid\"; echo ready\n"
-                   "until test -e \"$0.go\"; do sleep 0.01; done\n"));
+        script_job("python3 -c 'import os; print(len(os.listdir(\"/proc/self/fd\")))'\nsetsid "
+                   "sleep 1000 & sleep 1000\n"));
     zygote.send(builder, {}, {}, ends[1]);
     zygote.receive();
     close(ends[1]);
-    QVERIFY(
-        wait_until([&] { return read_text(builder.log()).find("ready") != std::string::npos; }));
-    const auto log = read_text(builder.log());
+    QVERIFY(wait_until([&] { return read_text(builder.log()).ends_with('\n'); }));
+    // Three of its own, and that of the listing.
+    QCOMPARE(read_text(builder.log()), "4\n");
     char byte;
     QVERIFY2(read(ends[0], &byte, 1) < 0 && errno == EAGAIN,
              "the supervisor did not keep the descriptor");
@@ -213,7 +212,6 @@ void SystemExecZygote::descriptors_stay_with_the_supervisor() {
     QVERIFY(over(builder));
     QVERIFY(wait_until([&] { return read(ends[0], &byte, 1) == 0; }));
     close(ends[0]);
-    QVERIFY2(QString::fromStdString(log).startsWith("0\n"), log.c_str());
 }
 
 void SystemExecZygote::two_supervisors_execute_once() {
@@ -267,7 +265,7 @@ void SystemExecZygote::a_full_disk_leaves_the_true_outcome() {
     QVERIFY(page);
     QCOMPARE(WEXITSTATUS(page->wait_status), 9);
     QVERIFY(fs::file_size(builder.log()) < 256 * 1024);
-    QVERIFY(fs::space(disk).free == 0);
+    QVERIFY2(fs::space(disk).free < 8192, "the disk was not full");
     // Full before the start: the step says so, and nothing is executed by halves.
     job.script = "echo " + std::string(9000, 'x') + "\n";
     builder.write(job);

@@ -141,7 +141,7 @@ void Supervisor::clean_up() {
     if (!has_cgroup_) return;
     Text<64> name;
     name.add("job-").add_number(claim.job).add(".").add_number(claim.attempt);
-    (void)unlinkat(setup_.cgroup.get(), name.c_str(), AT_REMOVEDIR);
+    remove_cgroup(setup_.cgroup.get(), name.c_str());
 }
 
 }  // namespace spool::exec

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,8 +75,8 @@ bool moving(char state) {
 
 /// The names of a directory, one call of the kernel after the other. `use` gets each.
 template <typename Use>
-void for_each_name(const char* path, Use use) {
-    const Fd directory(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+void for_each_name(int parent, const char* path, Use use) {
+    const Fd directory(openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (!directory) return;
     alignas(8) char buffer[4096];
     for (;;) {
@@ -84,7 +85,7 @@ void for_each_name(const char* path, Use use) {
         for (long offset = 0; offset < count;) {
             std::uint16_t length;
             memcpy(&length, buffer + offset + 16, sizeof length);
-            use(buffer + offset + 19);
+            use(directory.get(), buffer + offset + 19);
             offset += length;
         }
     }
@@ -113,7 +114,7 @@ void send(pid_t pid, std::uint64_t start, int number) {
 }  // namespace
 
 void Tree::scan_processes(Table& table) {
-    for_each_name("/proc", [&](const char* name) {
+    for_each_name(AT_FDCWD, "/proc", [&](int, const char* name) {
         ProcessStat stat;
         if (*name < '1' || *name > '9') return;
         if (read_stat(static_cast<pid_t>(strtol(name, nullptr, 10)), stat)) table.add(stat, false);
@@ -208,6 +209,16 @@ bool Tree::cgroup_empty() const {
     if (count <= 0) return true;
     text[count] = 0;
     return !strstr(text, "populated 1");
+}
+
+void remove_cgroup(int parent, const char* name) {
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return;
+    for_each_name(parent, name, [](int directory, const char* entry) {
+        struct stat status {};
+        if (entry[0] == '.' || fstatat(directory, entry, &status, AT_SYMLINK_NOFOLLOW) != 0) return;
+        if (S_ISDIR(status.st_mode)) remove_cgroup(directory, entry);
+    });
+    (void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 }  // namespace spool::exec

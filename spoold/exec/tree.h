@@ -51,4 +51,7 @@ private:
     Fd cgroup_;
 };
 
+/// Removes an empty cgroup and those that the job made in it.
+void remove_cgroup(int parent, const char* name);
+
 }  // namespace spool::exec

@@ -219,10 +219,6 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
         "submit", "Queue a command (-- COMMAND…), a file, or standard input (-)");
     const auto options = std::make_shared<SubmitOptions>();
     options->after_dashes = after_dashes;
-    verb->usage(
-        "gpuspool submit [OPTIONS] -- COMMAND…\n       gpuspool submit [OPTIONS] FILE [-- "
-        "ARGUMENTS…]\n"
-        "       gpuspool submit [OPTIONS] - < FILE");
     verb->add_option("file", options->file,
                      "A job file: shell script or JSON; - is standard input");
     verb->add_option("-n,--name", options->name, "Name of the job");
@@ -239,7 +235,9 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
     verb->add_flag("--no-env", options->no_environment,
                    "Do not record this environment; the login environment is used");
     verb->add_flag("-f,--follow", options->follow, "Show the log, and exit with the job's code");
-    verb->footer(exit_code_help);
+    verb->footer(std::string("gpuspool submit [OPTIONS] -- COMMAND…\ngpuspool submit [OPTIONS] FILE [-- ARGUMENTS…]\n"
+                             "gpuspool submit [OPTIONS] - < FILE\n\n") +
+                 exit_code_help);
     verb->callback([&run, options] {
         run = [options](Context& context) { return run_submit(context, *options); };
     });

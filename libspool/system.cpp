@@ -36,8 +36,12 @@ std::int64_t wall_time() {
 }
 
 std::string host_name() {
-    char name[256] = {};
-    if (gethostname(name, sizeof name - 1) != 0) return "localhost";
+    // Read once: a program that changes its host's name while it runs would otherwise change who
+    // owns the spool.
+    static const std::string name = [] {
+        char buffer[256] = {};
+        return std::string(gethostname(buffer, sizeof buffer - 1) == 0 ? buffer : "localhost");
+    }();
     return name;
 }
 

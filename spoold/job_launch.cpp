@@ -12,10 +12,14 @@
 namespace spoold {
 namespace {
 
+/// Asked for bash and the like at every launch: such programs do not come and go.
 bool has_program(const std::string& name) {
+    static std::map<std::string, bool> known;
+    if (const auto found = known.find(name); found != known.end()) return found->second;
+    bool& there = known[name];
     for (const char* directory : {"/bin/", "/usr/bin/", "/usr/local/bin/"})
-        if (access((directory + name).c_str(), X_OK) == 0) return true;
-    return false;
+        there = there || access((directory + name).c_str(), X_OK) == 0;
+    return there;
 }
 
 std::string user_name() {

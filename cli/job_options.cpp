@@ -21,7 +21,10 @@ spool::Result<std::string> directive(const std::string& word) {
         return spool::content_error({}, std::nullopt,
                                     "the value of " + word.substr(0, word.find('=')) +
                                         " has a line feed in it; put it into the script itself");
-    return "#SPOOL " + spool::shell_quote({word}) + '\n';
+    const bool plain = word.find_first_not_of(
+                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                           "-_=./:,+@%") == word.npos;
+    return "#SPOOL " + (plain ? word : spool::shell_quote({word})) + '\n';
 }
 
 spool::Result<std::string> directives(const JobOptions& options, bool with_environment) {

@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     context.out = cli::terminal_of(STDOUT_FILENO);
     context.err = cli::terminal_of(STDERR_FILENO);
 
-    CLI::App app{"Runs dropped job files on this machine's GPUs."};
+    CLI::App app{"Runs dropped job files on this machine's GPUs.", "gpuspool"};
     app.footer(footer);
     app.set_version_flag("--version", "gpuspool " GPUSPOOL_VERSION);
     app.add_option("--spool", context.path, "The spool directory")->type_name("DIR");

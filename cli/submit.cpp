@@ -235,7 +235,8 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
     verb->add_flag("--no-env", options->no_environment,
                    "Do not record this environment; the login environment is used");
     verb->add_flag("-f,--follow", options->follow, "Show the log, and exit with the job's code");
-    verb->footer(std::string("gpuspool submit [OPTIONS] -- COMMAND…\ngpuspool submit [OPTIONS] FILE [-- ARGUMENTS…]\n"
+    verb->footer(std::string("gpuspool submit [OPTIONS] -- COMMAND…\ngpuspool submit [OPTIONS] "
+                             "FILE [-- ARGUMENTS…]\n"
                              "gpuspool submit [OPTIONS] - < FILE\n\n") +
                  exit_code_help);
     verb->callback([&run, options] {

@@ -111,9 +111,11 @@ std::optional<FoundJob> look_up(Spool& spool, const SpoolState& state, const std
     if (const auto number = as_number(job)) {
         auto best = newest_active(
             spool, state, [&](std::uint64_t id, const std::string&) { return id == *number; });
-        if (!best) best = ended_with_number(spool, *number);
+        if (!best)
+            best = ended_with_number(spool, *number);
         else if (auto ended = read_done(spool, best->name); ended && ended->id == *number)
-            best = found(spool, std::move(*ended), std::string(best->name));  // it moved on while we looked
+            best = found(spool, std::move(*ended),
+                         std::string(best->name));  // it moved on while we looked
         if (best) return best;
     }
     const bool exact = plain_name(job) != job;
@@ -142,8 +144,8 @@ tl::unexpected<Error> no_such_job(Spool& spool, const SpoolState& state, const s
         names.push_back(running.name);
     std::string message = "no job '" + printable(job) + "'";
     if (const auto meant = as_number(job) ? std::nullopt : nearest(job, names))
-        message += "; did you mean '" + printable(*meant) + "'?";
-    message += " The newest is " +
+        message += "; did you mean '" + printable(*meant) + "'";
+    message += "; the newest is " +
                (newest->id != 0 ? std::to_string(newest->id) + " " : std::string()) + "(" +
                printable(newest->name) + ")";
     return tl::unexpected(Error{{}, {}, message, ENOENT, std::nullopt});

@@ -1,4 +1,5 @@
-// config.json: the settings. JSON in which comments and trailing commas are allowed. A pure function of bytes.
+// config.json: the settings. JSON in which comments and trailing commas are allowed. A pure
+// function of bytes.
 #pragma once
 
 #include <chrono>
@@ -12,19 +13,20 @@
 
 namespace spool {
 
-/// All settings, with their defaults. Keys in config.json have the names of the members unless said.
+/// All settings, with their defaults. Keys in config.json have the names of the members unless
+/// said.
 struct Config {
-    /// "gpus": each entry one slot, given verbatim to CUDA_VISIBLE_DEVICES; "" is a slot without a GPU;
-    /// numbers are allowed; "auto" is not (yet) different from absent. Absent: no pool.
+    /// "gpus": each entry one slot, given verbatim to CUDA_VISIBLE_DEVICES; "" is a slot without a
+    /// GPU; numbers are allowed; "auto" is not (yet) different from absent. Absent: no pool.
     std::optional<std::vector<std::string>> gpus;
     std::optional<int> cpu_slots;  ///< absent: half of the machine's processors, at least one
-    std::chrono::milliseconds settle{100};            ///< "settle_ms"
-    std::chrono::milliseconds grace{10'000};          ///< "grace": seconds, or "10s", "2m"
-    std::chrono::milliseconds leftover_grace{10'000}; ///< "leftover_grace", the same
-    std::string directory;                            ///< "cwd": of bare files; empty: the home directory
-    std::map<std::string, std::string> environment;   ///< "env"
-    std::string shell;                                ///< "shell": for scripts without #!; empty: bash -eo pipefail
-    std::string default_profile;                      ///< "profile"
+    std::chrono::milliseconds settle{100};             ///< "settle_ms"
+    std::chrono::milliseconds grace{10'000};           ///< "grace": seconds, or "10s", "2m"
+    std::chrono::milliseconds leftover_grace{10'000};  ///< "leftover_grace", the same
+    std::string directory;  ///< "cwd": of bare files; empty: the home directory
+    std::map<std::string, std::string> environment;  ///< "env"
+    std::string shell;            ///< "shell": for scripts without #!; empty: bash -eo pipefail
+    std::string default_profile;  ///< "profile"
     /// Keys that were not understood, as "config.json:3: unknown key 'gpu' (did you mean 'gpus'?)".
     std::vector<std::string> warnings;
 };
@@ -32,7 +34,9 @@ struct Config {
 /// Reads config.json. Unknown keys are warnings, wrong types and values are errors with their line.
 [[nodiscard]] Result<Config> read_config(std::string_view bytes, const std::string& path);
 
-/// simple_gpu_scheduler's rule for `--gpus`: several arguments are one slot each, verbatim; a single one is split at commas.
-[[nodiscard]] std::vector<std::string> gpu_slots_from_arguments(const std::vector<std::string>& arguments);
+/// simple_gpu_scheduler's rule for `--gpus`: several arguments are one slot each, verbatim; a
+/// single one is split at commas.
+[[nodiscard]] std::vector<std::string> gpu_slots_from_arguments(
+    const std::vector<std::string>& arguments);
 
 }  // namespace spool

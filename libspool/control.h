@@ -25,11 +25,12 @@ struct Reply {
 /// Writes the request to tmp/ and links it into control/, durably. Fills in `nonce` and `at`.
 Result<Request> send_request(Spool& spool, Request request, const Clock& clock);
 
-/// The reply to `request`, or nothing while there is none yet. A reply that was read is left for the daemon to remove.
+/// The reply to `request`, or nothing while there is none yet. A reply that was read is left for
+/// the daemon to remove.
 Result<std::optional<Reply>> read_reply(Spool& spool, const Request& request);
 
-/// All requests that are there, in the order in which they are to be applied. One that cannot be read is answered with a
-/// failed reply and removed.
+/// All requests that are there, in the order in which they are to be applied. One that cannot be
+/// read is answered with a failed reply and removed.
 Result<std::vector<Request>> read_requests(Spool& spool);
 
 /// Writes the reply, then removes the request.

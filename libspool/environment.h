@@ -12,10 +12,12 @@ namespace spool {
 
 using Environment = std::map<std::string, std::string>;
 
-/// Whether a variable's name (or value) looks like a secret, and is therefore never written to disk.
+/// Whether a variable's name (or value) looks like a secret, and is therefore never written to
+/// disk.
 [[nodiscard]] bool looks_secret(std::string_view name, std::string_view value);
 
-/// Variables of one session that must not reach a job (DISPLAY, TMUX, XDG_SESSION_*, SHLVL, PWD, OLDPWD, SLURM_* …).
+/// Variables of one session that must not reach a job (DISPLAY, TMUX, XDG_SESSION_*, SHLVL, PWD,
+/// OLDPWD, SLURM_* …).
 [[nodiscard]] bool is_session_variable(std::string_view name);
 
 struct CapturedEnvironment {
@@ -29,8 +31,9 @@ struct CapturedEnvironment {
 [[nodiscard]] std::string pack_environment(const Environment& environment);
 [[nodiscard]] Environment unpack_environment(std::string_view packed);
 
-/// Stores an environment as .spool/env/<hash> (a stable 128-bit hash of its packed form, hexadecimal) unless it is there,
-/// synced; returns <hash>. Not a place for secrets: mode 0600, but meant to be kept.
+/// Stores an environment as .spool/env/<hash> (a stable 128-bit hash of its packed form,
+/// hexadecimal) unless it is there, synced; returns <hash>. Not a place for secrets: mode 0600, but
+/// meant to be kept.
 Result<std::string> store_environment(Spool& spool, const Environment& environment);
 Result<Environment> load_environment(Spool& spool, const std::string& name);
 

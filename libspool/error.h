@@ -11,11 +11,11 @@ namespace spool {
 
 /// One failure, complete enough to be shown to the user as it is.
 struct Error {
-    std::string operation;      ///< what was being done: "open", "parse config.json"
-    std::string path;           ///< the file concerned, as the user knows it; may be empty
-    std::string message;        ///< what is wrong and, where there is one, the remedy
-    int code = 0;               ///< errno of a failed system call, else 0
-    std::optional<int> line;    ///< 1-based line in `path`, for content errors
+    std::string operation;    ///< what was being done: "open", "parse config.json"
+    std::string path;         ///< the file concerned, as the user knows it; may be empty
+    std::string message;      ///< what is wrong and, where there is one, the remedy
+    int code = 0;             ///< errno of a failed system call, else 0
+    std::optional<int> line;  ///< 1-based line in `path`, for content errors
 
     /// "path:line: operation: message", leaving out what is not there.
     [[nodiscard]] std::string text() const;

@@ -1,7 +1,7 @@
 // What libspool asks of the operating system's files, as a narrow interface that tests replace.
 //
-// All names are single components relative to an open directory. No function follows a symbolic link in the last
-// component. Nothing replaces an existing name but `replace`.
+// All names are single components relative to an open directory. No function follows a symbolic
+// link in the last component. Nothing replaces an existing name but `replace`.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,8 @@
 
 namespace spool {
 
-/// An open file or directory of a `Files`. Small integers, closed by `Files::close` (see `OpenFile` for RAII).
+/// An open file or directory of a `Files`. Small integers, closed by `Files::close` (see `OpenFile`
+/// for RAII).
 enum class Handle : int { none = -1 };
 
 /// What a file is, as far as the spool cares.
@@ -42,7 +43,7 @@ struct DirectoryEntry {
 };
 
 enum class OpenMode {
-    read,              ///< O_RDONLY | O_NONBLOCK: never hangs on a FIFO
+    read,  ///< O_RDONLY | O_NONBLOCK: never hangs on a FIFO
     read_write,
     create_exclusive,  ///< O_RDWR | O_CREAT | O_EXCL, mode 0600
     create,            ///< O_RDWR | O_CREAT, mode 0600
@@ -67,7 +68,8 @@ public:
     /// Writes all of `bytes`, or fails. On an `append` handle the offset is ignored.
     virtual Result<void> write(Handle file, std::uint64_t offset, std::string_view bytes) = 0;
     virtual Result<void> truncate(Handle file, std::uint64_t size) = 0;
-    /// fdatasync, or fsync where `metadata` is set (directories, new files). Never retried on failure.
+    /// fdatasync, or fsync where `metadata` is set (directories, new files). Never retried on
+    /// failure.
     virtual Result<void> sync(Handle file, bool metadata) = 0;
 
     virtual Result<void> make_directory(Handle directory, std::string_view name) = 0;
@@ -84,7 +86,8 @@ public:
     virtual LeaseAnswer lease(Handle file) = 0;
     virtual void release_lease(Handle file) = 0;
 
-    /// Takes the OFD write lock on byte 0: true, or false if somebody else holds it. Released by `close`.
+    /// Takes the OFD write lock on byte 0: true, or false if somebody else holds it. Released by
+    /// `close`.
     virtual Result<bool> lock(Handle file) = 0;
     /// Waits for that lock.
     virtual Result<void> lock_wait(Handle file) = 0;
@@ -122,8 +125,11 @@ private:
 };
 
 /// Opens `name` as an owned handle.
-inline Result<OpenFile> open_file(Files& files, Handle directory, std::string_view name, OpenMode mode) {
-    return files.open(directory, name, mode).map([&](Handle handle) { return OpenFile(files, handle); });
+inline Result<OpenFile> open_file(Files& files, Handle directory, std::string_view name,
+                                  OpenMode mode) {
+    return files.open(directory, name, mode).map([&](Handle handle) {
+        return OpenFile(files, handle);
+    });
 }
 
 /// The time, passed in so that tests can set it.

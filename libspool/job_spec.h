@@ -10,14 +10,16 @@
 
 namespace spool {
 
-/// What `gpuspool submit` and the tray add to a job file (`#SPOOL-SUBMIT {…}`, or `spool_submit` in JSON).
+/// What `gpuspool submit` and the tray add to a job file (`#SPOOL-SUBMIT {…}`, or `spool_submit` in
+/// JSON).
 struct SubmitInfo {
-    std::string spool;            ///< identity of the spool that gave the number
+    std::string spool;  ///< identity of the spool that gave the number
     std::uint64_t number = 0;
-    std::string directory;        ///< where it was submitted; absolute
-    std::string environment;      ///< name of a file in .spool/env/
-    std::vector<std::string> secrets;  ///< names of variables that were left out of it
-    std::string submitted_at;     ///< RFC 3339
+    std::string directory;               ///< where it was submitted; absolute
+    std::string environment;             ///< name of a file in .spool/env/
+    std::vector<std::string> secrets;    ///< names of variables that were left out of it
+    std::string submitted_at;            ///< RFC 3339
+    std::vector<std::string> arguments;  ///< positional arguments of a script
     std::optional<std::uint64_t> retry_of;
 
     bool operator==(const SubmitInfo&) const = default;
@@ -32,17 +34,17 @@ struct JobSpec {
     std::string shell;                 ///< `--shell=`; a program and its options, split at blanks
     std::string interpreter;           ///< text after `#!`, for a script that has one
 
-    std::string name;       ///< `--job-name=`; empty: the file's stem
-    std::string directory;  ///< `--chdir=`; may begin with ~/
+    std::string name;                                ///< `--job-name=`; empty: the file's stem
+    std::string directory;                           ///< `--chdir=`; may begin with ~/
     std::map<std::string, std::string> environment;  ///< explicit "env" of JSON, `--env=K=V`
     std::string output, error;                       ///< `--output=`, `--error=`
     bool truncate_output = true;                     ///< `--open-mode=`
 
-    std::optional<int> gpus;       ///< `--gpus=`; absent: one slot where there is a pool
-    std::optional<int> cpus;       ///< `--cpus=`
+    std::optional<int> gpus;              ///< `--gpus=`; absent: one slot where there is a pool
+    std::optional<int> cpus;              ///< `--cpus=`
     std::optional<std::uint64_t> memory;  ///< `--mem=`, bytes
     int priority = 0;
-    std::string profile;           ///< `--profile=`, `--target=`
+    std::string profile;  ///< `--profile=`, `--target=`
 
     std::optional<std::chrono::milliseconds> time_limit, grace, leftover_grace;
     bool wait_for_leftovers = false;

@@ -1,4 +1,5 @@
-// The rules for names in the spool directory (docs/protocol.md §2). Names are bytes. Pure functions.
+// The rules for names in the spool directory (docs/protocol.md §2). Names are bytes. Pure
+// functions.
 #pragma once
 
 #include <functional>
@@ -29,16 +30,17 @@ struct JobName {
 /// Names of the files by which an editor says that it holds `file_name` open.
 [[nodiscard]] std::vector<std::string> editor_marks(std::string_view file_name);
 
-/// The n-th candidate for a unique name: n = 1 gives the stem itself, 2 gives "x~2". The stem is cut at a
-/// UTF-8 boundary so that "<candidate>.sbatch" and "<candidate>.json" have at most 255 bytes.
+/// The n-th candidate for a unique name: n = 1 gives the stem itself, 2 gives "x~2". The stem is
+/// cut at a UTF-8 boundary so that "<candidate>.sbatch" and "<candidate>.json" have at most 255
+/// bytes.
 [[nodiscard]] std::string candidate_name(std::string_view stem, int n);
 
 /// The first candidate for which `taken` is false.
 [[nodiscard]] std::string unique_name(std::string_view stem,
                                       const std::function<bool(const std::string&)>& taken);
 
-/// `bytes` made harmless for a terminal, a log or a message: control characters, invalid UTF-8 and bidirectional
-/// overrides become \xNN, a backslash stays as it is.
+/// `bytes` made harmless for a terminal, a log or a message: control characters, invalid UTF-8 and
+/// bidirectional overrides become \xNN, a backslash stays as it is.
 [[nodiscard]] std::string printable(std::string_view bytes);
 
 /// `bytes` as valid UTF-8 for JSON, reversibly: invalid bytes become \xNN, a backslash \\.

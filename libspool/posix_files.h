@@ -31,7 +31,8 @@ public:
     Result<void> lock_wait(Handle file) override;
     Result<bool> is_locked(Handle file) override;
 
-    /// Opens the directory at `path` (absolute); not part of `Files`, because a spool needs only one.
+    /// Opens the directory at `path` (absolute); not part of `Files`, because a spool needs only
+    /// one.
     static Result<Handle> open_root(const std::string& path);
 };
 

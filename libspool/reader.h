@@ -10,9 +10,10 @@
 
 namespace spool {
 
-/// What is there now: the published state if a daemon runs, else what the directories themselves say (waiting jobs are
-/// then read from incoming/, each with reason `daemon_down`; running ones from the last published state if their files are still
-/// in running/). `recent` always has the newest results of done/.
+/// What is there now: the published state if a daemon runs, else what the directories themselves
+/// say (waiting jobs are then read from incoming/, each with reason `daemon_down`; running ones
+/// from the last published state if their files are still in running/). `recent` always has the
+/// newest results of done/.
 Result<SpoolState> read_spool(Spool& spool, const Clock& clock);
 
 /// Where a job is.
@@ -21,14 +22,15 @@ enum class Place { waiting, running, done };
 struct FoundJob {
     Place place = Place::waiting;
     std::uint64_t id = 0;
-    std::string name;       ///< unique name (of a waiting job: the stem)
-    std::string file_name;  ///< of the job file in its directory
+    std::string name;                 ///< unique name (of a waiting job: the stem)
+    std::string file_name;            ///< of the job file in its directory
     std::optional<JobResult> result;  ///< if done
     std::optional<WaitingState> waiting;
     std::optional<RunningState> running;
 };
 
-/// Resolves what the user calls a job: a number, a name (plain: its newest job, running before done; "x~2": exactly that), or
+/// Resolves what the user calls a job: a number, a name (plain: its newest job, running before
+/// done; "x~2": exactly that), or
 /// "" for the newest job of all. The error names what is there instead.
 Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock);
 

@@ -1,8 +1,8 @@
 // The record file: one attempt of one job, on disk (docs/protocol.md §4).
 //
-// Shared by libspool and by the supervisor, which allocates nothing and links nothing: so plain structures
-// of fixed size, little endian, and functions that work on bytes alone. A page is valid if its magic number, format
-// and checksum are right *and* its token is that of the claim page.
+// Shared by libspool and by the supervisor, which allocates nothing and links nothing: so plain
+// structures of fixed size, little endian, and functions that work on bytes alone. A page is valid
+// if its magic number, format and checksum are right *and* its token is that of the claim page.
 #pragma once
 
 #include <array>
@@ -51,8 +51,8 @@ struct Claim {
     Token token;
     BootId boot_id;
     ClaimState state;
-    std::uint32_t attempt;  ///< 1 for the first
-    std::uint64_t job;      ///< the job's number
+    std::uint32_t attempt;        ///< 1 for the first
+    std::uint64_t job;            ///< the job's number
     std::uint64_t device, inode;  ///< of the job file
     std::int64_t claimed_at;      ///< nanoseconds of the wall clock
 
@@ -65,14 +65,18 @@ struct Claim {
     std::uint32_t body_length;
     std::uint32_t body_checksum;  ///< CRC-32 of the body's body_length bytes
 
-    Span script;   ///< the bytes of the job file, exactly
-    Span arguments;  ///< NUL-terminated strings: what is executed; element script_argument is the script's path
+    Span job_file;   ///< the bytes of the job file, exactly
+    Span script;     ///< the part of them that is executed (without the submit line)
+    Span arguments;  ///< NUL-terminated strings: what is executed; element script_argument is the
+                     ///< script's path
     Span directory;  ///< NUL-terminated absolute path: where it runs
-    Span environment_file;  ///< NUL-terminated name in .spool/env/: NUL-terminated KEY=VALUE strings
-    Span environment;       ///< NUL-terminated KEY=VALUE strings that override that file; "KEY" alone unsets
-    Span output;       ///< NUL-terminated path for stdout (and stderr); empty: running/<name>.log
-    Span error_output; ///< NUL-terminated path for stderr; empty: where stdout goes
-    Span result;       ///< JSON for the daemon alone: what x.json needs to say about the job
+    Span
+        environment_file;  ///< NUL-terminated name in .spool/env/: NUL-terminated KEY=VALUE strings
+    Span environment;   ///< NUL-terminated KEY=VALUE strings that override that file; "KEY" alone
+                        ///< unsets
+    Span output;        ///< NUL-terminated path for stdout (and stderr); empty: running/<name>.log
+    Span error_output;  ///< NUL-terminated path for stderr; empty: where stdout goes
+    Span result;        ///< JSON for the daemon alone: what x.json needs to say about the job
 
     std::uint16_t name_length, file_name_length;
     char name[256];       ///< the unique name, without extension
@@ -84,7 +88,7 @@ struct Claim {
 enum Flag : std::uint32_t {
     wait_for_leftovers = 1,  ///< leftovers are waited for, not ended
     truncate_output = 2,     ///< `output` is truncated instead of appended to
-    writes_script = 4,       ///< the script is to be written to .spool/scripts/<name><extension> first
+    writes_script = 4,  ///< the script is to be written to .spool/scripts/<name><extension> first
 };
 
 /// Page 1, written by the supervisor: with it the job counts as executed.
@@ -93,11 +97,11 @@ struct Run {
     Header header;
     Token token;
     BootId boot_id;
-    std::int32_t supervisor_pid, main_pid;  ///< main_pid is 0 until the fork
+    std::int32_t supervisor_pid, main_pid;       ///< main_pid is 0 until the fork
     std::uint64_t supervisor_start, main_start;  ///< field 22 of /proc/<pid>/stat, clock ticks
     std::int64_t started_at;                     ///< nanoseconds of the wall clock
     std::uint16_t gpus_length, cgroup_length;
-    char gpus[1024];   ///< JSON list, for the result
+    char gpus[1024];    ///< JSON list, for the result
     char cgroup[1024];  ///< path of the job's cgroup; empty without one
 };
 
@@ -109,11 +113,23 @@ enum class Phase : std::uint32_t {
 
 /// Which step failed before the job's own program ran.
 enum class Step : std::uint32_t {
-    none = 0, script = 1, output = 2, fork = 3, directory = 4, exec = 5, environment = 6, error_output = 7,
+    none = 0,
+    script = 1,
+    output = 2,
+    fork = 3,
+    directory = 4,
+    exec = 5,
+    environment = 6,
+    error_output = 7,
 };
 
 /// Bits of Exit::flags.
-enum ExitFlag : std::uint32_t { cancelled = 1, timed_out = 2, interrupted = 4, leftovers_killed = 8 };
+enum ExitFlag : std::uint32_t {
+    cancelled = 1,
+    timed_out = 2,
+    interrupted = 4,
+    leftovers_killed = 8
+};
 
 /// Page 2, written by the supervisor: with it the outcome is known.
 struct Exit {
@@ -124,9 +140,9 @@ struct Exit {
     std::uint32_t flags;
     std::int32_t wait_status;  ///< as waitpid(2) gives it; meaningless if failed_step is not none
     Step failed_step;
-    std::int32_t error;        ///< errno of failed_step
-    std::uint32_t leftovers;   ///< processes that were still there when the main process ended
-    std::int64_t ended_at;     ///< nanoseconds of the wall clock
+    std::int32_t error;       ///< errno of failed_step
+    std::uint32_t leftovers;  ///< processes that were still there when the main process ended
+    std::int64_t ended_at;    ///< nanoseconds of the wall clock
     std::uint64_t user_microseconds, system_microseconds;  ///< of all reaped processes
     std::uint64_t max_rss_kilobytes;                       ///< of the largest of them
 };
@@ -151,14 +167,16 @@ inline std::uint32_t crc32(const void* data, std::size_t size, std::uint32_t see
         std::array<std::uint32_t, 256> out{};
         for (std::uint32_t i = 0; i < 256; ++i) {
             std::uint32_t value = i;
-            for (int bit = 0; bit < 8; ++bit) value = (value & 1) ? 0xEDB88320u ^ (value >> 1) : value >> 1;
+            for (int bit = 0; bit < 8; ++bit)
+                value = (value & 1) ? 0xEDB88320u ^ (value >> 1) : value >> 1;
             out[i] = value;
         }
         return out;
     }();
     const auto* bytes = static_cast<const unsigned char*>(data);
     std::uint32_t crc = ~seed;
-    for (std::size_t i = 0; i < size; ++i) crc = table[(crc ^ bytes[i]) & 0xFF] ^ (crc >> 8);
+    for (std::size_t i = 0; i < size; ++i)
+        crc = table[(crc ^ bytes[i]) & 0xFF] ^ (crc >> 8);
     return ~crc;
 }
 
@@ -172,7 +190,8 @@ void seal(Page& page) {
 
 enum class Validity { valid, absent, damaged, newer };
 
-/// What `page`, as read from disk, is worth. An all-zero header is absent. Says nothing about the token.
+/// What `page`, as read from disk, is worth. An all-zero header is absent. Says nothing about the
+/// token.
 template <typename Page>
 Validity check(const Page& page) {
     static_assert(is_page<Page>);

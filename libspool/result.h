@@ -16,8 +16,8 @@ enum class Outcome { succeeded, failed, cancelled, timeout, lost, interrupted, r
 [[nodiscard]] std::string_view outcome_name(Outcome outcome);
 [[nodiscard]] std::optional<Outcome> outcome_from_name(std::string_view name);
 
-/// Times are nanoseconds of the wall clock; 0 = not known, written as null. Names are bytes here and
-/// `to_json_text` in the file.
+/// Times are nanoseconds of the wall clock; 0 = not known, written as null. Names are bytes here
+/// and `to_json_text` in the file.
 struct JobResult {
     std::uint64_t id = 0;
     std::string name;  ///< unique name: the stem of the files in done/
@@ -33,7 +33,7 @@ struct JobResult {
     std::int64_t submitted_at = 0, started_at = 0, ended_at = 0;
     std::optional<double> cpu_seconds;
     std::optional<std::uint64_t> max_rss_bytes;
-    std::string environment_source;   ///< "login", "daemon", "submit"
+    std::string environment_source;  ///< "login", "daemon", "submit"
     std::vector<std::string> notes;
     std::optional<std::uint64_t> retry_of;
     std::string token;  ///< hexadecimal; which attempt wrote it (for recovery)

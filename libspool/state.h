@@ -1,4 +1,5 @@
-// .spool/state.json: what the daemon publishes, and what readers show (docs/protocol.md §11). Plain data and its JSON form.
+// .spool/state.json: what the daemon publishes, and what readers show (docs/protocol.md §11). Plain
+// data and its JSON form.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +16,14 @@ namespace spool {
 /// Why a job waits, as a code with the figures that its sentence needs.
 struct WaitReason {
     enum class Kind {
-        next,          ///< starts as soon as the daemon gets to it
-        settling,      ///< the file is still changing
-        no_command,    ///< the file has no command yet
-        editor,        ///< held by an editor (`detail`: the mark)
-        open,          ///< somebody has it open for writing
-        paused,        ///< `detail`: the text in control/pause
+        next,        ///< starts as soon as the daemon gets to it
+        settling,    ///< the file is still changing
+        no_command,  ///< the file has no command yet
+        editor,      ///< held by an editor (`detail`: the mark)
+        open,        ///< somebody has it open for writing
+        paused,      ///< `detail`: the text in control/pause
         draining,
-        gpus,          ///< `wanted` GPUs, `free` are free
+        gpus,  ///< `wanted` GPUs, `free` are free
         cpu_slots,
         never_gpus,    ///< asks for more than the pool can ever give (`free`: the most that it can)
         profile,       ///< `detail`: a profile that is not there
@@ -53,7 +54,7 @@ struct GpuState {
 struct RunningState {
     std::uint64_t id = 0;
     std::string name, command, directory, profile;
-    std::string phase;  ///< "claimed", "running", "cancelling", "ending"
+    std::string phase;   ///< "claimed", "running", "cancelling", "ending"
     std::string detail;  ///< "ending: 2 processes left"
     std::vector<std::string> gpus;
     std::int64_t submitted_at = 0, started_at = 0;
@@ -96,9 +97,10 @@ struct SpoolState {
     std::vector<GpuState> gpus;
     int cpu_slots = 0, cpu_slots_used = 0;
     std::vector<RunningState> running;
-    std::vector<WaitingState> waiting;  ///< at most `max_waiting` of them, in the order in which they will start
-    std::uint64_t waiting_count = 0;    ///< of all
-    std::vector<JobResult> recent;      ///< last ended, newest first
+    std::vector<WaitingState>
+        waiting;  ///< at most `max_waiting` of them, in the order in which they will start
+    std::uint64_t waiting_count = 0;  ///< of all
+    std::vector<JobResult> recent;    ///< last ended, newest first
     std::vector<IgnoredState> ignored;
 
     static constexpr std::size_t max_waiting = 200;

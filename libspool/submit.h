@@ -11,20 +11,21 @@
 namespace spool {
 
 struct Submission {
-    std::string bytes;     ///< a job file's content, as the user wrote it (shell or JSON)
-    std::string stem;      ///< the wanted name
+    std::string bytes;  ///< a job file's content, as the user wrote it (shell or JSON)
+    std::string stem;   ///< the wanted name
     std::string extension = ".job";
-    SubmitInfo info;       ///< spool, number and submitted_at are filled in here
+    SubmitInfo info;  ///< spool, number and submitted_at are filled in here
 };
 
 struct Submitted {
     std::uint64_t number = 0;
-    std::string file_name;  ///< in incoming/; the stem is made unique among waiting, running and done jobs
+    std::string
+        file_name;  ///< in incoming/; the stem is made unique among waiting, running and done jobs
 };
 
-/// Checks the job file with `read_job_file` (an invalid one is refused, nothing is written), takes a number
-/// durably, writes the file to tmp/, syncs it, links it into incoming/ without replacing anything, syncs the directory.
-/// When this returns, the job survives a loss of power.
+/// Checks the job file with `read_job_file` (an invalid one is refused, nothing is written), takes
+/// a number durably, writes the file to tmp/, syncs it, links it into incoming/ without replacing
+/// anything, syncs the directory. When this returns, the job survives a loss of power.
 Result<Submitted> submit(Spool& spool, Submission submission, const Clock& clock);
 
 }  // namespace spool

@@ -14,6 +14,8 @@ std::string write_submit_info(const SubmitInfo& submit) {
     if (!submit.environment.empty()) out["environment"] = to_json_text(submit.environment);
     for (const std::string& secret : submit.secrets)
         out["secrets"].push_back(to_json_text(secret));
+    for (const std::string& argument : submit.arguments)
+        out["arguments"].push_back(to_json_text(argument));
     out["submitted_at"] = valid_text(submit.submitted_at);
     if (submit.retry_of) out["retry_of"] = *submit.retry_of;
     return out.dump(-1, ' ', true);
@@ -30,6 +32,9 @@ tl::expected<SubmitInfo, std::string> read_submit_info(const nlohmann::json& jso
     fields.list("secrets", out.secrets);
     for (std::string& secret : out.secrets)
         secret = from_json_text(secret);
+    fields.list("arguments", out.arguments);
+    for (std::string& argument : out.arguments)
+        argument = from_json_text(argument);
     fields.text("submitted_at", out.submitted_at);
     fields.number("retry_of", out.retry_of);
     const auto has_nul = [](const std::string& text) { return text.find('\0') != text.npos; };

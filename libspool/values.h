@@ -10,14 +10,15 @@
 
 namespace spool {
 
-/// "90" (minutes, as Slurm reads it), "30:00", "2:00:00", "1-12", "1-12:30", "1-12:30:00"; "0", "UNLIMITED" and "INFINITE"
-/// mean none (a zero duration). Also "90s", "15m", "2h", "1d".
+/// "90" (minutes, as Slurm reads it), "30:00", "2:00:00", "1-12", "1-12:30", "1-12:30:00"; "0",
+/// "UNLIMITED" and "INFINITE" mean none (a zero duration). Also "90s", "15m", "2h", "1d".
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_time_limit(std::string_view text);
 
 /// "10", "10s" (seconds), "500ms", "2m", "1h", "1d".
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
-/// "4096" (megabytes, as Slurm reads it), "10G", "10GB", "500M", "64K", "1T"; in bytes, powers of 1024.
+/// "4096" (megabytes, as Slurm reads it), "10G", "10GB", "500M", "64K", "1T"; in bytes, powers of
+/// 1024.
 [[nodiscard]] std::optional<std::uint64_t> parse_memory(std::string_view text);
 
 [[nodiscard]] std::optional<std::int64_t> parse_integer(std::string_view text);

@@ -1,0 +1,93 @@
+// gpuspool cancel: a waiting job is withdrawn, a running one is ended.
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "cli/format.h"
+#include "cli/requests.h"
+#include "cli/verbs.h"
+#include "cli/watch.h"
+
+namespace cli {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// Without a daemon nobody can take the file meanwhile; and if one has just started, the file is
+/// gone and it is asked.
+spool::Result<bool> withdraw(spool::Spool& spool, const spool::FoundJob& job) {
+    const auto removed = spool.files->remove(spool.incoming.get(), job.file_name);
+    if (!removed && removed.error().code == ENOENT) return false;
+    if (!removed) return tl::unexpected(removed.error());
+    return spool.files->sync(spool.incoming.get(), true).map([] { return true; });
+}
+
+/// A bare file that was just dropped gets its number from the daemon in a moment.
+spool::Result<spool::FoundJob> with_number(Context& context, spool::Spool& spool,
+                                           spool::FoundJob job) {
+    Watcher watcher(spool);
+    const auto end = steady_clock::now() + std::chrono::seconds(2);
+    while (job.id == 0 && daemon_runs(context, spool) && steady_clock::now() < end) {
+        watcher.wait(std::chrono::milliseconds(100));
+        auto again = spool::find_job(spool, job.name, context.clock);
+        if (!again) return again;
+        job = std::move(*again);
+    }
+    return job;
+}
+
+/// Cancels one job at once or asks for it; a request that was sent is added to `asked`.
+int cancel(Context& context, spool::Spool& spool, const std::string& name,
+           std::vector<Asked>& asked) {
+    auto job =
+        spool::find_job(spool, name, context.clock).and_then([&](const spool::FoundJob& found) {
+            return with_number(context, spool, found);
+        });
+    if (!job) return report_search(job.error());
+    const std::string subject = "job " + job_text(job->id, job->name);
+    if (job->result) {
+        complain(subject + " has ended already: " + outcome_text(*job->result));
+        return failure;
+    }
+    if (job->waiting && (job->id == 0 || !daemon_runs(context, spool))) {
+        const auto withdrawn = withdraw(spool, *job);
+        if (!withdrawn) return report(withdrawn.error());
+        if (*withdrawn) {
+            std::printf("%s: withdrawn\n", subject.c_str());
+            return success;
+        }
+    }
+    if (job->id == 0) {
+        complain(subject + " has no number yet; try again");
+        return failure;
+    }
+    const auto request = spool::send_request(spool, {{}, "cancel", job->id, 0}, context.clock);
+    if (!request) return report(request.error());
+    asked.push_back({*request, subject});
+    return success;
+}
+
+int run_cancel(Context& context, std::vector<std::string> jobs) {
+    const auto spool = context.open();
+    if (!spool) return report(spool.error());
+    if (jobs.empty()) jobs.emplace_back();
+    std::vector<Asked> asked;
+    int code = success;
+    for (const std::string& job : jobs)
+        if (const int one = cancel(context, **spool, job, asked); one != success) code = one;
+    const int replies = print_replies(context, **spool, asked);
+    return code != success ? code : replies;
+}
+
+}  // namespace
+
+void add_cancel(CLI::App& app, Run& run) {
+    CLI::App* verb = app.add_subcommand(
+        "cancel", "Withdraw a waiting job; end a running one with all its processes");
+    const auto jobs = std::make_shared<std::vector<std::string>>();
+    verb->add_option("jobs", *jobs, "Numbers or names (default: the newest)");
+    verb->callback(
+        [&run, jobs] { run = [jobs](Context& context) { return run_cancel(context, *jobs); }; });
+}
+
+}  // namespace cli

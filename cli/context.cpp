@@ -1,0 +1,70 @@
+#include "cli/context.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+namespace cli {
+namespace {
+
+/// Whether the packaged unit is installed for this user.
+bool has_unit() {
+    const char* home = std::getenv("HOME");
+    const std::string own = std::string(home != nullptr ? home : "") + "/.config/systemd/user/";
+    for (const std::string& directory :
+         {own, std::string("/etc/systemd/user/"), std::string("/usr/lib/systemd/user/")})
+        if (::access((directory + "gpuspool.service").c_str(), F_OK) == 0) return true;
+    return false;
+}
+
+spool::Error explain_missing(spool::Error error, const std::string& path) {
+    error.operation = "open the spool";
+    error.path = path;
+    error.message =
+        "there is none yet: start spoold, or submit a first job (gpuspool submit -- COMMAND); "
+        "another directory is named by GPUSPOOL_DIR";
+    return error;
+}
+
+}  // namespace
+
+spool::Result<spool::Spool*> Context::open(spool::IfMissing if_missing) {
+    if (spool_) return &*spool_;
+    if (path.empty()) path = spool::default_spool_path();
+    spool::Result<spool::Spool> opened = spool::open_spool(files, path, if_missing);
+    if (!opened && opened.error().code == ENOENT && ::access(path.c_str(), F_OK) != 0 &&
+        errno == ENOENT)
+        return tl::unexpected(explain_missing(opened.error(), path));
+    if (!opened) return tl::unexpected(opened.error());
+    spool_ = std::move(*opened);
+    return &*spool_;
+}
+
+void complain(const std::string& text) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "gpuspool: %s\n", text.c_str());
+}
+
+int report(const spool::Error& error) {
+    complain(error.text());
+    return failure;
+}
+
+int report_search(const spool::Error& error) {
+    complain(error.text());
+    return error.code == ENOENT ? no_such_job : failure;
+}
+
+std::string how_to_start() {
+    return has_unit() ? "systemctl --user start gpuspool" : "spoold";
+}
+
+bool daemon_runs(Context& context, spool::Spool& spool) {
+    const auto presence = spool::daemon_presence(spool, context.clock);
+    return presence && (*presence == spool::DaemonPresence::running ||
+                        *presence == spool::DaemonPresence::other_host_running);
+}
+
+}  // namespace cli

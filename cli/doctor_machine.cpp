@@ -1,0 +1,106 @@
+#include <dirent.h>
+#include <pwd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "cli/doctor.h"
+#include "libspool/system.h"
+
+namespace cli {
+namespace {
+
+using Level = Finding::Level;
+
+std::string own_directory() {
+    char path[4096];
+    const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+    if (length <= 0) return {};
+    const std::string program(path, static_cast<std::size_t>(length));
+    return program.substr(0, program.rfind('/'));
+}
+
+std::string user_name() {
+    const passwd* user = ::getpwuid(::geteuid());
+    return user != nullptr ? user->pw_name : std::to_string(::geteuid());
+}
+
+bool exists(const std::string& path) {
+    return ::access(path.c_str(), F_OK) == 0;
+}
+
+std::size_t count_nvidia_devices() {
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/dev"), ::closedir);
+    if (!directory) return 0;
+    std::size_t count = 0;
+    while (const dirent* entry = ::readdir(directory.get())) {
+        const std::string_view name = entry->d_name;
+        if (name.starts_with("nvidia") && name.size() > 6 &&
+            name.find_first_not_of("0123456789", 6) == name.npos)
+            ++count;
+    }
+    return count;
+}
+
+}  // namespace
+
+void check_inotify(Findings& out) {
+    const int notify = ::inotify_init1(IN_CLOEXEC);
+    const bool no_instance = notify < 0;
+    const bool no_watch = !no_instance && ::inotify_add_watch(notify, "/", IN_CREATE) < 0;
+    if (notify >= 0) ::close(notify);
+    if (no_instance)
+        out.push_back({Level::warning,
+                       std::string("no inotify instance is left (") + std::strerror(errno) +
+                           "): spoold polls every 2 s instead",
+                       "sudo sysctl fs.inotify.max_user_instances=1024"});
+    else if (no_watch)
+        out.push_back({Level::warning, "no inotify watch is left: spoold polls every 2 s instead",
+                       "sudo sysctl fs.inotify.max_user_watches=524288"});
+    else
+        out.push_back({Level::good, "inotify can be had", ""});
+}
+
+void check_lingering(Findings& out) {
+    if (!exists("/run/systemd/system") || ::geteuid() == 0) return;
+    if (exists("/var/lib/systemd/linger/" + user_name()))
+        out.push_back({Level::good, "lingering is on: jobs go on after you log out", ""});
+    else
+        out.push_back({Level::warning,
+                       "lingering is off: systemd may end the daemon and its jobs when you log out",
+                       "loginctl enable-linger"});
+}
+
+void check_supervisor(Findings& out) {
+    const std::string here = own_directory();
+    const std::string places[] = {here + "/../libexec/gpuspool/spool-exec", here + "/spool-exec",
+                                  here + "/../spoold/spool-exec",
+                                  std::string(GPUSPOOL_LIBEXEC) + "/spool-exec"};
+    for (const std::string& place : places)
+        if (::access(place.c_str(), X_OK) == 0) {
+            out.push_back({Level::good, "supervisor " + spool::absolute_path(place), ""});
+            return;
+        }
+    out.push_back(
+        {Level::bad,
+         "spool-exec, the supervisor of jobs, is not where it was installed (" GPUSPOOL_LIBEXEC ")",
+         "install gpuspool again: packaging/quickstart"});
+}
+
+void check_gpus(const std::vector<spool::GpuState>& gpus, Findings& out) {
+    const std::size_t devices = count_nvidia_devices();
+    if (!gpus.empty())
+        out.push_back({Level::good, std::to_string(gpus.size()) + " GPU slots in the pool", ""});
+    else if (devices > 0)
+        out.push_back(
+            {Level::warning,
+             "no GPU pool, but this machine has " + std::to_string(devices) + " NVIDIA devices",
+             "name them: spoold --gpus 0,1, or \"gpus\": [\"0\", \"1\"] in config.json"});
+    else
+        out.push_back({Level::good, "no GPU pool: jobs run in CPU slots", ""});
+}
+
+}  // namespace cli

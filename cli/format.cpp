@@ -1,0 +1,109 @@
+#include "cli/format.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+
+#include "libspool/names.h"
+
+namespace cli {
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+template <typename... Values>
+std::string print(const char* format, Values... values) {
+    std::array<char, 64> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), format, values...);
+    return buffer.data();
+}
+
+std::string ago(std::int64_t count, const char* unit, const char* units) {
+    return std::to_string(count) + ' ' + (count == 1 ? unit : units) + " ago";
+}
+
+}  // namespace
+
+std::string format_duration(std::int64_t nanoseconds) {
+    const long long total = std::max<std::int64_t>(0, nanoseconds) / second;
+    const long long days = total / 86400, hours = total / 3600 % 24, minutes = total / 60 % 60;
+    if (days > 0) return print("%lldd %02lld:%02lld", days, hours, minutes);
+    if (hours > 0) return print("%lld:%02lld:%02lld", hours, minutes, total % 60);
+    return print("%lld:%02lld", minutes, total % 60);
+}
+
+std::string format_age(std::int64_t nanoseconds) {
+    const std::int64_t seconds = nanoseconds / second;
+    if (seconds < 10) return "just now";
+    if (seconds < 60) return ago(seconds, "s", "s");
+    if (seconds < 3600) return ago(seconds / 60, "min", "min");
+    if (seconds < 2 * 86400) return ago(seconds / 3600, "h", "h");
+    return ago(seconds / 86400, "day", "days");
+}
+
+std::string format_size(std::uint64_t bytes) {
+    static constexpr const char* units[] = {"B", "KB", "MB", "GB", "TB"};
+    auto size = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    for (; size >= 1024 && unit + 1 < std::size(units); ++unit)
+        size /= 1024;
+    return print(unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
+}
+
+std::string number_text(std::uint64_t id) {
+    return id == 0 ? "-" : std::to_string(id);
+}
+
+std::string job_text(std::uint64_t id, const std::string& name) {
+    return (id == 0 ? std::string() : std::to_string(id) + ' ') + '(' + spool::printable(name) +
+           ')';
+}
+
+std::string job_argument(const spool::FoundJob& job) {
+    return job.id == 0 ? spool::printable(job.name) : std::to_string(job.id);
+}
+
+std::string gpus_text(const std::vector<std::string>& gpus) {
+    std::string out;
+    for (const std::string& gpu : gpus)
+        out += (out.empty() ? "" : ", ") + spool::printable(gpu);
+    return out.empty() ? "-" : out;
+}
+
+std::string outcome_text(const spool::JobResult& result) {
+    std::string out(spool::outcome_name(result.state));
+    if (result.state != spool::Outcome::failed) return out;
+    if (result.signal)
+        return out + print(" (signal %d, ", *result.signal) + ::strsignal(*result.signal) + ')';
+    if (result.exit_code) return out + print(" (exit code %d)", *result.exit_code);
+    return out;
+}
+
+Style outcome_style(spool::Outcome outcome) {
+    switch (outcome) {
+        case spool::Outcome::succeeded:
+            return Style::green;
+        case spool::Outcome::cancelled:
+            return Style::yellow;
+        default:
+            return Style::red;
+    }
+}
+
+std::string run_time(const spool::JobResult& result) {
+    if (result.started_at == 0 || result.ended_at == 0) return {};
+    return format_duration(result.ended_at - result.started_at);
+}
+
+std::string activity_text(const spool::FoundJob& job, std::int64_t now) {
+    if (job.waiting) return "waits: " + spool::wait_sentence(job.waiting->reason);
+    if (!job.running) return "has ended";
+    std::string out = job.running->phase == "claimed" ? "is about to start" : "is running";
+    if (job.running->started_at != 0)
+        out += " for " + format_duration(now - job.running->started_at);
+    if (!job.running->detail.empty()) out += ", " + spool::printable(job.running->detail);
+    return out;
+}
+
+}  // namespace cli

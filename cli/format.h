@@ -1,0 +1,41 @@
+// How times, jobs and outcomes are written for people. Everything returned is safe for a terminal.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/terminal.h"
+#include "libspool/reader.h"
+
+namespace cli {
+
+/// "0:07", "3:20", "1:02:03", "2d 03:00".
+[[nodiscard]] std::string format_duration(std::int64_t nanoseconds);
+/// "just now", "5 min ago", "3 h ago", "12 days ago".
+[[nodiscard]] std::string format_age(std::int64_t nanoseconds);
+/// "1.5 GB"; powers of 1024.
+[[nodiscard]] std::string format_size(std::uint64_t bytes);
+
+/// "42", or "-" for a job that has no number yet.
+[[nodiscard]] std::string number_text(std::uint64_t id);
+/// "42 (x)"; "(x)" without a number.
+[[nodiscard]] std::string job_text(std::uint64_t id, const std::string& name);
+/// What to type for exactly this job.
+[[nodiscard]] std::string job_argument(const spool::FoundJob& job);
+
+/// "0, 1", or "-" where there is none.
+[[nodiscard]] std::string gpus_text(const std::vector<std::string>& gpus);
+
+/// "succeeded", "failed (exit code 3)", "failed (signal 9)".
+[[nodiscard]] std::string outcome_text(const spool::JobResult& result);
+[[nodiscard]] Style outcome_style(spool::Outcome outcome);
+
+/// Time from start to end; empty if either is not known.
+[[nodiscard]] std::string run_time(const spool::JobResult& result);
+
+/// What a job that has not ended is doing: the reason why it waits, or since when it runs.
+[[nodiscard]] std::string activity_text(const spool::FoundJob& job, std::int64_t now);
+
+}  // namespace cli

@@ -1,0 +1,57 @@
+#include "cli/requests.h"
+
+#include <cstdio>
+
+#include "cli/watch.h"
+#include "libspool/names.h"
+
+namespace cli {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds patience{2};
+
+void print_reply(const Asked& asked, const spool::Reply& reply) {
+    const std::string message = spool::printable(reply.message);
+    const std::string text = asked.subject.empty() ? message : asked.subject + ": " + message;
+    if (reply.ok)
+        std::printf("%s\n", text.c_str());
+    else
+        complain(text);
+}
+
+void print_unanswered(Context& context, spool::Spool& spool, const Asked& asked) {
+    const std::string what = asked.subject.empty() ? asked.request.verb : asked.subject;
+    const bool running = daemon_runs(context, spool);
+    std::printf(
+        "%s: %s\n", what.c_str(),
+        running ? "requested; the daemon has not answered yet" : "queued until spoold runs");
+}
+
+}  // namespace
+
+int print_replies(Context& context, spool::Spool& spool, const std::vector<Asked>& asked) {
+    Watcher watcher(spool);
+    const auto end = steady_clock::now() + patience;
+    int code = success;
+    for (const Asked& one : asked) {
+        while (true) {
+            const auto reply = spool::read_reply(spool, one.request);
+            if (!reply) return report(reply.error());
+            if (*reply) {
+                print_reply(one, **reply);
+                if (!(*reply)->ok) code = failure;
+                break;
+            }
+            if (steady_clock::now() >= end || interrupted() || !daemon_runs(context, spool)) {
+                print_unanswered(context, spool, one);
+                break;
+            }
+            watcher.wait(std::chrono::milliseconds(200));
+        }
+    }
+    return code;
+}
+
+}  // namespace cli

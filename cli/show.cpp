@@ -1,0 +1,132 @@
+// gpuspool show: all that is known of one job.
+#include <cstdio>
+#include <memory>
+
+#include "cli/format.h"
+#include "cli/json.h"
+#include "cli/verbs.h"
+#include "libspool/names.h"
+#include "libspool/values.h"
+
+namespace cli {
+namespace {
+
+/// "key  value" lines; a key without a value is left out.
+class Facts {
+public:
+    explicit Facts(const Terminal& terminal) : terminal_(terminal) {}
+
+    void add(const std::string& key, const std::string& value, Style style = Style::plain) {
+        if (value.empty()) return;
+        const std::string padded = key + std::string(key.size() < 12 ? 12 - key.size() : 1, ' ');
+        std::printf("%s%s\n", paint(terminal_, Style::dim, padded).c_str(),
+                    paint(terminal_, style, spool::printable(value)).c_str());
+    }
+    void add_time(const std::string& key, std::int64_t time) {
+        if (time != 0) add(key, spool::format_time(time));
+    }
+
+private:
+    const Terminal& terminal_;
+};
+
+std::string file_path(const spool::Spool& spool, const char* directory, const std::string& name) {
+    return name.empty() ? std::string() : spool.path + '/' + directory + '/' + name;
+}
+
+void print(Facts& facts, const spool::WaitingState& job) {
+    facts.add("state", "waiting", Style::yellow);
+    facts.add("reason", spool::wait_sentence(job.reason));
+    facts.add("command", job.command);
+    if (job.priority != 0) facts.add("priority", std::to_string(job.priority));
+    facts.add_time("submitted", job.submitted_at);
+}
+
+void print(Facts& facts, const spool::RunningState& job, std::int64_t now) {
+    facts.add("state", job.phase, Style::cyan);
+    facts.add("detail", job.detail);
+    facts.add("command", job.command);
+    facts.add("directory", job.directory);
+    facts.add("profile", job.profile);
+    if (!job.gpus.empty()) facts.add("GPUs", gpus_text(job.gpus));
+    facts.add_time("submitted", job.submitted_at);
+    facts.add_time("started", job.started_at);
+    if (job.started_at != 0) facts.add("running for", format_duration(now - job.started_at));
+    if (job.attempt > 1) facts.add("attempt", std::to_string(job.attempt));
+    if (job.pid != 0) facts.add("process", std::to_string(job.pid));
+}
+
+void print(Facts& facts, const spool::JobResult& job) {
+    facts.add("state", outcome_text(job), outcome_style(job.state));
+    facts.add("reason", job.reason.value_or(""));
+    if (job.line) facts.add("line", std::to_string(*job.line));
+    facts.add("command", job.command);
+    facts.add("directory", job.directory);
+    facts.add("profile", job.profile);
+    facts.add("host", job.host);
+    if (!job.gpus.empty()) facts.add("GPUs", gpus_text(job.gpus));
+    facts.add_time("submitted", job.submitted_at);
+    facts.add_time("started", job.started_at);
+    facts.add_time("ended", job.ended_at);
+    facts.add("run time", run_time(job));
+    if (job.cpu_seconds)
+        facts.add("CPU time", format_duration(static_cast<std::int64_t>(*job.cpu_seconds * 1e9)));
+    if (job.max_rss_bytes) facts.add("memory", format_size(*job.max_rss_bytes));
+    if (job.attempt > 1) facts.add("attempt", std::to_string(job.attempt));
+    if (job.retry_of) facts.add("retry of", std::to_string(*job.retry_of));
+    facts.add("environment", job.environment_source);
+    for (const std::string& note : job.notes)
+        facts.add("note", note);
+}
+
+void print_text(const Context& context, const spool::Spool& spool, const spool::FoundJob& job) {
+    Facts facts(context.out);
+    facts.add("job", number_text(job.id), Style::bold);
+    facts.add("name", job.name);
+    if (job.waiting) print(facts, *job.waiting);
+    if (job.running) print(facts, *job.running, context.clock.wall());
+    if (job.result) print(facts, *job.result);
+    const char* directory = job.waiting ? "incoming" : job.running ? "running" : "done";
+    facts.add("file", file_path(spool, directory, job.file_name));
+    if (!job.waiting) facts.add("log", file_path(spool, directory, job.name + ".log"));
+}
+
+Json json_of(const spool::FoundJob& job) {
+    Json out = job.waiting   ? to_json(*job.waiting)
+               : job.running ? to_json(*job.running)
+                             : to_json(*job.result);
+    if (!job.result) out["state"] = job.waiting ? "waiting" : "running";
+    return out;
+}
+
+int run_show(Context& context, const std::string& name, bool json) {
+    const auto spool = context.open();
+    if (!spool) return report(spool.error());
+    const auto job = spool::find_job(**spool, name, context.clock);
+    if (!job) return report_search(job.error());
+    if (json)
+        print_json(json_of(*job));
+    else
+        print_text(context, **spool, *job);
+    return success;
+}
+
+}  // namespace
+
+void add_show(CLI::App& app, Run& run) {
+    CLI::App* verb = app.add_subcommand("show", "Show all that is known of a job");
+    struct Options {
+        std::string job;
+        bool json = false;
+    };
+    const auto options = std::make_shared<Options>();
+    verb->add_option("job", options->job, "Number or name (default: the newest)");
+    verb->add_flag("--json", options->json, "Print JSON");
+    verb->callback([&run, options] {
+        run = [options](Context& context) {
+            return run_show(context, options->job, options->json);
+        };
+    });
+}
+
+}  // namespace cli

@@ -1,0 +1,247 @@
+// gpuspool submit: a command, a file or the standard input becomes a waiting job.
+#include "libspool/submit.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "cli/exit_code.h"
+#include "cli/follow.h"
+#include "cli/format.h"
+#include "cli/job_options.h"
+#include "cli/verbs.h"
+#include "libspool/environment.h"
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/system.h"
+
+namespace cli {
+namespace {
+
+struct SubmitOptions {
+    std::string file, name, gpus, cpus, memory, priority, directory, time, output;
+    std::vector<std::string> environment;
+    bool no_environment = false, follow = false;
+    AfterDashes after_dashes;
+};
+
+spool::Error misuse(const std::string& message) {
+    return {{}, {}, message, 0, std::nullopt};
+}
+
+spool::Result<JobOptions> job_options(const SubmitOptions& options) {
+    JobOptions out;
+    const auto add = [&](const char* key, const std::string& value) {
+        if (!value.empty()) out.settings.emplace_back(key, value);
+    };
+    add("gpus", options.gpus);
+    add("cpus", options.cpus);
+    add("mem", options.memory);
+    add("priority", options.priority);
+    add("time", options.time);
+    add("output", options.output);
+    if (!options.directory.empty()) add("chdir", spool::absolute_path(options.directory));
+    for (const std::string& entry : options.environment) {
+        const auto equals = entry.find('=');
+        if (equals == entry.npos || equals == 0)
+            return tl::unexpected(
+                misuse("--env " + spool::printable(entry) + ": write NAME=VALUE"));
+        out.environment[entry.substr(0, equals)] = entry.substr(equals + 1);
+    }
+    for (const auto& [name, value] : out.environment)
+        if (spool::looks_secret(name, value))
+            complain("warning: " + spool::printable(name) +
+                     " looks like a secret; with --env it is written into the job file");
+    return out;
+}
+
+spool::Result<std::string> read_input(const std::string& file) {
+    const bool standard = file == "-";
+    const int descriptor =
+        standard ? ::dup(STDIN_FILENO) : ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return spool::system_error("open", file, errno);
+    std::string out;
+    char block[65536];
+    ssize_t got = 0;
+    while (out.size() <= spool::max_job_file_size &&
+           (got = ::read(descriptor, block, sizeof block)) > 0)
+        out.append(block, static_cast<std::size_t>(got));
+    const int code = errno;
+    ::close(descriptor);
+    if (got < 0) return spool::system_error("read", file, code);
+    return out;
+}
+
+/// Programs of other languages would be run by the shell, line by line.
+bool is_foreign_program(const std::string& file, const std::string& bytes) {
+    if (bytes.starts_with("#!")) return false;
+    static constexpr std::string_view endings[] = {".py", ".ipynb", ".R", ".jl",
+                                                   ".pl", ".rb",    ".m"};
+    return std::any_of(std::begin(endings), std::end(endings),
+                       [&](std::string_view ending) { return file.ends_with(ending); });
+}
+
+spool::Result<spool::Submission> from_command(const SubmitOptions& options, const JobOptions& job) {
+    if (options.after_dashes.words.empty() || options.after_dashes.words.front().empty())
+        return tl::unexpected(misuse("there is no command after --"));
+    spool::Submission out;
+    auto bytes = command_job(options.after_dashes.words, job);
+    if (!bytes) return tl::unexpected(bytes.error());
+    out.bytes = std::move(*bytes);
+    out.stem = name_of_command(options.after_dashes.words);
+    return out;
+}
+
+spool::Result<spool::Submission> from_file(const SubmitOptions& options, const JobOptions& job) {
+    const auto content = read_input(options.file);
+    if (!content) return tl::unexpected(content.error());
+    if (is_foreign_program(options.file, *content))
+        return tl::unexpected(
+            misuse(spool::printable(options.file) +
+                   " is no shell script: submit the command that runs it, as in gpuspool submit -- "
+                   "python " +
+                   spool::printable(options.file)));
+    spool::Submission out;
+    auto bytes = with_options(*content, job);
+    if (!bytes) {
+        bytes.error().path = options.file;
+        return tl::unexpected(bytes.error());
+    }
+    out.bytes = std::move(*bytes);
+    out.info.arguments = options.after_dashes.words;
+    const std::string base = options.file.substr(options.file.rfind('/') + 1);
+    if (const auto name = spool::split_job_name(base)) {
+        out.stem = name->stem;
+        out.extension = name->extension;
+    } else {
+        out.stem = options.file == "-" ? "stdin" : base;
+    }
+    const auto spec = spool::read_job_file(out.bytes, options.file);
+    if (!spec) return tl::unexpected(spec.error());
+    if (!spec->name.empty()) out.stem = spec->name;
+    if (spec->kind == spool::JobSpec::Kind::command && !out.info.arguments.empty())
+        return tl::unexpected(misuse("arguments after -- are for scripts; " +
+                                     spool::printable(options.file) +
+                                     " is JSON with a \"command\" of its own"));
+    return out;
+}
+
+spool::Environment current_environment() {
+    spool::Environment out;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text = *entry;
+        const auto equals = text.find('=');
+        if (equals != text.npos && equals > 0)
+            out.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return out;
+}
+
+/// Records the directory and, unless it is not wanted, the environment of this process.
+spool::Result<void> capture(spool::Spool& spool, const SubmitOptions& options,
+                            spool::SubmitInfo& info) {
+    info.directory = spool::absolute_path(".");
+    if (options.no_environment) return {};
+    spool::CapturedEnvironment captured = spool::filter_environment(current_environment());
+    auto stored = spool::store_environment(spool, captured.kept);
+    if (!stored) return tl::unexpected(stored.error());
+    info.environment = std::move(*stored);
+    info.secrets = std::move(captured.secrets);
+    if (info.secrets.empty()) return {};
+    std::string names;
+    for (const std::string& name : info.secrets)
+        names += (names.empty() ? "" : ", ") + spool::printable(name);
+    complain(
+        "not recorded, because they look like secrets (filled in from your login environment at "
+        "the start): " +
+        names);
+    return {};
+}
+
+void tell(Context& context, spool::Spool& spool, const spool::Submitted& submitted) {
+    const std::string name = submitted.file_name.substr(0, submitted.file_name.rfind('.'));
+    if (!daemon_runs(context, spool))
+        complain("no daemon runs; job " + job_text(submitted.number, name) +
+                 " waits until it is started: " + how_to_start());
+    else if (context.err.is_terminal)
+        complain("job " + job_text(submitted.number, name) + " is queued; gpuspool log -f " +
+                 std::to_string(submitted.number) + " shows what it prints");
+}
+
+int follow(Context& context, spool::Spool& spool, std::uint64_t number) {
+    const auto job = spool::find_job(spool, std::to_string(number), context.clock);
+    if (!job) return report_search(job.error());
+    const Watched watched = follow_log(context, spool, *job, -1);
+    if (!watched.result) return watched.code;
+    const spool::JobResult& result = *watched.result;
+    if (result.state != spool::Outcome::succeeded || context.err.is_terminal)
+        complain("job " + job_text(result.id, result.name) + ' ' + outcome_text(result) +
+                 (result.reason ? ": " + spool::printable(*result.reason) : ""));
+    return exit_code_of(result);
+}
+
+int run_submit(Context& context, const SubmitOptions& options) {
+    if (options.file.empty() && !options.after_dashes.given) {
+        complain(
+            "say what to run: gpuspool submit -- COMMAND…, gpuspool submit FILE, or gpuspool "
+            "submit - for standard input");
+        return usage_error;
+    }
+    const auto job = job_options(options);
+    if (!job) {
+        (void)report(job.error());
+        return usage_error;
+    }
+    auto submission = options.file.empty() ? from_command(options, *job) : from_file(options, *job);
+    if (!submission) return report(submission.error());
+    if (!options.name.empty()) submission->stem = options.name;
+
+    const auto spool = context.open(spool::IfMissing::create);
+    if (!spool) return report(spool.error());
+    if (const auto captured = capture(**spool, options, submission->info); !captured)
+        return report(captured.error());
+    const auto submitted = spool::submit(**spool, std::move(*submission), context.clock);
+    if (!submitted) return report(submitted.error());
+    std::printf("%llu\n", static_cast<unsigned long long>(submitted->number));
+    std::fflush(stdout);
+    tell(context, **spool, *submitted);
+    return options.follow ? follow(context, **spool, submitted->number) : success;
+}
+
+}  // namespace
+
+void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
+    CLI::App* verb = app.add_subcommand(
+        "submit", "Queue a command (-- COMMAND…), a file, or standard input (-)");
+    const auto options = std::make_shared<SubmitOptions>();
+    options->after_dashes = after_dashes;
+    verb->add_option("file", options->file,
+                     "A job file: shell script or JSON; - is standard input");
+    verb->add_option("-n,--name", options->name, "Name of the job");
+    verb->add_option("-g,--gpus", options->gpus, "GPUs (default 1 where there is a pool; 0: none)");
+    verb->add_option("--cpus", options->cpus, "CPU cores");
+    verb->add_option("--mem", options->memory, "Memory, as 16G");
+    verb->add_option("-p,--priority", options->priority, "Higher ones start first (default 0)");
+    verb->add_option("--time", options->time,
+                     "Time limit, as 90 (minutes), 2:00:00, 1-12, 30s, 2h");
+    verb->add_option("--chdir", options->directory, "Where it runs (default: here)");
+    verb->add_option("--output", options->output, "File that gets the output");
+    verb->add_option("--env", options->environment, "NAME=VALUE; may be repeated")
+        ->allow_extra_args(false);
+    verb->add_flag("--no-env", options->no_environment,
+                   "Do not record this environment; the login environment is used");
+    verb->add_flag("-f,--follow", options->follow, "Show the log, and exit with the job's code");
+    verb->footer(std::string("gpuspool submit [OPTIONS] -- COMMAND…\ngpuspool submit [OPTIONS] "
+                             "FILE [-- ARGUMENTS…]\n"
+                             "gpuspool submit [OPTIONS] - < FILE\n\n") +
+                 exit_code_help);
+    verb->callback([&run, options] {
+        run = [options](Context& context) { return run_submit(context, *options); };
+    });
+}
+
+}  // namespace cli

@@ -1,0 +1,70 @@
+#include "libspool/active_job.h"
+
+#include <nlohmann/json.hpp>
+
+#include "libspool/names.h"
+
+namespace spool {
+
+using nlohmann::json;
+
+std::string write_facts(const ResultFacts& facts) {
+    json notes = json::array();
+    for (const std::string& note : facts.notes)
+        notes.push_back(to_json_text(note));
+    const json document = {{"command", to_json_text(facts.command)},
+                           {"profile", to_json_text(facts.profile)},
+                           {"env_source", facts.environment_source},
+                           {"submitted_at", facts.submitted_at},
+                           {"notes", notes},
+                           {"retry_of", facts.retry_of},
+                           {"cpu_slot", facts.cpu_slot}};
+    return document.dump();
+}
+
+ResultFacts read_facts(std::string_view bytes) {
+    ResultFacts facts;
+    const json document = json::parse(bytes, nullptr, false);
+    if (!document.is_object()) return facts;
+    try {
+        facts.command = from_json_text(document.value("command", ""));
+        facts.profile = from_json_text(document.value("profile", ""));
+        facts.environment_source = document.value("env_source", "");
+        facts.submitted_at = document.value("submitted_at", std::int64_t{0});
+        for (const json& note : document.value("notes", json::array()))
+            facts.notes.push_back(from_json_text(note.get<std::string>()));
+        facts.retry_of = document.value("retry_of", std::uint64_t{0});
+        facts.cpu_slot = document.value("cpu_slot", false);
+    } catch (const json::exception&) {
+        // Facts are for display: what could be read is kept.
+    }
+    return facts;
+}
+
+std::vector<std::string> run_gpus(const record::Run& run) {
+    const std::size_t length = std::min<std::size_t>(run.gpus_length, sizeof run.gpus);
+    const json list = json::parse(std::string_view(run.gpus, length), nullptr, false);
+    std::vector<std::string> gpus;
+    if (!list.is_array()) return gpus;
+    for (const json& gpu : list)
+        if (gpu.is_string()) gpus.push_back(from_json_text(gpu.get<std::string>()));
+    return gpus;
+}
+
+ActiveJob active_job(RecordFile record, const RecordContent& content, const RecordBody& body) {
+    ActiveJob job;
+    job.number = content.claim.job;
+    job.attempt = content.claim.attempt;
+    job.name = content.name();
+    job.extension = content.claim.extension;
+    job.file_name = content.file_name();
+    job.token = content.claim.token;
+    job.device = content.claim.device;
+    job.inode = content.claim.inode;
+    job.directory = body.directory;
+    job.facts = read_facts(body.result);
+    job.record = std::move(record);
+    return job;
+}
+
+}  // namespace spool

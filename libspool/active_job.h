@@ -1,0 +1,48 @@
+// A job that has been claimed: everything about it that a daemon keeps in memory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "libspool/job_spec.h"
+#include "libspool/record_store.h"
+
+namespace spool {
+
+/// What the result needs to say about a job, kept in the record as JSON (`RecordBody::result`).
+struct ResultFacts {
+    std::string command, profile, environment_source;
+    std::int64_t submitted_at = 0;
+    std::vector<std::string> notes;
+    std::uint64_t retry_of = 0;  ///< 0 = none
+    bool cpu_slot = false;       ///< it asked for no GPU
+};
+[[nodiscard]] std::string write_facts(const ResultFacts& facts);
+[[nodiscard]] ResultFacts read_facts(std::string_view bytes);
+
+/// The GPU slots that a run page names.
+[[nodiscard]] std::vector<std::string> run_gpus(const record::Run& run);
+
+struct ActiveJob {
+    std::uint64_t number = 0;
+    std::uint32_t attempt = 1;
+    std::string name;       ///< unique name
+    std::string extension;  ///< with the dot
+    std::string file_name;  ///< the name it had in incoming/
+    record::Token token{};
+    std::uint64_t device = 0, inode = 0;  ///< of the job file
+    std::string directory;                ///< where it runs
+    ResultFacts facts;
+    RecordFile record;
+
+    [[nodiscard]] std::string job_file() const { return name + extension; }
+    [[nodiscard]] std::string log_file() const { return name + ".log"; }
+    [[nodiscard]] std::string json_file() const { return name + ".json"; }
+};
+
+/// An active job as its record describes it (recovery). The record is moved in.
+[[nodiscard]] ActiveJob active_job(RecordFile record, const RecordContent& content,
+                                   const RecordBody& body);
+
+}  // namespace spool

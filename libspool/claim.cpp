@@ -1,0 +1,192 @@
+#include "libspool/claim.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/system.h"
+
+namespace spool {
+namespace {
+
+/// A read lease for as long as this lives: nobody can have the file open for writing meanwhile.
+/// Where the file system has no leases, the settling time alone decides.
+class Lease {
+public:
+    Lease(Files& files, Handle file) : files_(files), file_(file), answer_(files.lease(file)) {}
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease() {
+        if (answer_ == LeaseAnswer::granted) files_.release_lease(file_);
+    }
+    [[nodiscard]] bool refused() const { return answer_ == LeaseAnswer::refused; }
+
+private:
+    Files& files_;
+    Handle file_;
+    LeaseAnswer answer_;
+};
+
+bool exists(Spool& spool, Handle directory, const std::string& name) {
+    const auto stat = spool.files->stat_at(directory, name);
+    // What cannot be examined counts as there: a name is only used if it is certainly free.
+    return stat || stat.error().code != ENOENT;
+}
+
+template <std::size_t size>
+std::uint16_t copy_name(char (&target)[size], const std::string& name) {
+    const std::size_t length = std::min(name.size(), size);
+    std::memcpy(target, name.data(), length);
+    return static_cast<std::uint16_t>(length);
+}
+
+record::Claim make_claim_page(const ClaimIdentity& identity, const ClaimRequest& request,
+                              const Launch& launch, const record::BootId& boot,
+                              const Clock& clock) {
+    record::Claim page{};
+    page.token = identity.token;
+    page.boot_id = boot;
+    page.state = record::ClaimState::claimed;
+    page.attempt = identity.attempt;
+    page.job = identity.number;
+    page.device = request.seen.device;
+    page.inode = request.seen.inode;
+    page.claimed_at = clock.wall();
+    page.time_limit = launch.time_limit;
+    page.grace = launch.grace;
+    page.leftover_grace = launch.leftover_grace;
+    page.flags = launch.flags;
+    page.name_length = copy_name(page.name, identity.name);
+    page.file_name_length = copy_name(page.file_name, request.file_name);
+    identity.extension.copy(page.extension, sizeof page.extension - 1);
+    return page;
+}
+
+/// Creates running/<name>.log for the first candidate name that is free everywhere; the file is the
+/// reservation.
+Result<std::string> reserve_name(Spool& spool, const std::string& stem,
+                                 const ClaimRequest& request) {
+    Files& files = *spool.files;
+    for (int n = 1;; ++n) {
+        const std::string name = candidate_name(stem, n);
+        if (request.name_taken(name) || name_in_use(spool, name)) continue;
+        auto log = open_file(files, spool.running.get(), name + ".log", OpenMode::create_exclusive);
+        if (log) return name;
+        if (log.error().code != EEXIST) return tl::unexpected(log.error());
+    }
+}
+
+Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& clock,
+                                   const record::BootId& boot, const ClaimRequest& request,
+                                   const ClaimIdentity& identity, const std::string& bytes) {
+    Files& files = *spool.files;
+    const Launch launch = request.launch(identity, bytes);
+    record::Claim page = make_claim_page(identity, request, launch, boot, clock);
+    auto record = pool.take();
+    if (!record) return tl::unexpected(record.error());
+    const RecordBody body{bytes,
+                          executed_script(bytes).size(),
+                          launch.arguments,
+                          launch.directory,
+                          launch.environment_file,
+                          launch.environment,
+                          launch.output,
+                          launch.error_output,
+                          write_facts(launch.facts)};
+    ActiveJob job{identity.number,   identity.attempt, identity.name,       identity.extension,
+                  request.file_name, identity.token,   request.seen.device, request.seen.inode,
+                  launch.directory,  launch.facts,     std::move(*record)};
+    auto done = write_claim(files, job.record, page, body).and_then([&] {
+        return files.rename(spool.incoming.get(), request.file_name, spool.running.get(),
+                            job.job_file());
+    });
+    if (done) return job;
+    page.state = record::ClaimState::free;
+    (void)write_page(files, job.record, record::claim_page, page);
+    pool.give_back(std::move(job.record));
+    return tl::unexpected(done.error());
+}
+
+}  // namespace
+
+void SyncSet::add(Handle file, bool metadata) {
+    for (Item& item : items)
+        if (item.file == file) {
+            item.metadata = item.metadata || metadata;
+            return;
+        }
+    items.push_back({file, metadata});
+}
+
+bool name_in_use(Spool& spool, const std::string& name) {
+    for (const std::string_view extension : job_extensions)
+        if (exists(spool, spool.done.get(), name + std::string(extension))) return true;
+    for (const char* extension : {".json", ".log", ".tasks"})
+        if (exists(spool, spool.done.get(), name + extension)) return true;
+    return false;
+}
+
+Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool,
+                                                  const Clock& clock, const record::BootId& boot,
+                                                  const ClaimRequest& request) {
+    Files& files = *spool.files;
+    auto file = open_file(files, spool.incoming.get(), request.file_name, OpenMode::read);
+    if (!file && (file.error().code == ENOENT || file.error().code == ELOOP))
+        return NotClaimed::gone;
+    if (!file) return tl::unexpected(file.error());
+
+    const Lease lease(files, file->get());
+    if (lease.refused()) return NotClaimed::open_for_writing;
+    const auto stat = files.stat(file->get());
+    if (!stat) return tl::unexpected(stat.error());
+    if (!stat->unchanged(request.seen)) return NotClaimed::changed;
+    auto bytes = files.read(file->get(), 0, static_cast<std::size_t>(stat->size));
+    if (!bytes) return tl::unexpected(bytes.error());
+
+    const auto split = split_job_name(request.file_name);
+    if (!split) return NotClaimed::gone;
+    auto name = reserve_name(spool, split->stem, request);
+    if (!name) return tl::unexpected(name.error());
+    const ClaimIdentity identity{request.number, 1, *name, split->extension, random_token()};
+    auto job = write_and_rename(spool, pool, clock, boot, request, identity, *bytes);
+    if (!job) {
+        (void)files.remove(spool.running.get(), *name + ".log");
+        if (job.error().code == ENOENT || job.error().code == EEXIST) return NotClaimed::changed;
+        return tl::unexpected(job.error());
+    }
+    // Somebody may have put another file under the name between the look and the rename: that one
+    // goes back.
+    const auto moved = files.stat_at(spool.running.get(), job->job_file());
+    if (moved && moved->same_file(*stat)) return std::move(*job);
+    if (auto undone = unclaim(spool, *job); !undone) return tl::unexpected(undone.error());
+    pool.give_back(std::move(job->record));
+    return NotClaimed::changed;
+}
+
+void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier) {
+    barrier.add(job.record.file.get(), job.record.fresh);
+    if (job.record.fresh) barrier.add(spool.records.get(), true);
+    barrier.add(spool.running.get(), true);
+    barrier.add(spool.incoming.get(), true);
+}
+
+Result<void> unclaim(Spool& spool, ActiveJob& job) {
+    Files& files = *spool.files;
+    for (int n = 1;; ++n) {
+        const auto split = split_job_name(job.file_name);
+        const std::string back =
+            n == 1 ? job.file_name : candidate_name(split->stem, n) + split->extension;
+        auto renamed =
+            files.rename(spool.running.get(), job.job_file(), spool.incoming.get(), back);
+        if (renamed || renamed.error().code == ENOENT) break;
+        if (renamed.error().code != EEXIST) return renamed;
+    }
+    (void)files.remove(spool.running.get(), job.log_file());
+    record::Claim page{};
+    page.token = job.token;
+    page.state = record::ClaimState::free;
+    return write_page(files, job.record, record::claim_page, page);
+}
+
+}  // namespace spool

@@ -1,0 +1,71 @@
+// Taking a job: incoming/ → running/ with a record (docs/protocol.md §5, «claim»).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <variant>
+
+#include "libspool/active_job.h"
+
+namespace spool {
+
+/// What must reach the disk together, before the next step may be taken.
+struct SyncSet {
+    struct Item {
+        Handle file = Handle::none;
+        bool metadata = false;
+    };
+    std::vector<Item> items;
+
+    void add(Handle file, bool metadata);  ///< a file that is there already is not added again
+};
+
+/// What is executed, and how (see `record::Claim` for the meaning of the members).
+struct Launch {
+    std::vector<std::string> arguments;
+    std::string directory, environment_file, output, error_output;
+    std::vector<std::string> environment;
+    std::uint32_t flags = 0;
+    std::uint64_t time_limit = 0, grace = 10'000, leftover_grace = 10'000;  ///< milliseconds
+    ResultFacts facts;
+};
+
+/// What is settled about a job before its launch is.
+struct ClaimIdentity {
+    std::uint64_t number = 0;
+    std::uint32_t attempt = 1;
+    std::string name, extension;
+    record::Token token{};
+};
+
+struct ClaimRequest {
+    std::string file_name;  ///< in incoming/
+    FileStat seen;          ///< as it was when it was read: a file that differs is not claimed
+    std::uint64_t number = 0;
+    /// Makes the launch out of the file's bytes, once name and token are known.
+    std::function<Launch(const ClaimIdentity&, const std::string& bytes)> launch;
+    /// Names that other active jobs have.
+    std::function<bool(const std::string&)> name_taken;
+};
+
+/// Why a file was not claimed; none is an error, the file just stays.
+enum class NotClaimed { gone, changed, open_for_writing };
+
+/// Claims: when it returns a job, the file is in running/ and the record says so, but nothing is
+/// synced. The caller syncs `claim_barrier(job)` before the job is started, and may not start it if
+/// that fails.
+Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool,
+                                                  const Clock& clock, const record::BootId& boot,
+                                                  const ClaimRequest& request);
+
+void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier);
+
+/// Undoes a claim whose job was not started: the file goes back to incoming/ (under another name if
+/// its own is taken), the record is marked free. The caller gives the record back or discards it.
+Result<void> unclaim(Spool& spool, ActiveJob& job);
+
+/// Whether done/ has any file that belongs to a job of this name. (In running/ names are held by
+/// the active jobs, and the exclusive creation of the log decides.)
+bool name_in_use(Spool& spool, const std::string& name);
+
+}  // namespace spool

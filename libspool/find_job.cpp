@@ -1,0 +1,171 @@
+#include <algorithm>
+#include <cerrno>
+
+#include "libspool/indexes.h"
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/reader.h"
+#include "libspool/reading.h"
+#include "libspool/values.h"
+
+namespace spool {
+namespace {
+
+FoundJob found(WaitingState job) {
+    FoundJob out{Place::waiting, job.id, job.name, job.file, {}, {}, {}};
+    out.waiting = std::move(job);
+    return out;
+}
+
+FoundJob found(Spool& spool, RunningState job) {
+    FoundJob out{Place::running, job.id, job.name, {}, {}, {}, {}};
+    for (const std::string_view extension : job_extensions) {
+        const std::string file_name = job.name + std::string(extension);
+        if (spool.files->stat_at(spool.running.get(), file_name)) out.file_name = file_name;
+    }
+    out.running = std::move(job);
+    return out;
+}
+
+FoundJob found(Spool& spool, JobResult result, const std::string& name) {
+    FoundJob out{Place::done, result.id, name, {}, {}, {}, {}};
+    for (const std::string_view extension : job_extensions) {
+        const std::string file_name = name + std::string(extension);
+        if (spool.files->stat_at(spool.done.get(), file_name)) out.file_name = file_name;
+    }
+    out.result = std::move(result);
+    return out;
+}
+
+/// The name without "~N"; the name itself if it has none.
+std::string plain_name(const std::string& name) {
+    const auto tilde = name.rfind('~');
+    if (tilde == name.npos || tilde == 0 || tilde + 1 == name.size()) return name;
+    const bool digits = name.find_first_not_of("0123456789", tilde + 1) == name.npos;
+    return digits ? name.substr(0, tilde) : name;
+}
+
+std::optional<std::uint64_t> as_number(const std::string& text) {
+    if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != text.npos)
+        return std::nullopt;
+    return std::stoull(text);
+}
+
+/// A later number is newer; a job that has none yet is newer than all that have one.
+bool is_newer(const FoundJob& a, const FoundJob& b) {
+    if (a.id - 1 != b.id - 1) return a.id - 1 > b.id - 1;
+    if (a.waiting && b.waiting) return a.waiting->submitted_at > b.waiting->submitted_at;
+    return a.place > b.place;  // it moved on while we looked
+}
+
+void keep_newer(std::optional<FoundJob>& best, FoundJob candidate) {
+    if (!best || is_newer(candidate, *best)) best = std::move(candidate);
+}
+
+template <typename Accept>
+std::optional<FoundJob> newest_active(Spool& spool, const SpoolState& state, Accept accept) {
+    std::optional<FoundJob> best;
+    for (const WaitingState& job : state.waiting)
+        if (accept(job.id, job.name)) keep_newer(best, found(job));
+    for (const RunningState& job : state.running)
+        if (accept(job.id, job.name)) keep_newer(best, found(spool, job));
+    return best;
+}
+
+std::optional<FoundJob> ended_with_number(Spool& spool, std::uint64_t number) {
+    if (const auto line = find_in_history(spool, number))
+        if (auto result = read_done(spool, line->name); result && result->id == number)
+            return found(spool, std::move(*result), line->name);
+    if (number > counter_value(spool).value_or(0)) return std::nullopt;
+    for (const std::string& name : result_names(spool))
+        if (auto result = read_done(spool, name); result && result->id == number)
+            return found(spool, std::move(*result), name);
+    return std::nullopt;
+}
+
+template <typename Accept>
+std::optional<FoundJob> newest_ended(Spool& spool, Accept accept) {
+    std::optional<FoundJob> best;
+    for (const std::string& name : result_names(spool)) {
+        if (!accept(std::uint64_t(0), name)) continue;
+        if (auto result = read_done(spool, name))
+            keep_newer(best, found(spool, std::move(*result), name));
+    }
+    return best;
+}
+
+std::optional<FoundJob> newest_ended(Spool& spool) {
+    if (const auto line = newest_in_history(spool))
+        if (auto result = read_done(spool, line->name); result && result->id == line->number)
+            return found(spool, std::move(*result), line->name);
+    return newest_ended(spool, [](std::uint64_t, const std::string&) { return true; });
+}
+
+std::optional<FoundJob> look_up(Spool& spool, const SpoolState& state, const std::string& job) {
+    if (job.empty()) {
+        auto best =
+            newest_active(spool, state, [](std::uint64_t, const std::string&) { return true; });
+        if (auto ended = newest_ended(spool)) keep_newer(best, std::move(*ended));
+        return best;
+    }
+    if (const auto number = as_number(job)) {
+        auto best = newest_active(
+            spool, state, [&](std::uint64_t id, const std::string&) { return id == *number; });
+        if (!best)
+            best = ended_with_number(spool, *number);
+        else if (auto ended = read_done(spool, best->name); ended && ended->id == *number)
+            best = found(spool, std::move(*ended),
+                         std::string(best->name));  // it moved on while we looked
+        if (best) return best;
+    }
+    const bool exact = plain_name(job) != job;
+    const auto accept = [&](std::uint64_t, const std::string& name) {
+        return name == job || (!exact && plain_name(name) == job);
+    };
+    auto best = newest_active(spool, state, accept);
+    if (auto ended = newest_ended(spool, accept)) keep_newer(best, std::move(*ended));
+    return best;
+}
+
+tl::unexpected<Error> no_such_job(Spool& spool, const SpoolState& state, const std::string& job) {
+    const auto newest = look_up(spool, state, "");
+    if (!newest)
+        return tl::unexpected(
+            Error{{},
+                  {},
+                  job.empty() ? "there are no jobs yet: gpuspool submit -- COMMAND"
+                              : "no job '" + printable(job) + "'; there are no jobs at all",
+                  ENOENT,
+                  std::nullopt});
+    std::vector<std::string> names = result_names(spool);
+    for (const WaitingState& waiting : state.waiting)
+        names.push_back(waiting.name);
+    for (const RunningState& running : state.running)
+        names.push_back(running.name);
+    std::string message = "no job '" + printable(job) + "'";
+    if (const auto meant = as_number(job) ? std::nullopt : nearest(job, names))
+        message += "; did you mean '" + printable(*meant) + "'";
+    message += "; the newest is " +
+               (newest->id != 0 ? std::to_string(newest->id) + " " : std::string()) + "(" +
+               printable(newest->name) + ")";
+    return tl::unexpected(Error{{}, {}, message, ENOENT, std::nullopt});
+}
+
+}  // namespace
+
+Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock) {
+    Result<SpoolState> state = read_state_and_files(spool, clock, false);
+    if (!state) return tl::unexpected(state.error());
+    auto best = look_up(spool, *state, job);
+    if (!best && state->waiting_count > state->waiting.size()) {
+        state = read_state_and_files(spool, clock, true);
+        if (!state) return tl::unexpected(state.error());
+        best = look_up(spool, *state, job);
+    }
+    if (!best)
+        if (const auto name = split_job_name(job)) best = look_up(spool, *state, name->stem);
+    if (!best) return no_such_job(spool, *state, job);
+    return std::move(*best);
+}
+
+}  // namespace spool

@@ -1,0 +1,38 @@
+// Ending a job: running/ → done/ with a result (docs/protocol.md §5, «publish» and «release»).
+#pragma once
+
+#include "libspool/claim.h"
+#include "libspool/result.h"
+
+namespace spool {
+
+/// What must be synced after a publication, before the record may be released.
+struct Published {
+    std::string name;  ///< under which it stands in done/ (`result.name`, or a later suffix)
+    OpenFile json;     ///< to be synced with metadata
+};
+
+/// Publishes the end of an active job: log, job file (written anew from the record where it is
+/// missing), and last x.json, which commits it. The record's exit page must be on the disk already.
+/// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
+Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
+
+/// Publishes the end of a file that never ran: the file (if it is there) moves to done/, x.json
+/// beside it.
+Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, JobResult& result,
+                                    const std::function<bool(const std::string&)>& name_taken);
+
+void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier);
+
+/// Writes the job file, as it was claimed, from the record to `target` in running/ or done/; EEXIST
+/// if something is there.
+Result<void> restore_job_file(Spool& spool, const ActiveJob& job, Handle directory,
+                              const std::string& target);
+
+/// Marks the record free (after the barrier).
+Result<void> release(Spool& spool, const ActiveJob& job);
+
+/// Whether done/<name>.json was written by the attempt with this token.
+bool is_published(Spool& spool, const std::string& name, const record::Token& token);
+
+}  // namespace spool

@@ -1,0 +1,145 @@
+// The waiting jobs: what is known about each file in incoming/, and when it is ready
+// (docs/protocol.md §3, §6, §12).
+//
+// Looks are cheap and may be repeated: `look` examines one name, `scan` all of them. The caller
+// decides when, and what to do about what has changed.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "libspool/journal.h"
+#include "libspool/policy.h"
+#include "libspool/state.h"
+
+namespace spool {
+
+/// What an event said about a name. It can only waive the settling time.
+enum class Hint { none, arrived_whole };
+
+struct WaitingJob {
+    enum class Phase { settling, unready, ready, rejected, vanished };
+    std::string file_name;
+    FileStat stat;
+    std::uint64_t number = 0;  ///< 0 until it was read once
+    Phase phase = Phase::settling;
+    WaitReason reason;                                 ///< of an unready job
+    bool whole = false;                                ///< the settling time is waived
+    std::optional<std::chrono::nanoseconds> deadline;  ///< when it is to be looked at again
+
+    // What its content says, once it was read.
+    int priority = 0;
+    Need need;
+    std::string command;
+    std::int64_t submitted_at = 0;
+    bool bare = true;  ///< not submitted by a program: the login environment is needed
+};
+
+struct IncomingSettings {
+    std::chrono::nanoseconds settle{100'000'000};
+    std::chrono::nanoseconds vanish{1'000'000'000};
+    std::chrono::nanoseconds unfinished_line{
+        0};  ///< settling time of a file without a final line feed, if longer
+    std::set<std::string> profiles{"", "local", "auto"};
+};
+
+/// What has happened since the caller last asked.
+struct IncomingChanges {
+    struct Rejected {
+        std::string file_name;
+        std::uint64_t number = 0;
+        Error error;
+    };
+    struct Withdrawn {
+        std::string file_name;
+        std::uint64_t number = 0;
+    };
+    std::vector<std::uint64_t> ready;    ///< may be started from now on
+    std::vector<std::uint64_t> unready;  ///< may not be started any more
+    std::vector<Rejected> rejected;      ///< to be moved to done/, then `forget`
+    std::vector<Withdrawn> withdrawn;
+    bool numbered = false;  ///< numbers were given: sync before they are shown (`add_barrier`)
+};
+
+class Incoming {
+public:
+    Incoming(Spool& spool, const Clock& clock, std::function<bool(std::uint64_t)> number_used,
+             std::function<bool(const FileStat&)> is_active);
+
+    /// Reads .spool/waiting. Jobs in it whose file is gone are withdrawn after the usual second.
+    Result<void> load();
+    void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
+
+    /// Examines one name in incoming/.
+    void look(const std::string& file_name, Hint hint);
+    /// Starts a full scan: reads the directory. `continue_scan` examines what it has, for about
+    /// `budget`; false = done.
+    Result<void> begin_scan();
+    bool continue_scan(std::chrono::nanoseconds budget);
+    /// Looks again at those whose time has come.
+    void advance();
+    /// The next time for `advance`.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> next_deadline() const;
+
+    /// Gives numbers to what was read, and returns all that has changed.
+    Result<IncomingChanges> take_changes();
+    void add_barrier(struct SyncSet& barrier) const;
+
+    [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
+    /// The file was claimed, or moved to done/: it is no longer here.
+    void forget(std::uint64_t number);
+    /// A claim was refused: look at it again after the settling time.
+    void settle_again(std::uint64_t number, WaitReason::Kind why);
+
+    [[nodiscard]] const std::map<std::string, WaitingJob>& jobs() const { return jobs_; }
+    [[nodiscard]] const std::set<std::string>& ignored() const { return ignored_; }
+
+private:
+    using Now = std::chrono::nanoseconds;
+
+    void look_at_job(const std::string& file_name, Hint hint);
+    void note_mark(const std::string& file_name);
+    WaitingJob* adopt_moved(const std::string& file_name, const FileStat& stat);
+    WaitingJob& job_for(const std::string& file_name, const FileStat& stat);
+    void restart_settling(WaitingJob& job, Hint hint);
+    void vanish(WaitingJob& job);
+    void settled(WaitingJob& job);
+    void read(WaitingJob& job);
+    void reject(WaitingJob& job, Error error);
+    void unready(WaitingJob& job, WaitReason::Kind kind, std::string detail = {});
+    void leave_ready(WaitingJob& job);
+    void set_deadline(WaitingJob& job, std::optional<Now> deadline);
+    [[nodiscard]] std::optional<std::string> editor_mark(const std::string& file_name) const;
+    [[nodiscard]] bool may_keep_number(std::uint64_t number, const WaitingJob& job) const;
+    Result<void> number_new();
+    void erase(const std::string& file_name);
+
+    Spool& spool_;
+    const Clock& clock_;
+    std::function<bool(std::uint64_t)> number_used_;
+    std::function<bool(const FileStat&)> is_active_;
+    IncomingSettings settings_;
+    std::optional<Journal> journal_;
+    OpenFile sequence_;  ///< only to sync the counter
+
+    std::map<std::string, WaitingJob> jobs_;  ///< by file name
+    std::unordered_map<std::uint64_t, std::string> by_number_;
+    std::unordered_map<std::uint64_t, std::string> by_inode_;  ///< the last name seen with it
+    std::set<std::pair<Now, std::string>> deadlines_;
+    std::set<std::string> marks_, ignored_;
+    std::set<std::string> unnumbered_;
+    std::map<std::string, std::uint64_t>
+        submitted_numbers_;  ///< by file name: what a submit line asks for
+    std::vector<std::pair<std::string, Error>> rejections_;
+    std::vector<std::string> scan_;
+    std::set<std::string> scan_unseen_;
+    IncomingChanges changes_;
+};
+
+}  // namespace spool

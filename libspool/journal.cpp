@@ -1,0 +1,160 @@
+#include "libspool/journal.h"
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "libspool/names.h"
+
+namespace spool {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> whole_lines(const std::string& bytes) {
+    std::vector<std::string> lines;
+    for (std::size_t begin = 0, end = 0; (end = bytes.find('\n', begin)) != std::string::npos;
+         begin = end + 1)
+        lines.push_back(bytes.substr(begin, end - begin));
+    return lines;
+}
+
+bool ends_with(const std::string& text, std::string_view suffix) {
+    return text.size() > suffix.size() &&
+           text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
+    auto names = spool.files->list(spool.done.get());
+    if (!names) return tl::unexpected(names.error());
+    std::vector<HistoryEntry> entries;
+    for (const DirectoryEntry& entry : *names) {
+        if (!ends_with(entry.name, ".json")) continue;
+        const auto bytes = read_whole(*spool.files, spool.done.get(), entry.name, 1 << 20);
+        if (!bytes) continue;  // removed meanwhile, or not ours
+        const auto result = read_result(*bytes, entry.name);
+        if (result && result->id != 0)
+            entries.push_back(
+                {result->id, result->name, result->state, result->exit_code, result->ended_at});
+    }
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& a, const auto& b) { return a.ended_at < b.ended_at; });
+    return entries;
+}
+
+}  // namespace
+
+std::string write_line(const Binding& binding) {
+    const json line = {{"n", binding.number},
+                       {"dev", binding.device},
+                       {"ino", binding.inode},
+                       {"name", to_json_text(binding.file_name)},
+                       {"at", binding.submitted_at}};
+    return line.dump() + "\n";
+}
+
+std::string write_line(const HistoryEntry& entry) {
+    json line = {{"n", entry.number},
+                 {"name", to_json_text(entry.name)},
+                 {"state", outcome_name(entry.state)},
+                 {"ended_at", entry.ended_at}};
+    line["exit_code"] = entry.exit_code ? json(*entry.exit_code) : json(nullptr);
+    return line.dump() + "\n";
+}
+
+std::optional<Binding> read_binding(std::string_view line) {
+    const json document = json::parse(line, nullptr, false);
+    if (!document.is_object()) return std::nullopt;
+    try {
+        return Binding{document.at("n").get<std::uint64_t>(),
+                       document.at("dev").get<std::uint64_t>(),
+                       document.at("ino").get<std::uint64_t>(),
+                       from_json_text(document.at("name").get<std::string>()),
+                       document.at("at").get<std::int64_t>()};
+    } catch (const json::exception&) {
+        return std::nullopt;
+    }
+}
+
+std::optional<HistoryEntry> read_history_entry(std::string_view line) {
+    const json document = json::parse(line, nullptr, false);
+    if (!document.is_object()) return std::nullopt;
+    try {
+        HistoryEntry entry{document.at("n").get<std::uint64_t>(),
+                           from_json_text(document.at("name").get<std::string>()), Outcome::lost,
+                           std::nullopt, document.at("ended_at").get<std::int64_t>()};
+        const auto state = outcome_from_name(document.at("state").get<std::string>());
+        if (!state) return std::nullopt;
+        entry.state = *state;
+        if (document.at("exit_code").is_number_integer())
+            entry.exit_code = document["exit_code"].get<int>();
+        return entry;
+    } catch (const json::exception&) {
+        return std::nullopt;
+    }
+}
+
+Result<Journal> Journal::open(Spool& spool, const std::string& name,
+                              std::vector<std::string>& lines) {
+    Journal journal(spool, name);
+    if (auto opened = journal.reopen(); !opened) return tl::unexpected(opened.error());
+    auto bytes = spool.files->read(journal.file_.get(), 0, static_cast<std::size_t>(journal.size_));
+    if (!bytes) return tl::unexpected(bytes.error());
+    lines = whole_lines(*bytes);
+    // A torn line at the end is overwritten by the next append.
+    journal.size_ = bytes->rfind('\n') == std::string::npos ? 0 : bytes->rfind('\n') + 1;
+    if (journal.size_ < bytes->size())
+        if (auto cut = spool.files->truncate(journal.file_.get(), journal.size_); !cut)
+            return tl::unexpected(cut.error());
+    return journal;
+}
+
+Result<void> Journal::reopen() {
+    auto file = open_file(*spool_->files, spool_->internal.get(), name_, OpenMode::create);
+    if (!file) return tl::unexpected(file.error());
+    const auto stat = spool_->files->stat(file->get());
+    if (!stat) return tl::unexpected(stat.error());
+    file_ = std::move(*file);
+    size_ = stat->size;
+    return {};
+}
+
+Result<void> Journal::append(std::string_view lines) {
+    auto written = spool_->files->write(file_.get(), size_, lines);
+    if (written) {
+        size_ += lines.size();
+        return {};
+    }
+    // Half a line must not stay in front of the next one.
+    (void)spool_->files->truncate(file_.get(), size_);
+    return written;
+}
+
+Result<void> Journal::rewrite(std::string_view lines) {
+    return write_atomically(*spool_, spool_->internal.get(), name_, lines, true).and_then([&] {
+        return reopen();
+    });
+}
+
+Result<std::vector<HistoryEntry>> load_history(Spool& spool, std::optional<Journal>& journal) {
+    const auto there = spool.files->stat_at(spool.internal.get(), "history");
+    if (!there && there.error().code != ENOENT) return tl::unexpected(there.error());
+    std::vector<std::string> lines;
+    auto opened = Journal::open(spool, "history", lines);
+    if (!opened) return tl::unexpected(opened.error());
+    journal = std::move(*opened);
+    std::vector<HistoryEntry> entries;
+    if (there) {
+        for (const std::string& line : lines)
+            if (auto entry = read_history_entry(line)) entries.push_back(std::move(*entry));
+        return entries;
+    }
+    auto rebuilt = entries_from_results(spool);
+    if (!rebuilt) return rebuilt;
+    std::string text;
+    for (const HistoryEntry& entry : *rebuilt)
+        text += write_line(entry);
+    if (auto written = journal->rewrite(text); !written) return tl::unexpected(written.error());
+    return rebuilt;
+}
+
+}  // namespace spool

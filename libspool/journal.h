@@ -1,0 +1,63 @@
+// The two append-only files of the daemon: which number each waiting file has, and which jobs have
+// ended (docs/protocol.md §3, §11). One JSON line an entry; a torn or damaged line is dropped when
+// read.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libspool/layout.h"
+#include "libspool/result.h"
+
+namespace spool {
+
+/// A line of .spool/waiting.
+struct Binding {
+    std::uint64_t number = 0, device = 0, inode = 0;
+    std::string file_name;
+    std::int64_t submitted_at = 0;
+};
+
+/// A line of .spool/history.
+struct HistoryEntry {
+    std::uint64_t number = 0;
+    std::string name;
+    Outcome state = Outcome::lost;
+    std::optional<int> exit_code;
+    std::int64_t ended_at = 0;
+};
+
+[[nodiscard]] std::string write_line(const Binding& binding);
+[[nodiscard]] std::string write_line(const HistoryEntry& entry);
+[[nodiscard]] std::optional<Binding> read_binding(std::string_view line);
+[[nodiscard]] std::optional<HistoryEntry> read_history_entry(std::string_view line);
+
+/// A file of lines that only grows, held open. The caller syncs `handle()`.
+class Journal {
+public:
+    /// Reads the lines of .spool/<name> (whole ones only) and opens it for appending behind them.
+    static Result<Journal> open(Spool& spool, const std::string& name,
+                                std::vector<std::string>& lines);
+
+    Result<void> append(std::string_view lines);
+    /// Replaces the content, durably, and goes on appending behind it.
+    Result<void> rewrite(std::string_view lines);
+    [[nodiscard]] Handle handle() const { return file_.get(); }
+    [[nodiscard]] std::uint64_t size() const { return size_; }
+
+private:
+    Journal(Spool& spool, std::string name) : spool_(&spool), name_(std::move(name)) {}
+    Result<void> reopen();
+
+    Spool* spool_;
+    std::string name_;
+    OpenFile file_;
+    std::uint64_t size_ = 0;
+};
+
+/// Loads the history; if there is none, it is rebuilt from done/*.json and written.
+Result<std::vector<HistoryEntry>> load_history(Spool& spool, std::optional<Journal>& journal);
+
+}  // namespace spool

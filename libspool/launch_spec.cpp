@@ -1,0 +1,234 @@
+#include "libspool/launch_spec.h"
+
+#include <algorithm>
+#include <array>
+
+#include "libspool/prelude.h"
+
+namespace spool {
+namespace {
+
+constexpr std::string_view blanks = " \t";
+
+std::vector<std::string> split_at(std::string_view text, std::string_view separators) {
+    std::vector<std::string> out;
+    for (std::size_t begin = text.find_first_not_of(separators); begin != std::string_view::npos;) {
+        const std::size_t end = std::min(text.find_first_of(separators, begin), text.size());
+        out.emplace_back(text.substr(begin, end - begin));
+        begin = text.find_first_not_of(separators, end);
+    }
+    return out;
+}
+
+std::string joined(const std::vector<std::string>& parts, char separator) {
+    std::string out;
+    for (const std::string& part : parts) {
+        if (part.empty()) continue;
+        if (!out.empty()) out += separator;
+        out += part;
+    }
+    return out;
+}
+
+void append(std::vector<std::string>& list, const std::vector<std::string>& more) {
+    list.insert(list.end(), more.begin(), more.end());
+}
+
+std::string base_name(const std::string& path) {
+    return path.substr(path.rfind('/') + 1);
+}
+
+std::vector<std::string> default_shell(const LaunchRequest& request) {
+    if (request.has_program && !request.has_program("bash")) return {"sh", "-e"};
+    return {"bash", "-eo", "pipefail"};
+}
+
+/// What the script's path is appended to. The script is given as an argument even where it has a
+/// `#!` line, so that neither a file system mounted noexec nor a missing permission matters.
+std::vector<std::string> interpreter_of(const LaunchRequest& request) {
+    const JobSpec& spec = request.spec;
+    for (const auto& words : {split_at(spec.shell, blanks), split_interpreter(spec.interpreter),
+                              split_at(request.config.shell, blanks)})
+        if (!words.empty()) return words;
+    return default_shell(request);
+}
+
+/// Whether BASH_ENV is read: "bash -e", "/bin/bash", "/usr/bin/env bash", "/usr/bin/env -S bash
+/// -e".
+bool runs_bash(const std::vector<std::string>& arguments) {
+    if (arguments.empty()) return false;
+    if (base_name(arguments.front()) != "env") return base_name(arguments.front()) == "bash";
+    for (std::size_t i = 1; i < arguments.size(); ++i)
+        for (const std::string& word : split_at(arguments[i], blanks)) {
+            if (word.starts_with('-') || word.find('=') != std::string::npos) continue;
+            return base_name(word) == "bash";
+        }
+    return false;
+}
+
+bool has_activation(const JobSpec& spec) {
+    return !spec.conda_environment.empty() || !spec.virtual_environment.empty() ||
+           !spec.modules.empty();
+}
+
+/// Layers of variables, each above the last: later ones win.
+class Variables {
+public:
+    explicit Variables(const LaunchRequest& request) : base_(request.base) {}
+
+    void set(const std::string& name, std::string value) { overrides_[name] = std::move(value); }
+    void set_all(const std::map<std::string, std::string>& values) {
+        for (const auto& [name, value] : values)
+            set(name, value);
+    }
+    void set_default(const std::string& name, const std::string& value) {
+        if (find(name) == nullptr) set(name, value);
+    }
+    [[nodiscard]] const std::string* find(const std::string& name) const {
+        for (const Environment* layer : {&overrides_, &base_})
+            if (const auto found = layer->find(name); found != layer->end()) return &found->second;
+        return nullptr;
+    }
+    Environment take() { return std::move(overrides_); }
+
+private:
+    const Environment& base_;
+    Environment overrides_;
+};
+
+void set_job_variables(const LaunchRequest& request, Variables& variables) {
+    variables.set("GPUSPOOL_JOB_ID", std::to_string(request.number));
+    variables.set("GPUSPOOL_JOB_NAME", request.name);
+    variables.set("GPUSPOOL_DIR", request.spool_path);
+    variables.set("GPUSPOOL_TOKEN", request.token);
+    variables.set("GPUSPOOL_ATTEMPT", std::to_string(request.attempt));
+}
+
+void set_defaults(const LaunchRequest& request, Variables& variables) {
+    const std::string port = std::to_string(master_port(request.number));
+    variables.set_default("PYTHONUNBUFFERED", "1");
+    variables.set_default("MASTER_PORT", port);
+    variables.set_default("PET_MASTER_PORT", port);
+}
+
+/// What scripts written for sbatch read. No more than that: libraries that see a complete SLURM_*
+/// set start to look for the other nodes.
+void set_slurm_variables(const LaunchRequest& request, Variables& variables) {
+    const auto& submit = request.spec.submit;
+    const std::string number = std::to_string(request.number);
+    variables.set("SLURM_JOB_ID", number);
+    variables.set("SLURM_JOBID", number);
+    variables.set("SLURM_JOB_NAME", request.name);
+    variables.set("SLURM_SUBMIT_DIR", submit && !submit->directory.empty()
+                                          ? submit->directory
+                                          : job_directory({}, request.config, request.home));
+    if (request.spec.cpus) variables.set("SLURM_CPUS_PER_TASK", std::to_string(*request.spec.cpus));
+}
+
+/// Makes bash read the prelude, which finds the original BASH_ENV under another name.
+void set_prelude(const LaunchRequest& request, const std::string& tools, Variables& variables) {
+    const JobSpec& spec = request.spec;
+    if (const std::string* original = variables.find("BASH_ENV"))
+        variables.set("GPUSPOOL_BASH_ENV", *original);
+    variables.set("BASH_ENV", request.prelude_path);
+    variables.set("GPUSPOOL_PRELUDE", tools);
+    if (!spec.modules.empty()) variables.set("GPUSPOOL_MODULES", joined(spec.modules, '\n'));
+    if (!spec.conda_environment.empty())
+        variables.set("GPUSPOOL_CONDA_ENV", expand_home(spec.conda_environment, request.home));
+    if (!spec.virtual_environment.empty())
+        variables.set("GPUSPOOL_VENV", expand_home(spec.virtual_environment, request.home));
+}
+
+std::string wanted_tools(const LaunchRequest& request, bool bash_script) {
+    std::vector<std::string> tools;
+    if (bash_script) tools = mentioned_tools(request.script);
+    if (!request.spec.conda_environment.empty())
+        tools.insert(tools.end(), {"conda", "mamba", "micromamba"});
+    if (!request.spec.modules.empty()) tools.emplace_back("module");
+    std::sort(tools.begin(), tools.end());
+    tools.erase(std::unique(tools.begin(), tools.end()), tools.end());
+    return joined(tools, ' ');
+}
+
+Environment environment_of(const LaunchRequest& request, bool prelude, const std::string& tools) {
+    Variables variables(request);
+    if (request.spec.cpus) variables.set("OMP_NUM_THREADS", std::to_string(*request.spec.cpus));
+    if (request.sbatch_lines) set_slurm_variables(request, variables);
+    variables.set_all(request.config.environment);
+    variables.set_all(request.spec.environment);
+    set_defaults(request, variables);
+    set_job_variables(request, variables);
+    if (prelude) set_prelude(request, tools, variables);
+    return variables.take();
+}
+
+}  // namespace
+
+std::string expand_home(const std::string& path, const std::string& home) {
+    return path == "~" || path.starts_with("~/") ? home + path.substr(1) : path;
+}
+
+std::string job_directory(const JobSpec& spec, const Config& config, const std::string& home) {
+    std::string start = home;
+    if (!config.directory.empty()) start = expand_home(config.directory, home);
+    if (spec.submit && !spec.submit->directory.empty()) start = spec.submit->directory;
+    if (spec.directory.empty()) return start;
+    const std::string wanted = expand_home(spec.directory, home);
+    return wanted.starts_with('/') || wanted.starts_with('~') ? wanted : start + "/" + wanted;
+}
+
+std::vector<std::string> split_interpreter(std::string_view line) {
+    const std::size_t begin = line.find_first_not_of(blanks);
+    if (begin == std::string_view::npos) return {};
+    line = line.substr(begin, line.find_last_not_of(blanks) + 1 - begin);
+    const std::size_t end = std::min(line.find_first_of(blanks), line.size());
+    std::vector<std::string> out{std::string(line.substr(0, end))};
+    const std::size_t argument = line.find_first_not_of(blanks, end);
+    if (argument != std::string_view::npos) out.emplace_back(line.substr(argument));
+    return out;
+}
+
+int master_port(std::uint64_t number) {
+    constexpr std::uint64_t stride = 7919;  // has no divisor in common with the range
+    return static_cast<int>(20000 + number % 10000 * stride % 10000);
+}
+
+LaunchSpec launch_spec(const LaunchRequest& request) {
+    LaunchSpec out;
+    const bool script = request.spec.kind == JobSpec::Kind::script;
+    out.arguments = script ? interpreter_of(request) : request.spec.command;
+    const bool bash_script = script && runs_bash(out.arguments);
+    out.needs_script = script;
+    if (script) out.arguments.push_back(request.script_path);
+    if (script && request.spec.submit) append(out.arguments, request.spec.submit->arguments);
+    append(out.arguments, request.arguments);
+
+    const bool activation = has_activation(request.spec);
+    if (activation && !bash_script) {
+        // bash reads the prelude and becomes the job: the arguments stay a list.
+        static constexpr std::array wrapper = {"bash", "-c", "exec \"$@\"", "gpuspool"};
+        out.arguments.insert(out.arguments.begin(), wrapper.begin(), wrapper.end());
+    }
+    const std::string tools = wanted_tools(request, bash_script);
+    out.environment = environment_of(request, activation || !tools.empty(), tools);
+    out.directory = job_directory(request.spec, request.config, request.home);
+    return out;
+}
+
+Environment gpu_environment(const std::vector<std::string>& slots, GpuVendor vendor) {
+    const std::string list = joined(slots, ',');
+    if (vendor == GpuVendor::nvidia)
+        return {{"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
+                {"CUDA_VISIBLE_DEVICES", list},
+                {"NVIDIA_VISIBLE_DEVICES", list.empty() ? "void" : list}};
+    std::vector<std::string> indexes;
+    const std::size_t count = split_at(list, ",").size();
+    for (std::size_t index = 0; index < count; ++index)
+        indexes.push_back(std::to_string(index));
+    const std::string relative = joined(indexes, ',');
+    return {{"ROCR_VISIBLE_DEVICES", list},
+            {"HIP_VISIBLE_DEVICES", relative},
+            {"CUDA_VISIBLE_DEVICES", relative}};
+}
+
+}  // namespace spool

@@ -1,0 +1,149 @@
+#include "libspool/outcome.h"
+
+#include <sys/wait.h>
+
+#include "libspool/names.h"
+#include "libspool/system.h"
+
+namespace spool {
+namespace {
+
+std::string failed_step(const ActiveJob& job, const record::Exit& exit) {
+    const std::string why = std::string(": ") + std::strerror(exit.error);
+    switch (exit.failed_step) {
+        case record::Step::none:
+            break;
+        case record::Step::script:
+            return "not started: its script could not be written to .spool/scripts/" + why;
+        case record::Step::output:
+            return "not started: its output file could not be opened" + why;
+        case record::Step::error_output:
+            return "not started: its error file could not be opened" + why;
+        case record::Step::fork:
+            return "not started: no process could be made" + why;
+        case record::Step::directory:
+            return "not started: cannot change to its directory " + job.directory + why;
+        case record::Step::exec:
+            return "not started: its program could not be executed in " + job.directory + why;
+        case record::Step::environment:
+            return "not started: its environment could not be read" + why;
+    }
+    return "not started" + why;
+}
+
+std::string cancel_reason(const RecordContent& content) {
+    if (!content.cancelled()) return "cancelled";
+    const std::size_t length =
+        std::min<std::size_t>(content.cancel.reason_length, sizeof content.cancel.reason);
+    return {content.cancel.reason, length};
+}
+
+void set_status(JobResult& result, const ActiveJob& job, const RecordContent& content) {
+    const record::Exit& exit = content.exit;
+    const bool ran =
+        exit.failed_step == record::Step::none && content.started() && content.run.main_pid != 0;
+    if (ran && WIFEXITED(exit.wait_status)) result.exit_code = WEXITSTATUS(exit.wait_status);
+    if (ran && WIFSIGNALED(exit.wait_status)) result.signal = WTERMSIG(exit.wait_status);
+
+    if ((exit.flags & record::cancelled) != 0) {
+        result.state = Outcome::cancelled;
+        result.reason = cancel_reason(content);
+    } else if ((exit.flags & record::timed_out) != 0) {
+        result.state = Outcome::timeout;
+        result.reason = "its time limit of " + std::to_string(content.claim.time_limit / 1000) +
+                        " s was reached";
+    } else if ((exit.flags & record::interrupted) != 0) {
+        result.state = Outcome::interrupted;
+        result.reason = "the machine was shutting down";
+    } else if (exit.failed_step != record::Step::none) {
+        result.state = Outcome::failed;
+        result.reason = failed_step(job, exit);
+    } else if (result.exit_code == 0) {
+        result.state = Outcome::succeeded;
+    } else {
+        result.state = Outcome::failed;
+        // A bare file does not say where it runs: the first thing to look at when it fails.
+        result.reason = result.signal
+                            ? "ended by signal " + std::to_string(*result.signal) + " (" +
+                                  strsignal(*result.signal) + ")"
+                            : "exit code " + std::to_string(result.exit_code.value_or(-1));
+        *result.reason += "; it ran in " + printable(job.directory);
+    }
+}
+
+JobResult result_of_file(std::uint64_t number, const std::string& file_name, std::int64_t now) {
+    JobResult result;
+    result.id = number;
+    result.file = file_name;
+    const auto split = split_job_name(file_name);
+    result.name = split ? split->stem : file_name;
+    result.attempt = 0;
+    result.submitted_at = result.ended_at = now;
+    return result;
+}
+
+}  // namespace
+
+JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
+                         const record::BootId& boot, std::int64_t now) {
+    JobResult result;
+    result.id = job.number;
+    result.name = job.name;
+    result.file = job.file_name;
+    result.command = job.facts.command;
+    result.directory = job.directory;
+    result.profile = job.facts.profile;
+    result.attempt = static_cast<int>(job.attempt);
+    result.submitted_at = job.facts.submitted_at;
+    result.environment_source = job.facts.environment_source;
+    result.notes = job.facts.notes;
+    if (job.facts.retry_of != 0) result.retry_of = job.facts.retry_of;
+    result.token = to_hex(job.token);
+    if (content.started()) {
+        result.started_at = content.run.started_at;
+        result.gpus = run_gpus(content.run);
+    }
+
+    if (content.ended()) {
+        const record::Exit& exit = content.exit;
+        result.ended_at = exit.ended_at;
+        if (content.started()) {
+            result.cpu_seconds =
+                static_cast<double>(exit.user_microseconds + exit.system_microseconds) / 1e6;
+            result.max_rss_bytes = exit.max_rss_kilobytes * 1024;
+        }
+        set_status(result, job, content);
+        return result;
+    }
+    result.ended_at = now;
+    if (content.claim.boot_id != boot) {
+        result.state = Outcome::interrupted;
+        result.reason = "the machine went down while it ran; how far it came is not known";
+    } else if (content.cancelled()) {
+        result.state = content.started() ? Outcome::lost : Outcome::cancelled;
+        result.reason = content.started() ? "its supervisor died while it was being cancelled"
+                                          : cancel_reason(content);
+    } else {
+        result.state = Outcome::lost;
+        result.reason = "its supervisor died, so its exit code is not known";
+    }
+    return result;
+}
+
+JobResult rejected_result(std::uint64_t number, const std::string& file_name, const Error& error,
+                          std::int64_t now) {
+    JobResult result = result_of_file(number, file_name, now);
+    result.state = Outcome::rejected;
+    result.line = error.line;
+    result.reason = error.text();
+    return result;
+}
+
+JobResult withdrawn_result(std::uint64_t number, const std::string& file_name, std::int64_t now) {
+    JobResult result = result_of_file(number, file_name, now);
+    result.state = Outcome::cancelled;
+    result.reason = "withdrawn: its file was removed from incoming/ before it started";
+    return result;
+}
+
+}  // namespace spool

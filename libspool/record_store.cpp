@@ -1,0 +1,204 @@
+#include "libspool/record_store.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+namespace spool {
+namespace {
+
+template <typename Page>
+record::Validity load_page(const std::string& bytes, std::size_t number, Page& page) {
+    const std::size_t offset = number * record::page_size;
+    if (bytes.size() < offset + sizeof(Page)) return record::Validity::absent;
+    std::memcpy(&page, bytes.data() + offset, sizeof(Page));
+    return record::check(page);
+}
+
+/// A page of another attempt is as good as none.
+template <typename Page>
+record::Validity load_own_page(const std::string& bytes, std::size_t number, Page& page,
+                               const record::Token& token) {
+    const record::Validity validity = load_page(bytes, number, page);
+    return validity == record::Validity::valid && page.token != token ? record::Validity::absent
+                                                                      : validity;
+}
+
+/// Builds the body and notes where each block is.
+class BodyWriter {
+public:
+    record::Span bytes(std::string_view block) {
+        const record::Span span{static_cast<std::uint32_t>(out_.size()),
+                                static_cast<std::uint32_t>(block.size())};
+        out_ += block;
+        return span;
+    }
+    record::Span text(const std::string& block) {
+        return bytes(std::string_view(block.c_str(), block.size() + 1));
+    }
+    record::Span list(const std::vector<std::string>& items) {
+        std::string block;
+        for (const std::string& item : items)
+            block.append(item.c_str(), item.size() + 1);
+        return bytes(block);
+    }
+    [[nodiscard]] const std::string& content() const { return out_; }
+
+private:
+    std::string out_;
+};
+
+class BodyReader {
+public:
+    explicit BodyReader(const std::string& body) : body_(body) {}
+
+    [[nodiscard]] bool ok() const { return ok_; }
+    std::string bytes(record::Span span) {
+        if (span.offset > body_.size() || span.length > body_.size() - span.offset) {
+            ok_ = false;
+            return {};
+        }
+        return body_.substr(span.offset, span.length);
+    }
+    std::string text(record::Span span) { return bytes(span).c_str(); }
+    std::vector<std::string> list(record::Span span) {
+        const std::string block = bytes(span);
+        std::vector<std::string> items;
+        for (std::size_t at = 0; at < block.size(); at += items.back().size() + 1)
+            items.emplace_back(block.c_str() + at);
+        return items;
+    }
+
+private:
+    const std::string& body_;
+    bool ok_ = true;
+};
+
+std::optional<std::uint32_t> record_index(const std::string& name) {
+    std::uint32_t index = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+    if (error != std::errc{} || end != name.data() + name.size() || std::to_string(index) != name)
+        return std::nullopt;
+    return index;
+}
+
+}  // namespace
+
+Result<RecordContent> read_record(Files& files, const RecordFile& record) {
+    auto bytes = files.read(record.file.get(), 0, record::body_offset);
+    if (!bytes) return tl::unexpected(bytes.error());
+    RecordContent content;
+    content.claim_validity = load_page(*bytes, record::claim_page, content.claim);
+    if (content.claim_validity != record::Validity::valid) return content;
+    // Lengths come from the disk: they are bounded before anything uses them.
+    content.claim.name_length =
+        std::min<std::uint16_t>(content.claim.name_length, sizeof content.claim.name);
+    content.claim.file_name_length =
+        std::min<std::uint16_t>(content.claim.file_name_length, sizeof content.claim.file_name);
+    content.claim.extension[sizeof content.claim.extension - 1] = '\0';
+    const record::Token& token = content.claim.token;
+    content.run_validity = load_own_page(*bytes, record::run_page, content.run, token);
+    content.exit_validity = load_own_page(*bytes, record::exit_page, content.exit, token);
+    content.cancel_validity = load_own_page(*bytes, record::cancel_page, content.cancel, token);
+    return content;
+}
+
+Result<RecordBody> read_body(Files& files, const RecordFile& record, const record::Claim& claim) {
+    auto bytes = files.read(record.file.get(), record::body_offset, claim.body_length);
+    if (!bytes) return tl::unexpected(bytes.error());
+    const std::string path = ".spool/records/" + std::to_string(record.index);
+    if (bytes->size() != claim.body_length ||
+        record::crc32(bytes->data(), bytes->size()) != claim.body_checksum)
+        return content_error(path, {},
+                             "its body is damaged: the job's text and settings are not known");
+    BodyReader reader(*bytes);
+    RecordBody body{reader.bytes(claim.job_file),        claim.script.length,
+                    reader.list(claim.arguments),        reader.text(claim.directory),
+                    reader.text(claim.environment_file), reader.list(claim.environment),
+                    reader.text(claim.output),           reader.text(claim.error_output),
+                    reader.bytes(claim.result)};
+    if (!reader.ok())
+        return content_error(path, {}, "its body is damaged: a block lies outside of it");
+    return body;
+}
+
+Result<void> write_claim(Files& files, RecordFile& record, record::Claim& claim,
+                         const RecordBody& body) {
+    BodyWriter writer;
+    claim.job_file = writer.bytes(body.job_file);
+    claim.script = {claim.job_file.offset, static_cast<std::uint32_t>(body.script_length)};
+    claim.arguments = writer.list(body.arguments);
+    claim.directory = writer.text(body.directory);
+    claim.environment_file = writer.text(body.environment_file);
+    claim.environment = writer.list(body.environment);
+    claim.output = writer.text(body.output);
+    claim.error_output = writer.text(body.error_output);
+    claim.result = writer.bytes(body.result);
+    claim.body_length = static_cast<std::uint32_t>(writer.content().size());
+    claim.body_checksum = record::crc32(writer.content().data(), writer.content().size());
+    record.size = std::max<std::uint64_t>(record.size, record::body_offset + claim.body_length);
+    return files.write(record.file.get(), record::body_offset, writer.content()).and_then([&] {
+        return write_page(files, record, record::claim_page, claim);
+    });
+}
+
+Result<std::vector<RecordFile>> RecordPool::open_all() {
+    auto entries = spool_->files->list(spool_->records.get());
+    if (!entries) return tl::unexpected(entries.error());
+    std::vector<RecordFile> records;
+    for (const DirectoryEntry& entry : *entries) {
+        const auto index = record_index(entry.name);
+        if (!index) continue;
+        auto file =
+            open_file(*spool_->files, spool_->records.get(), entry.name, OpenMode::read_write);
+        if (!file) return tl::unexpected(file.error());
+        const auto stat = spool_->files->stat(file->get());
+        if (!stat) return tl::unexpected(stat.error());
+        next_index_ = std::max(next_index_, *index + 1);
+        records.push_back({*index, std::move(*file), stat->size, false});
+    }
+    std::sort(records.begin(), records.end(),
+              [](const auto& a, const auto& b) { return a.index < b.index; });
+    return records;
+}
+
+Result<RecordFile> RecordPool::take() {
+    // The supervisor of its last job may not be quite gone: it keeps the lock to its end.
+    const auto unlocked = [&](const RecordFile& record) {
+        const auto locked = spool_->files->is_locked(record.file.get());
+        return locked && !*locked;
+    };
+    const auto found = std::find_if(free_.begin(), free_.end(), unlocked);
+    if (found == free_.end()) return make();
+    RecordFile record = std::move(*found);
+    free_.erase(found);
+    return record;
+}
+
+Result<RecordFile> RecordPool::make() {
+    const std::string name = std::to_string(next_index_);
+    auto file = open_file(*spool_->files, spool_->records.get(), name, OpenMode::create_exclusive);
+    if (!file) return tl::unexpected(file.error());
+    // Written, not merely allocated: overwriting written blocks needs neither space nor a journal
+    // commit.
+    if (auto zeroed = spool_->files->write(file->get(), 0, std::string(record::pooled_size, '\0'));
+        !zeroed) {
+        (void)spool_->files->remove(spool_->records.get(), name);
+        return tl::unexpected(zeroed.error());
+    }
+    return RecordFile{next_index_++, std::move(*file), record::pooled_size, true};
+}
+
+void RecordPool::give_back(RecordFile record) {
+    if (record.size > record::reuse_limit) {
+        (void)spool_->files->remove(spool_->records.get(), std::to_string(record.index));
+        return;
+    }
+    free_.push_back(std::move(record));
+}
+
+void RecordPool::discard(RecordFile record) {
+    record.file.reset();
+}
+
+}  // namespace spool

@@ -1,0 +1,190 @@
+#include "libspool/recover.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "libspool/claim.h"
+#include "libspool/finish.h"
+#include "libspool/names.h"
+
+namespace spool {
+namespace {
+
+bool is_there(Spool& spool, Handle directory, const std::string& name, const record::Claim& claim) {
+    const auto stat = spool.files->stat_at(directory, name);
+    return stat && stat->device == claim.device && stat->inode == claim.inode;
+}
+
+/// The file may have been renamed in incoming/ since: it is looked for by inode too.
+bool in_incoming(Spool& spool, const RecordContent& content) {
+    if (is_there(spool, spool.incoming.get(), content.file_name(), content.claim)) return true;
+    const auto entries = spool.files->list(spool.incoming.get());
+    return entries &&
+           std::any_of(entries->begin(), entries->end(), [&](const DirectoryEntry& entry) {
+               return entry.inode == content.claim.inode &&
+                      is_there(spool, spool.incoming.get(), entry.name, content.claim);
+           });
+}
+
+Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const RecordContent& content,
+                              const record::BootId& boot,
+                              const std::function<bool(const record::Token&)>& tree_alive) {
+    RecoveryFacts facts;
+    facts.claim = content.claim_validity;
+    facts.claimed = content.claimed();
+    if (!facts.claimed) return facts;
+    facts.same_boot = content.claim.boot_id == boot;
+    facts.started = content.started();
+    facts.ended = content.ended();
+    facts.cancelled = content.cancelled();
+    const auto locked = spool.files->is_locked(record.file.get());
+    if (!locked) return tl::unexpected(locked.error());
+    facts.lock_held = *locked;
+    facts.published = is_published(spool, content.name(), content.claim.token);
+    facts.in_running = is_there(spool, spool.running.get(),
+                                content.name() + content.claim.extension, content.claim);
+    facts.in_incoming = !facts.in_running && in_incoming(spool, content);
+    facts.tree_alive =
+        facts.same_boot && facts.started && !facts.lock_held && tree_alive(content.claim.token);
+    return facts;
+}
+
+Result<void> return_unclaimed(Spool& spool, const std::set<std::string>& named,
+                              Recovery& recovery) {
+    Files& files = *spool.files;
+    auto entries = files.list(spool.running.get());
+    if (!entries) return tl::unexpected(entries.error());
+    for (const DirectoryEntry& entry : *entries) {
+        const auto split = split_job_name(entry.name);
+        if (!split || named.contains(split->stem)) continue;
+        for (int n = 1;; ++n) {
+            auto moved = files.rename(spool.running.get(), entry.name, spool.incoming.get(),
+                                      candidate_name(split->stem, n) + split->extension);
+            if (moved) {
+                recovery.requeued.push_back(entry.name);
+                break;
+            }
+            if (moved.error().code != EEXIST) return moved;
+        }
+    }
+    return {};
+}
+
+/// Logs of claims that were undone are empty and go; one with content is kept, in done/.
+void settle_logs(Spool& spool, const std::set<std::string>& named) {
+    Files& files = *spool.files;
+    const auto entries = files.list(spool.running.get());
+    if (!entries) return;
+    for (const DirectoryEntry& entry : *entries) {
+        if (!entry.name.ends_with(".log")) continue;
+        const std::string stem = entry.name.substr(0, entry.name.size() - 4);
+        if (named.contains(stem)) continue;
+        const auto stat = files.stat_at(spool.running.get(), entry.name);
+        if (stat && stat->kind == FileKind::regular && stat->size == 0)
+            (void)files.remove(spool.running.get(), entry.name);
+        else
+            (void)files.rename(spool.running.get(), entry.name, spool.done.get(), entry.name);
+    }
+}
+
+void remove_unnamed_scripts(Spool& spool, const std::set<std::string>& kept) {
+    const auto entries = spool.files->list(spool.scripts.get());
+    if (!entries) return;
+    for (const DirectoryEntry& entry : *entries)
+        if (!kept.contains(entry.name)) (void)spool.files->remove(spool.scripts.get(), entry.name);
+}
+
+/// A command may be writing a temporary file just now: only old ones are nobody's.
+void remove_old_temporaries(Spool& spool, std::int64_t now) {
+    constexpr std::int64_t hour = 3'600'000'000'000;
+    const auto entries = spool.files->list(spool.temporary.get());
+    if (!entries) return;
+    for (const DirectoryEntry& entry : *entries) {
+        const auto stat = spool.files->stat_at(spool.temporary.get(), entry.name);
+        if (stat && now - stat->modified > hour)
+            (void)spool.files->remove(spool.temporary.get(), entry.name);
+    }
+}
+
+/// A claimed job whose file is nowhere was deleted after the claim: that is how one cancels by
+/// hand.
+void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
+    if (facts.started || facts.cancelled || facts.in_running || !facts.same_boot) return;
+    static constexpr std::string_view reason =
+        "its file was removed from running/ before it started";
+    content.cancel_validity = record::Validity::valid;
+    content.cancel.reason_length =
+        static_cast<std::uint32_t>(reason.copy(content.cancel.reason, reason.size()));
+}
+
+}  // namespace
+
+RecoveryAction decide_recovery(const RecoveryFacts& facts) {
+    using enum RecoveryAction;
+    if (facts.claim == record::Validity::absent) return pool;
+    if (facts.claim != record::Validity::valid) return leave;
+    if (!facts.claimed) return pool;
+    if (facts.published) return release;
+    if (facts.lock_held) return adopt;
+    if (facts.ended) return finish;
+    if (!facts.started) {
+        if (facts.in_incoming) return undo;
+        return facts.in_running && facts.same_boot && !facts.cancelled ? start : finish;
+    }
+    return facts.tree_alive ? await_tree : finish;
+}
+
+Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
+                         const record::BootId& boot,
+                         const std::function<bool(const record::Token&)>& tree_alive) {
+    auto records = pool.open_all();
+    if (!records) return tl::unexpected(records.error());
+    Recovery recovery;
+    std::set<std::string> named, scripts;
+    for (RecordFile& record : *records) {
+        auto content = read_record(*spool.files, record);
+        if (!content) return tl::unexpected(content.error());
+        const auto facts = examine(spool, record, *content, boot, tree_alive);
+        if (!facts) return tl::unexpected(facts.error());
+        const RecoveryAction action = decide_recovery(*facts);
+        if (action == RecoveryAction::pool) {
+            pool.give_back(std::move(record));
+            continue;
+        }
+        if (action == RecoveryAction::leave) {
+            recovery.problems.push_back(".spool/records/" + std::to_string(record.index) +
+                                        (content->claim_validity == record::Validity::newer
+                                             ? " was written by a newer gpuspool"
+                                             : " is damaged") +
+                                        ": left alone; if its job is still in running/, move that "
+                                        "to incoming/ to run it again");
+            // What it names is not known, so nothing of running/ may be taken for unclaimed.
+            continue;
+        }
+        const auto body = read_body(*spool.files, record, content->claim);
+        if (!body) recovery.problems.push_back(body.error().text());
+        ActiveJob job = active_job(std::move(record), *content, body.value_or(RecordBody{}));
+        if (action == RecoveryAction::undo) {
+            if (auto undone = unclaim(spool, job); !undone) return tl::unexpected(undone.error());
+            pool.give_back(std::move(job.record));
+            continue;
+        }
+        note_deletion(*content, *facts);
+        named.insert(job.name);
+        scripts.insert(job.job_file());
+        recovery.jobs.push_back({action, std::move(job), *content});
+    }
+    if (recovery.problems.empty()) {
+        if (auto returned = return_unclaimed(spool, named, recovery); !returned)
+            return tl::unexpected(returned.error());
+        settle_logs(spool, named);
+    }
+    remove_unnamed_scripts(spool, scripts);
+    remove_old_temporaries(spool, clock.wall());
+    std::sort(recovery.jobs.begin(), recovery.jobs.end(),
+              [](const Recovered& a, const Recovered& b) { return a.job.number < b.job.number; });
+    return recovery;
+}
+
+}  // namespace spool

@@ -1,0 +1,60 @@
+// What to do with the records that an earlier daemon left (docs/protocol.md §10).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "libspool/active_job.h"
+
+namespace spool {
+
+/// What is known about one record, and the files it names.
+struct RecoveryFacts {
+    record::Validity claim = record::Validity::absent;
+    bool claimed = false;      ///< the claim page says so (else it is free)
+    bool same_boot = false;    ///< the claim is of this boot
+    bool published = false;    ///< done/<name>.json was written by this attempt
+    bool lock_held = false;    ///< the supervisor lives
+    bool started = false;      ///< valid run page
+    bool ended = false;        ///< valid exit page
+    bool cancelled = false;    ///< valid cancel page
+    bool in_running = false;   ///< running/<name> is the file that was claimed
+    bool in_incoming = false;  ///< incoming/ has that file
+    bool tree_alive = false;   ///< a process with this attempt's token exists
+};
+
+enum class RecoveryAction {
+    pool,       ///< free: may be used
+    leave,      ///< not understood: left alone and reported
+    release,    ///< published already: only the free mark is missing
+    adopt,      ///< runs: wait for its end
+    finish,     ///< its outcome can be decided now: publish
+    start,      ///< claimed and never started: go on at barrier 1
+    undo,       ///< the claim did not reach the disk as a whole: the file waits
+    await_tree  ///< its supervisor is dead, its processes are not: keep its GPUs until they are
+};
+
+/// The table of docs/protocol.md §10, first row that fits.
+[[nodiscard]] RecoveryAction decide_recovery(const RecoveryFacts& facts);
+
+struct Recovered {
+    RecoveryAction action = RecoveryAction::pool;
+    ActiveJob job;
+    RecordContent content;
+};
+
+struct Recovery {
+    std::vector<Recovered> jobs;        ///< all that need something done, in order of number
+    std::vector<std::string> problems;  ///< records left alone
+    std::vector<std::string> requeued;  ///< files of running/ that went back to incoming/
+};
+
+/// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
+/// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks
+/// for processes of an attempt by its token.
+Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
+                         const record::BootId& boot,
+                         const std::function<bool(const record::Token&)>& tree_alive);
+
+}  // namespace spool

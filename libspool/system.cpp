@@ -1,0 +1,129 @@
+#include "libspool/system.h"
+
+#include <pwd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+namespace spool {
+namespace {
+
+std::string first_line(const char* path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+}
+
+}  // namespace
+
+std::int64_t wall_time() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+std::string host_name() {
+    // Read once: a program that changes its host's name while it runs would otherwise change who
+    // owns the spool.
+    static const std::string name = [] {
+        char buffer[256] = {};
+        return std::string(gethostname(buffer, sizeof buffer - 1) == 0 ? buffer : "localhost");
+    }();
+    return name;
+}
+
+std::string machine_id() {
+    const std::string id = first_line("/etc/machine-id");
+    return id.empty() ? host_name() : id;
+}
+
+record::BootId boot_id() {
+    record::BootId id{};
+    std::size_t nibble = 0;
+    for (const char c : first_line("/proc/sys/kernel/random/boot_id")) {
+        const int digit = hex_digit(c);
+        if (digit < 0 || nibble >= 2 * id.size()) continue;
+        id[nibble / 2] = static_cast<std::uint8_t>(id[nibble / 2] << 4 | digit);
+        ++nibble;
+    }
+    return id;
+}
+
+std::string home_directory() {
+    if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return home;
+    const passwd* entry = getpwuid(geteuid());
+    return entry != nullptr ? entry->pw_dir : "/";
+}
+
+std::string absolute_path(const std::string& path) {
+    std::error_code ignored;
+    auto full = std::filesystem::absolute(path, ignored).lexically_normal().string();
+    if (full.size() > 1 && full.back() == '/') full.pop_back();
+    return full;
+}
+
+record::Token random_token() {
+    record::Token token{};
+    // Up to 256 bytes are never given short once the pool is ready (getrandom(2)).
+    while (getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
+    }
+    return token;
+}
+
+std::string random_hex() {
+    return to_hex(random_token());
+}
+
+std::string to_hex(const record::Token& token) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : token) {
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+bool token_is_alive(const record::Token& token) {
+    std::string wanted = "GPUSPOOL_TOKEN=" + to_hex(token);
+    wanted += '\0';
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos)
+            continue;
+        std::ifstream file(entry.path() / "environ", std::ios::binary);
+        const std::string environment((std::istreambuf_iterator<char>(file)), {});
+        if (environment.find(wanted) != std::string::npos) return true;
+    }
+    return false;
+}
+
+std::optional<std::uint64_t> process_start(int pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    // The command in parentheses may hold anything: fields are counted from the last ')'.
+    const std::size_t close = text.rfind(')');
+    if (close == std::string::npos) return std::nullopt;
+    std::istringstream fields(text.substr(close + 1));
+    std::string skipped;
+    for (int field = 3; field < 22; ++field)
+        fields >> skipped;
+    std::uint64_t start = 0;
+    if (!(fields >> start)) return std::nullopt;
+    return start;
+}
+
+}  // namespace spool

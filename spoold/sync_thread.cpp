@@ -1,0 +1,74 @@
+#include "sync_thread.h"
+
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <memory>
+
+namespace spoold {
+
+SyncThread::SyncThread(boost::asio::io_context& io, spool::Files& files) : io_(io), files_(files) {
+    // Signals are the main thread's: the new thread inherits a full mask.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+SyncThread::~SyncThread() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+}
+
+void SyncThread::sync(spool::SyncSet set, Handler handler) {
+    {
+        const std::lock_guard lock(mutex_);
+        waiting_.push_back({std::move(set), std::move(handler)});
+    }
+    wake_.notify_one();
+}
+
+void SyncThread::run() {
+    for (;;) {
+        std::vector<Request> group;
+        {
+            std::unique_lock lock(mutex_);
+            wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+            if (stopping_) return;
+            group.swap(waiting_);
+        }
+        Failures failures = sync_group(group);
+        report(std::move(group), std::move(failures));
+    }
+}
+
+SyncThread::Failures SyncThread::sync_group(const std::vector<Request>& group) {
+    spool::SyncSet all;
+    for (const Request& request : group)
+        for (const auto& item : request.set.items)
+            all.add(item.file, item.metadata);
+    Failures failures;
+    for (const auto& item : all.items)
+        if (auto synced = files_.sync(item.file, item.metadata); !synced)
+            failures.emplace(item.file, synced.error());
+    return failures;
+}
+
+void SyncThread::report(std::vector<Request> group, Failures failures) {
+    auto shared = std::make_shared<std::vector<Request>>(std::move(group));
+    boost::asio::post(io_, [shared, failures = std::move(failures)] {
+        for (Request& request : *shared) {
+            Failures own;
+            for (const auto& item : request.set.items)
+                if (const auto failed = failures.find(item.file); failed != failures.end())
+                    own.insert(*failed);
+            request.handler(own);
+        }
+    });
+}
+
+}  // namespace spoold

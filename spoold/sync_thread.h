@@ -1,0 +1,51 @@
+// The barrier: one thread that syncs, so that the loop never waits for a disk and many jobs share
+// one wait.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "libspool/claim.h"
+
+namespace spoold {
+
+class SyncThread {
+public:
+    /// What could not be synced, and why. Empty: all of it is on the disk.
+    using Failures = std::map<spool::Handle, spool::Error>;
+    using Handler = std::function<void(const Failures&)>;
+
+    SyncThread(boost::asio::io_context& io, spool::Files& files);
+    ~SyncThread();  ///< waits for the sync in progress; handlers not yet called are dropped
+    SyncThread(const SyncThread&) = delete;
+    SyncThread& operator=(const SyncThread&) = delete;
+
+    /// Syncs the set, together with all others that were given since the last sync began, and then
+    /// calls `handler` from the loop with the failures among its own. The handles must stay open
+    /// until then.
+    void sync(spool::SyncSet set, Handler handler);
+
+private:
+    struct Request {
+        spool::SyncSet set;
+        Handler handler;
+    };
+    void run();
+    Failures sync_group(const std::vector<Request>& group);
+    void report(std::vector<Request> group, Failures failures);
+
+    boost::asio::io_context& io_;
+    spool::Files& files_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::vector<Request> waiting_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+}  // namespace spoold

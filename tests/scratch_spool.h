@@ -1,0 +1,47 @@
+// A new spool in a directory of its own, for unit tests.
+#pragma once
+
+#include <QTemporaryDir>
+#include <QtTest>
+
+#include "libspool/layout.h"
+#include "libspool/posix_files.h"
+
+/// A clock that stands still until it is told otherwise.
+class FixedClock : public spool::Clock {
+public:
+    std::int64_t now = 1'700'000'000'123'000'000;
+    [[nodiscard]] std::int64_t wall() const override { return now; }
+    [[nodiscard]] std::chrono::nanoseconds monotonic() const override {
+        return std::chrono::nanoseconds(now);
+    }
+};
+
+struct ScratchSpool {
+    QTemporaryDir directory;
+    spool::PosixFiles files;
+    FixedClock clock;
+    spool::Spool spool;
+
+    ScratchSpool() {
+        auto opened = spool::open_spool(files, (directory.path() + "/spool").toStdString(),
+                                        spool::IfMissing::create);
+        if (!opened) qFatal("%s", opened.error().text().c_str());
+        spool = std::move(*opened);
+    }
+
+    /// Writes a file directly, as a user's editor would.
+    void put(const spool::OpenFile& where, const std::string& name, const std::string& bytes) {
+        auto file = spool::open_file(files, where.get(), name, spool::OpenMode::create);
+        if (!file || !files.write(file->get(), 0, bytes)) qFatal("cannot write %s", name.c_str());
+    }
+    [[nodiscard]] std::string get(const spool::OpenFile& where, const std::string& name) {
+        return spool::read_whole(files, where.get(), name).value_or("(not there)");
+    }
+    [[nodiscard]] bool has(const spool::OpenFile& where, const std::string& name) {
+        return files.stat_at(where.get(), name).has_value();
+    }
+    [[nodiscard]] std::size_t count(const spool::OpenFile& where) {
+        return files.list(where.get())->size();
+    }
+};

@@ -160,6 +160,7 @@ void Daemon::begin_rescan() {
                    (events_work_ ? std::chrono::nanoseconds(rescan_interval) : polling_interval);
     paused_ = spool::pause_reason(spool_).value_or(paused_);
     spool::remove_old_replies(spool_, clock_);
+    notice_changed_startup_files();
     requests_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
@@ -208,8 +209,9 @@ void Daemon::take_incoming_changes() {
 
 void Daemon::enqueue(std::uint64_t number) {
     const spool::WaitingJob* job = incoming_->find(number);
-    if (job != nullptr && job->phase == spool::WaitingJob::Phase::ready)
-        policy_.add(number, job->priority, job->need);
+    if (job == nullptr || job->phase != spool::WaitingJob::Phase::ready) return;
+    if (job->bare && !launcher_->has_environment()) return;  // enqueued when it is there
+    policy_.add(number, job->priority, job->need);
 }
 
 /// Ends a file that was never run: rejected or withdrawn.

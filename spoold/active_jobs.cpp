@@ -12,6 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto result_delay = 100ms;          ///< how long barrier 3 waits for further results
+constexpr std::size_t results_together = 64;  ///< at most
+
 std::string title(const spool::ActiveJob& job) {
     return "job " + std::to_string(job.number) + " (" + job.name + ")";
 }
@@ -154,7 +157,8 @@ void ActiveJobs::look_at(Active& active) {
     if (content.cancelled() && !active.cancel_sent && standing->alive && content.started())
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
     // With a complete exit page nothing of the job is left but a supervisor on its way out.
-    if (content.ended() && (!standing->alive || content.exit.phase == spool::record::Phase::complete))
+    if (content.ended() &&
+        (!standing->alive || content.exit.phase == spool::record::Phase::complete))
         return exited(active);
     if (!standing->alive && content.started()) {
         if (spool::token_is_alive(active.job.token)) {
@@ -173,6 +177,7 @@ void ActiveJobs::look_at(Active& active) {
 
 std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
     const auto now = clock_.monotonic();
+    if (results_due_ && *results_due_ <= now) sync_results();
     std::vector<std::uint64_t> due;
     for (auto& [number, active] : jobs_)
         if (active.next_look && *active.next_look <= now) due.push_back(number);
@@ -190,7 +195,7 @@ std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
                 start(*still);
         }
     }
-    std::optional<std::chrono::nanoseconds> next;
+    std::optional<std::chrono::nanoseconds> next = results_due_;
     for (const auto& [number, active] : jobs_)
         for (const auto& time :
              {active.next_look,
@@ -242,14 +247,27 @@ void ActiveJobs::publish(std::uint64_t number) {
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
-    spool::SyncSet barrier;
-    spool::add_publish_barrier(spool_, *active.published, barrier);
-    barrier.add(history_.handle(), false);
-    syncs_.sync(std::move(barrier),
-                [this, number](const auto& failures) { this->published(number, failures); });
+    results_to_sync_.push_back(number);
+    if (!results_due_) results_due_ = clock_.monotonic() + result_delay;
+    if (results_to_sync_.size() >= results_together) sync_results();
 }
 
-void ActiveJobs::published(std::uint64_t number, const SyncThread::Failures& failures) {
+/// Barrier 3. Nobody waits for it, the record has the truth meanwhile: so it is put off until there
+/// are many.
+void ActiveJobs::sync_results() {
+    results_due_.reset();
+    spool::SyncSet barrier;
+    for (const std::uint64_t number : results_to_sync_)
+        spool::add_publish_barrier(spool_, *jobs_.at(number).published, barrier);
+    barrier.add(history_.handle(), false);
+    syncs_.sync(std::move(barrier), [this, numbers = std::exchange(results_to_sync_, {})](
+                                        const SyncThread::Failures& failures) {
+        for (const std::uint64_t number : numbers)
+            result_synced(number, failures);
+    });
+}
+
+void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures& failures) {
     const Active& active = jobs_.at(number);
     // Not on the disk for certain: the record keeps the truth until a later daemon publishes again.
     if (!failures.empty()) {
@@ -257,6 +275,7 @@ void ActiveJobs::published(std::uint64_t number, const SyncThread::Failures& fai
                           "results could not be synced: " + failures.begin()->second.text());
         return finish(number, false);
     }
+    listener_.trouble("result sync", "");
     const bool released = spool::release(spool_, active.job).has_value();
     finish(number, released);
 }

@@ -96,7 +96,8 @@ private:
     void look_at(Active& active);
     void exited(Active& active);
     void publish(std::uint64_t number);
-    void published(std::uint64_t number, const SyncThread::Failures& failures);
+    void sync_results();
+    void result_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void exit_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void undo_claim(Active& active, const std::string& why, bool discard);
@@ -117,6 +118,8 @@ private:
     std::map<std::uint64_t, Active> jobs_;
     std::map<std::uint32_t, std::uint64_t> by_record_;
     std::multiset<std::string> names_;
+    std::vector<std::uint64_t> results_to_sync_;
+    std::optional<std::chrono::nanoseconds> results_due_;
 };
 
 }  // namespace spoold

@@ -41,6 +41,16 @@ ResultFacts read_facts(std::string_view bytes) {
     return facts;
 }
 
+std::vector<std::string> run_gpus(const record::Run& run) {
+    const std::size_t length = std::min<std::size_t>(run.gpus_length, sizeof run.gpus);
+    const json list = json::parse(std::string_view(run.gpus, length), nullptr, false);
+    std::vector<std::string> gpus;
+    if (!list.is_array()) return gpus;
+    for (const json& gpu : list)
+        if (gpu.is_string()) gpus.push_back(from_json_text(gpu.get<std::string>()));
+    return gpus;
+}
+
 ActiveJob active_job(RecordFile record, const RecordContent& content, const RecordBody& body) {
     ActiveJob job;
     job.number = content.claim.job;

@@ -21,6 +21,9 @@ struct ResultFacts {
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);
 
+/// The GPU slots that a run page names.
+[[nodiscard]] std::vector<std::string> run_gpus(const record::Run& run);
+
 struct ActiveJob {
     std::uint64_t number = 0;
     std::uint32_t attempt = 1;

@@ -120,12 +120,10 @@ void SyncSet::add(Handle file, bool metadata) {
 }
 
 bool name_in_use(Spool& spool, const std::string& name) {
-    for (const Handle directory : {spool.running.get(), spool.done.get()}) {
-        for (const std::string_view extension : job_extensions)
-            if (exists(spool, directory, name + std::string(extension))) return true;
-        for (const char* extension : {".log", ".json", ".tasks"})
-            if (exists(spool, directory, name + extension)) return true;
-    }
+    for (const std::string_view extension : job_extensions)
+        if (exists(spool, spool.done.get(), name + std::string(extension))) return true;
+    for (const char* extension : {".json", ".log", ".tasks"})
+        if (exists(spool, spool.done.get(), name + extension)) return true;
     return false;
 }
 

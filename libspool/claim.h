@@ -64,7 +64,8 @@ void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrie
 /// its own is taken), the record is marked free. The caller gives the record back or discards it.
 Result<void> unclaim(Spool& spool, ActiveJob& job);
 
-/// Whether running/ or done/ has any file that belongs to a job of this name.
+/// Whether done/ has any file that belongs to a job of this name. (In running/ names are held by
+/// the active jobs, and the exclusive creation of the log decides.)
 bool name_in_use(Spool& spool, const std::string& name);
 
 }  // namespace spool

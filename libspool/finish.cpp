@@ -35,12 +35,13 @@ Result<OpenFile> write_new(Spool& spool, const std::string& temporary, std::stri
     return file;
 }
 
-/// Writes `bytes` as done/<name> unless something of that name is there.
-Result<OpenFile> create_in_done(Spool& spool, const std::string& name, std::string_view bytes) {
+/// Writes `bytes` as a new file unless something of that name is there.
+Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& name,
+                           std::string_view bytes) {
     const std::string temporary = "done." + random_hex();
     auto file = write_new(spool, temporary, bytes);
     if (!file) return file;
-    auto renamed = spool.files->rename(spool.temporary.get(), temporary, spool.done.get(), name);
+    auto renamed = spool.files->rename(spool.temporary.get(), temporary, directory, name);
     if (!renamed) {
         (void)spool.files->remove(spool.temporary.get(), temporary);
         return tl::unexpected(renamed.error());
@@ -53,21 +54,12 @@ bool missing(Spool& spool, Handle directory, const std::string& name) {
     return !stat && stat.error().code == ENOENT;
 }
 
-Result<void> restore_job_file(Spool& spool, const ActiveJob& job, const std::string& target) {
-    auto record = read_record(*spool.files, job.record);
-    if (!record) return tl::unexpected(record.error());
-    auto body = read_body(*spool.files, job.record, record->claim);
-    // A damaged body must not keep the result from being published.
-    if (!body) return {};
-    return create_in_done(spool, target, body->job_file).map([](const OpenFile&) {});
-}
-
 Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& names) {
     auto moved =
         spool.files->rename(spool.running.get(), job.job_file(), spool.done.get(), names.job);
     if (moved || moved.error().code != ENOENT) return moved;
     if (!missing(spool, spool.done.get(), names.job)) return {};
-    return restore_job_file(spool, job, names.job);
+    return restore_job_file(spool, job, spool.done.get(), names.job);
 }
 
 /// The first name, from `job.name` on, under which everything can be put into done/.
@@ -83,12 +75,22 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
         return tl::unexpected(moved.error());
     if (auto moved = move_job_file(spool, job, names); !moved) return tl::unexpected(moved.error());
     result.name = name;
-    auto json = create_in_done(spool, names.json, write_result(result));
+    auto json = create_in(spool, spool.done.get(), names.json, write_result(result));
     if (!json) return tl::unexpected(json.error());
     return Published{name, std::move(*json)};
 }
 
 }  // namespace
+
+Result<void> restore_job_file(Spool& spool, const ActiveJob& job, Handle directory,
+                              const std::string& target) {
+    auto record = read_record(*spool.files, job.record);
+    if (!record) return tl::unexpected(record.error());
+    auto body = read_body(*spool.files, job.record, record->claim);
+    // A damaged body must not keep the result from being published.
+    if (!body) return {};
+    return create_in(spool, directory, target, body->job_file).map([](const OpenFile&) {});
+}
 
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result) {
     for (int n = 1;; ++n) {
@@ -112,7 +114,7 @@ Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, 
         const std::string name = candidate_name(stem, n);
         if (name_taken(name) || name_in_use(spool, name)) continue;
         result.name = name;
-        auto json = create_in_done(spool, name + ".json", write_result(result));
+        auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result));
         if (!json && json.error().code == EEXIST) continue;
         if (!json) return tl::unexpected(json.error());
         if (split)

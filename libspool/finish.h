@@ -24,6 +24,11 @@ Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, 
 
 void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier);
 
+/// Writes the job file, as it was claimed, from the record to `target` in running/ or done/; EEXIST
+/// if something is there.
+Result<void> restore_job_file(Spool& spool, const ActiveJob& job, Handle directory,
+                              const std::string& target);
+
 /// Marks the record free (after the barrier).
 Result<void> release(Spool& spool, const ActiveJob& job);
 

@@ -15,10 +15,10 @@ namespace spool {
 struct SubmitInfo {
     std::string spool;  ///< identity of the spool that gave the number
     std::uint64_t number = 0;
-    std::string directory;             ///< where it was submitted; absolute
-    std::string environment;           ///< name of a file in .spool/env/
-    std::vector<std::string> secrets;  ///< names of variables that were left out of it
-    std::string submitted_at;          ///< RFC 3339
+    std::string directory;               ///< where it was submitted; absolute
+    std::string environment;             ///< name of a file in .spool/env/
+    std::vector<std::string> secrets;    ///< names of variables that were left out of it
+    std::string submitted_at;            ///< RFC 3339
     std::vector<std::string> arguments;  ///< positional arguments of a script
     std::optional<std::uint64_t> retry_of;
 

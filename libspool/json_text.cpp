@@ -94,6 +94,7 @@ Result<nlohmann::ordered_json> parse_json(std::string_view text, const std::stri
 std::string without_comments(std::string_view text) {
     std::string out(text);
     std::size_t comma = out.npos;  // the last one, while nothing but blanks has followed
+    char before = '{';             // the last byte that is no blank
     for (std::size_t i = 0; i < out.size();) {
         const char c = out[i];
         if (c == '/' && i + 1 < out.size() && (out[i + 1] == '/' || out[i + 1] == '*')) {
@@ -101,10 +102,11 @@ std::string without_comments(std::string_view text) {
             continue;
         }
         if ((c == '}' || c == ']') && comma != out.npos) out[comma] = ' ';
-        if (c == ',')
-            comma = i;
-        else if (blanks.find(c) == blanks.npos)
-            comma = out.npos;
+        if (blanks.find(c) == blanks.npos) {
+            const bool after_value = before != '{' && before != '[' && before != ',';
+            comma = c == ',' && after_value ? i : out.npos;
+            before = c;
+        }
         i = c == '"' ? string_end(out, i) : i + 1;
     }
     return out;

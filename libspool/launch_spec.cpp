@@ -30,6 +30,10 @@ std::string joined(const std::vector<std::string>& parts, char separator) {
     return out;
 }
 
+void append(std::vector<std::string>& list, const std::vector<std::string>& more) {
+    list.insert(list.end(), more.begin(), more.end());
+}
+
 std::string base_name(const std::string& path) {
     return path.substr(path.rfind('/') + 1);
 }
@@ -196,7 +200,8 @@ LaunchSpec launch_spec(const LaunchRequest& request) {
     const bool bash_script = script && runs_bash(out.arguments);
     out.needs_script = script;
     if (script) out.arguments.push_back(request.script_path);
-    out.arguments.insert(out.arguments.end(), request.arguments.begin(), request.arguments.end());
+    if (script && request.spec.submit) append(out.arguments, request.spec.submit->arguments);
+    append(out.arguments, request.arguments);
 
     const bool activation = has_activation(request.spec);
     if (activation && !bash_script) {

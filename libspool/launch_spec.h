@@ -21,7 +21,7 @@ struct LaunchRequest {
     const Environment& base;  ///< what the overrides are laid over: captured, or of the login shell
     std::string_view script;  ///< the bytes of the script; empty for an argument list
     std::string script_path;  ///< absolute; where the supervisor writes it
-    std::vector<std::string> arguments;  ///< positional ones, after the script
+    std::vector<std::string> arguments;  ///< after those of `spec.submit`; usually none
     bool sbatch_lines = false;  ///< the script has #SBATCH lines: a few SLURM_* variables are set
 
     std::uint64_t number = 0;

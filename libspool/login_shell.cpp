@@ -95,6 +95,16 @@ std::vector<std::string> csh_files(const std::string& home) {
     return {"/etc/csh.cshrc", "/etc/csh/cshrc.d", home + "/.tcshrc", home + "/.cshrc"};
 }
 
+/// Without what a shell that sets its title before each command printed before the first variable.
+std::string_view without_title(std::string_view block) {
+    const std::string_view name = block.substr(0, block.find('='));
+    const std::size_t control = name.find_last_of("\a\n\033");
+    if (control == std::string_view::npos) return block;
+    block.remove_prefix(control + 1);
+    if (block.starts_with('\\')) block.remove_prefix(1);  // a title may end in ESC and a backslash
+    return block;
+}
+
 std::string value_or(const Environment& environment, const std::string& name, std::string other) {
     const auto found = environment.find(name);
     return found == environment.end() || found->second.empty() ? std::move(other) : found->second;
@@ -117,17 +127,19 @@ std::vector<std::string> login_shell_command(const std::string& shell, const std
 Result<Environment> parse_login_output(std::string_view output, std::string_view marker) {
     // A title or a trace may repeat the command itself, but not a line that ends after the marker.
     const std::string begin_line = std::string(marker) + "-begin\n";
-    const std::string end_mark = '\0' + std::string(marker) + "-end";
+    const std::string end_line = std::string(marker) + "-end\n";
     const std::size_t begin = output.find(begin_line);
     if (begin == std::string_view::npos)
         return content_error({}, std::nullopt, "did not get as far as printing its environment");
-    const std::size_t first = begin + begin_line.size();
-    const std::size_t end = output.find(end_mark, first);
-    if (end == std::string_view::npos)
+    output.remove_prefix(begin + begin_line.size());
+    const std::size_t end = output.find(end_line);
+    const std::size_t last = output.substr(0, end).rfind('\0');
+    if (end == std::string_view::npos || last == std::string_view::npos)
         return content_error({}, std::nullopt, "stopped while it printed its environment");
 
     Environment environment;
-    for (std::size_t at = first; at <= end;) {
+    output = without_title(output.substr(0, last + 1));
+    for (std::size_t at = 0; at < output.size();) {
         const std::size_t stop = output.find('\0', at);
         const std::string_view entry = output.substr(at, stop - at);
         if (const std::size_t sign = entry.find('='); sign != std::string_view::npos && sign > 0)

@@ -2,15 +2,11 @@
 
 #include <sys/wait.h>
 
-#include <nlohmann/json.hpp>
-
 #include "libspool/names.h"
 #include "libspool/system.h"
 
 namespace spool {
 namespace {
-
-using nlohmann::json;
 
 std::string failed_step(const ActiveJob& job, const record::Exit& exit) {
     const std::string why = std::string(": ") + std::strerror(exit.error);
@@ -75,15 +71,6 @@ void set_status(JobResult& result, const ActiveJob& job, const RecordContent& co
     }
 }
 
-void set_run(JobResult& result, const record::Run& run) {
-    result.started_at = run.started_at;
-    const std::size_t length = std::min<std::size_t>(run.gpus_length, sizeof run.gpus);
-    const json gpus = json::parse(std::string_view(run.gpus, length), nullptr, false);
-    if (!gpus.is_array()) return;
-    for (const json& gpu : gpus)
-        if (gpu.is_string()) result.gpus.push_back(gpu.get<std::string>());
-}
-
 JobResult result_of_file(std::uint64_t number, const std::string& file_name, std::int64_t now) {
     JobResult result;
     result.id = number;
@@ -112,7 +99,10 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
     result.notes = job.facts.notes;
     if (job.facts.retry_of != 0) result.retry_of = job.facts.retry_of;
     result.token = to_hex(job.token);
-    if (content.started()) set_run(result, content.run);
+    if (content.started()) {
+        result.started_at = content.run.started_at;
+        result.gpus = run_gpus(content.run);
+    }
 
     if (content.ended()) {
         const record::Exit& exit = content.exit;

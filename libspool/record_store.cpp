@@ -163,9 +163,15 @@ Result<std::vector<RecordFile>> RecordPool::open_all() {
 }
 
 Result<RecordFile> RecordPool::take() {
-    if (free_.empty()) return make();
-    RecordFile record = std::move(free_.back());
-    free_.pop_back();
+    // The supervisor of its last job may not be quite gone: it keeps the lock to its end.
+    const auto unlocked = [&](const RecordFile& record) {
+        const auto locked = spool_->files->is_locked(record.file.get());
+        return locked && !*locked;
+    };
+    const auto found = std::find_if(free_.begin(), free_.end(), unlocked);
+    if (found == free_.end()) return make();
+    RecordFile record = std::move(*found);
+    free_.erase(found);
     return record;
 }
 

@@ -36,8 +36,12 @@ std::int64_t wall_time() {
 }
 
 std::string host_name() {
-    char name[256] = {};
-    if (gethostname(name, sizeof name - 1) != 0) return "localhost";
+    // Read once: a program that changes its host's name while it runs would otherwise change who
+    // owns the spool.
+    static const std::string name = [] {
+        char buffer[256] = {};
+        return std::string(gethostname(buffer, sizeof buffer - 1) == 0 ? buffer : "localhost");
+    }();
     return name;
 }
 
@@ -98,7 +102,8 @@ bool token_is_alive(const record::Token& token) {
     wanted += '\0';
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
+        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos)
+            continue;
         std::ifstream file(entry.path() / "environ", std::ios::binary);
         const std::string environment((std::istreambuf_iterator<char>(file)), {});
         if (environment.find(wanted) != std::string::npos) return true;

@@ -27,8 +27,9 @@ namespace spool {
 [[nodiscard]] std::string random_hex();
 [[nodiscard]] std::string to_hex(const record::Token& token);
 
-/// Whether any process has "GPUSPOOL_TOKEN=<token>" in its environment: finds what a dead supervisor left behind, also what
-/// has left its session and closed everything. Only processes that this user may look into are seen.
+/// Whether any process has "GPUSPOOL_TOKEN=<token>" in its environment: finds what a dead
+/// supervisor left behind, also what has left its session and closed everything. Only processes
+/// that this user may look into are seen.
 [[nodiscard]] bool token_is_alive(const record::Token& token);
 
 /// Start time of process `pid` in clock ticks since boot (field 22 of /proc/<pid>/stat), if it

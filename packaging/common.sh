@@ -12,6 +12,9 @@ fail() {
     exit 1
 }
 
+# For a quoted word of a unit file, where % begins a specifier.
+unit_escape() { printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/%/%%/g'; }
+
 # Whether a user manager answers. A login by su or cron has one, but not its address.
 user_systemd_works() {
     command -v systemctl >/dev/null || return 1

@@ -1,4 +1,5 @@
-// Where jobs run. The daemon decides what runs when; an executor carries it out and says how it stands.
+// Where jobs run. The daemon decides what runs when; an executor carries it out and says how it
+// stands.
 #pragma once
 
 #include <string>
@@ -24,11 +25,12 @@ class Executor {
 public:
     virtual ~Executor() = default;
 
-    /// Starts the job. May be repeated for one attempt: it executes at most once. That it has started, or could not be, is seen
-    /// from its standing.
+    /// Starts the job. May be repeated for one attempt: it executes at most once. That it has
+    /// started, or could not be, is seen from its standing.
     virtual spool::Result<void> start(const spool::ActiveJob& job, const Binding& binding) = 0;
     /// Makes the running job look at its cancel page.
-    virtual spool::Result<void> notify_cancel(const spool::ActiveJob& job, const spool::RecordContent& content) = 0;
+    virtual spool::Result<void> notify_cancel(const spool::ActiveJob& job,
+                                              const spool::RecordContent& content) = 0;
     virtual spool::Result<Standing> standing(const spool::ActiveJob& job) = 0;
 };
 

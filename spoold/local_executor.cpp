@@ -17,21 +17,26 @@ namespace spoold {
 using spool::record::StartReply;
 using spool::record::StartRequest;
 
-LocalExecutor::LocalExecutor(boost::asio::io_context& io, spool::Files& files, LocalExecutorOptions options,
-                             FailureHandler on_failure)
-    : io_(io), files_(files), options_(std::move(options)), on_failure_(std::move(on_failure)), socket_(io) {}
+LocalExecutor::LocalExecutor(boost::asio::io_context& io, spool::Files& files,
+                             LocalExecutorOptions options, FailureHandler on_failure)
+    : io_(io),
+      files_(files),
+      options_(std::move(options)),
+      on_failure_(std::move(on_failure)),
+      socket_(io) {}
 
 spool::Result<void> LocalExecutor::ensure_zygote() {
     if (socket_.is_open()) return {};
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return spool::system_error("socketpair", {}, errno);
     ProcessOptions options;
     options.arguments = {options_.spool_exec, "--zygote", options_.spool_path};
     if (!options_.job_cgroup.empty())
         options.arguments.insert(options.arguments.end(), {"--cgroup", options_.job_cgroup});
     if (!options_.supervisor_cgroup.empty())
-        options.arguments.insert(options.arguments.end(), {"--sup-cgroup", options_.supervisor_cgroup});
+        options.arguments.insert(options.arguments.end(),
+                                 {"--sup-cgroup", options_.supervisor_cgroup});
     options.stderr_fd = STDERR_FILENO;
     options.descriptors = {{ends[1], 3}};
     options.new_session = true;
@@ -55,10 +60,12 @@ spool::Result<void> LocalExecutor::ensure_zygote() {
 spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Binding& binding) {
     if (auto ready = ensure_zygote(); !ready) return ready;
     nlohmann::json gpus = nlohmann::json::array();
-    for (const std::string& slot : binding.gpus) gpus.push_back(spool::to_json_text(slot));
+    for (const std::string& slot : binding.gpus)
+        gpus.push_back(spool::to_json_text(slot));
     std::string payload = gpus.dump();
     const std::size_t gpus_length = payload.size();
-    for (const std::string& variable : binding.environment) payload.append(variable.c_str(), variable.size() + 1);
+    for (const std::string& variable : binding.environment)
+        payload.append(variable.c_str(), variable.size() + 1);
 
     StartRequest request{};
     request.magic = StartRequest::magic_value;
@@ -67,10 +74,11 @@ spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Bind
     request.gpus_length = static_cast<std::uint32_t>(gpus_length);
     request.environment_length = static_cast<std::uint32_t>(payload.size() - gpus_length);
     if (payload.size() > sizeof request.payload)
-        return spool::content_error("job " + std::to_string(job.number), {}, "its list of GPUs is too long");
+        return spool::content_error("job " + std::to_string(job.number), {},
+                                    "its list of GPUs is too long");
     payload.copy(request.payload, payload.size());
     const std::size_t size = offsetof(StartRequest, payload) + payload.size();
-    if (send(socket_.native_handle(), &request, size, MSG_NOSIGNAL) < 0) {
+    if (send(socket_.native_handle(), &request, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         const int code = errno;
         if (code != EAGAIN) socket_.close();
         return spool::system_error("ask spool-exec", options_.spool_exec, code);
@@ -98,11 +106,13 @@ void LocalExecutor::read_replies() {
     }
 }
 
-spool::Result<void> LocalExecutor::notify_cancel(const spool::ActiveJob& job, const spool::RecordContent& content) {
+spool::Result<void> LocalExecutor::notify_cancel(const spool::ActiveJob& job,
+                                                 const spool::RecordContent& content) {
     const int pid = content.run.supervisor_pid;
     const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
     if (pidfd < 0) return spool::system_error("find the supervisor of", job.name, errno);
-    // The number may be somebody else's by now: what was opened is only believed after a second look.
+    // The number may be somebody else's by now: what was opened is only believed after a second
+    // look.
     const auto start = spool::process_start(pid);
     spool::Result<void> sent;
     if (!start || *start != content.run.supervisor_start)

@@ -1,5 +1,5 @@
-// Jobs as processes of this machine: each has a supervisor (spool-exec), forked by a small process that waits for requests, the
-// zygote. Supervisors outlive the daemon and the zygote.
+// Jobs as processes of this machine: each has a supervisor (spool-exec), forked by a small process
+// that waits for requests, the zygote. Supervisors outlive the daemon and the zygote.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -20,14 +20,16 @@ struct LocalExecutorOptions {
 
 class LocalExecutor : public Executor {
 public:
-    /// `on_failure(job's record, errno)` is called from the loop when a supervisor could not be forked.
+    /// `on_failure(job's record, errno)` is called from the loop when a supervisor could not be
+    /// forked.
     using FailureHandler = std::function<void(std::uint32_t record, int code)>;
 
     LocalExecutor(boost::asio::io_context& io, spool::Files& files, LocalExecutorOptions options,
                   FailureHandler on_failure);
 
     spool::Result<void> start(const spool::ActiveJob& job, const Binding& binding) override;
-    spool::Result<void> notify_cancel(const spool::ActiveJob& job, const spool::RecordContent& content) override;
+    spool::Result<void> notify_cancel(const spool::ActiveJob& job,
+                                      const spool::RecordContent& content) override;
     spool::Result<Standing> standing(const spool::ActiveJob& job) override;
 
 private:

@@ -19,8 +19,8 @@ struct LoginRequest {
     std::string home;
     spool::Environment own;  ///< the daemon's environment
     std::chrono::milliseconds timeout{10'000};
-    /// Variables that are left out of the answer (`spool::is_session_variable`).
-    std::function<bool(std::string_view)> is_dropped;
+    /// Variables that are left out of the answer.
+    std::function<bool(std::string_view)> is_dropped = spool::is_session_variable;
 };
 
 using LoginHandler = std::function<void(spool::Result<spool::Environment>)>;

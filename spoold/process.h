@@ -22,11 +22,11 @@ namespace spoold {
 /// What to start, and what of ours it gets. The child begins with no signal blocked or ignored, and
 /// with no descriptor but the ones named here.
 struct ProcessOptions {
-    std::vector<std::string> arguments;    ///< the first one is searched for in our own PATH
-    std::vector<std::string> environment;  ///< KEY=VALUE; empty: our own
-    std::string directory;                 ///< empty: our own
+    std::vector<std::string> arguments{};    ///< the first one is searched for in our own PATH
+    std::vector<std::string> environment{};  ///< KEY=VALUE; empty: our own
+    std::string directory{};                 ///< empty: our own
     int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;  ///< -1: /dev/null
-    std::vector<std::pair<int, int>> descriptors;       ///< further ones: (ours, its number there)
+    std::vector<std::pair<int, int>> descriptors{};     ///< further ones: (ours, its number there)
     bool new_session = false;                           ///< setsid: no controlling terminal
 };
 

@@ -49,7 +49,8 @@ void SyncThread::run() {
 SyncThread::Failures SyncThread::sync_group(const std::vector<Request>& group) {
     spool::SyncSet all;
     for (const Request& request : group)
-        for (const auto& item : request.set.items) all.add(item.file, item.metadata);
+        for (const auto& item : request.set.items)
+            all.add(item.file, item.metadata);
     Failures failures;
     for (const auto& item : all.items)
         if (auto synced = files_.sync(item.file, item.metadata); !synced)
@@ -63,7 +64,8 @@ void SyncThread::report(std::vector<Request> group, Failures failures) {
         for (Request& request : *shared) {
             Failures own;
             for (const auto& item : request.set.items)
-                if (const auto failed = failures.find(item.file); failed != failures.end()) own.insert(*failed);
+                if (const auto failed = failures.find(item.file); failed != failures.end())
+                    own.insert(*failed);
             request.handler(own);
         }
     });

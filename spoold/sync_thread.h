@@ -1,4 +1,5 @@
-// The barrier: one thread that syncs, so that the loop never waits for a disk and many jobs share one wait.
+// The barrier: one thread that syncs, so that the loop never waits for a disk and many jobs share
+// one wait.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -24,8 +25,9 @@ public:
     SyncThread(const SyncThread&) = delete;
     SyncThread& operator=(const SyncThread&) = delete;
 
-    /// Syncs the set, together with all others that were given since the last sync began, and then calls `handler`
-    /// from the loop with the failures among its own. The handles must stay open until then.
+    /// Syncs the set, together with all others that were given since the last sync began, and then
+    /// calls `handler` from the loop with the failures among its own. The handles must stay open
+    /// until then.
     void sync(spool::SyncSet set, Handler handler);
 
 private:

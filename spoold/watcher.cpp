@@ -12,11 +12,13 @@ namespace {
 constexpr std::uint32_t self_events = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 constexpr std::uint32_t name_events = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 constexpr std::uint32_t content_events = IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB;
-constexpr std::uint32_t lost_events = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF;
+constexpr std::uint32_t lost_events =
+    IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF;
 
 }  // namespace
 
-Watcher::Watcher(boost::asio::io_context& io, Handler handler) : descriptor_(io), handler_(std::move(handler)) {}
+Watcher::Watcher(boost::asio::io_context& io, Handler handler)
+    : descriptor_(io), handler_(std::move(handler)) {}
 
 spool::Result<void> Watcher::watch(const spool::Spool& spool) {
     places_.clear();
@@ -26,19 +28,26 @@ spool::Result<void> Watcher::watch(const spool::Spool& spool) {
     descriptor_.assign(fd);
     auto added = add(Place::root, spool.root.get(), name_events | IN_CLOSE_WRITE | self_events)
                      .and_then([&] {
-                         return add(Place::incoming, spool.incoming.get(), name_events | content_events | self_events);
+                         return add(Place::incoming, spool.incoming.get(),
+                                    name_events | content_events | self_events);
                      })
-                     .and_then([&] { return add(Place::running, spool.running.get(), name_events | self_events); })
-                     .and_then([&] { return add(Place::control, spool.control.get(), name_events | self_events); })
                      .and_then([&] {
-                         return add(Place::records, spool.records.get(), IN_MODIFY | IN_CLOSE_WRITE | self_events);
+                         return add(Place::running, spool.running.get(), name_events | self_events);
+                     })
+                     .and_then([&] {
+                         return add(Place::control, spool.control.get(), name_events | self_events);
+                     })
+                     .and_then([&] {
+                         return add(Place::records, spool.records.get(),
+                                    IN_MODIFY | IN_CLOSE_WRITE | self_events);
                      });
     wait();
     return added;
 }
 
 spool::Result<void> Watcher::add(Place place, spool::Handle directory, std::uint32_t mask) {
-    // Through the descriptor: what is watched is the directory that is read, whatever its name is by now.
+    // Through the descriptor: what is watched is the directory that is read, whatever its name is
+    // by now.
     const std::string path = "/proc/self/fd/" + std::to_string(static_cast<int>(directory));
     const int watch = inotify_add_watch(descriptor_.native_handle(), path.c_str(), mask);
     if (watch < 0) return spool::system_error("inotify_add_watch", path, errno);
@@ -74,7 +83,8 @@ EventBatch Watcher::drain() {
                 continue;
             }
             if (head.len == 0) continue;
-            const auto [entry, fresh] = known.try_emplace({place->second, name}, batch.events.size());
+            const auto [entry, fresh] =
+                known.try_emplace({place->second, name}, batch.events.size());
             if (fresh)
                 batch.events.push_back({place->second, name, head.mask});
             else

@@ -23,7 +23,8 @@ struct Event {
 /// All that was in the queue.
 struct EventBatch {
     std::vector<Event> events;
-    bool lost = false;  ///< events were lost, or a watched directory was moved, removed or unmounted: look at everything
+    bool lost = false;  ///< events were lost, or a watched directory was moved, removed or
+                        ///< unmounted: look at everything
 };
 
 class Watcher {
@@ -32,8 +33,9 @@ public:
 
     Watcher(boost::asio::io_context& io, Handler handler);
 
-    /// Watches the directories of `spool` anew (the old watches are dropped). An error says that there will be no or not all
-    /// events (no inotify instances, no watches left): then the caller must poll.
+    /// Watches the directories of `spool` anew (the old watches are dropped). An error says that
+    /// there will be no or not all events (no inotify instances, no watches left): then the caller
+    /// must poll.
     spool::Result<void> watch(const spool::Spool& spool);
 
 private:

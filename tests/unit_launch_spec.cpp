@@ -150,6 +150,10 @@ void LaunchSpecTest::positional_arguments_follow_the_script() {
     job.arguments = {"--lr", "0 1", "$(x)"};
     const QStringList expected{"bash", "-eo", "pipefail", "/s/42", "--lr", "0 1", "$(x)"};
     QCOMPARE(as_list(job.launch().arguments), expected);
+
+    Job submitted;
+    submitted.spec.submit.emplace().arguments = job.arguments;
+    QCOMPARE(as_list(submitted.launch().arguments), expected);
 }
 
 void LaunchSpecTest::argument_list_stays_a_list() {

@@ -95,6 +95,10 @@ void LoginShellTest::garbage_does_no_harm_data() {
     QTest::newRow("no line feed before") << "prompt$ " + plain;
     QTest::newRow("title with the command")
         << "\033]0;echo M-begin; /usr/bin/env -0; echo M-end\007" + plain;
+    QTest::newRow("titles between")
+        << "M-begin\n\033]0;/usr/bin/env -0\007" + body + "\033]0;echo M-end\007M-end\n";
+    QTest::newRow("titles of the other kind")
+        << "M-begin\n\033]0;/usr/bin/env -0\033\\" + body + "\033]0;echo M-end\033\\M-end\n";
     QTest::newRow("after") << plain + "logout\nM-end\n";
     QTest::newRow("NUL bytes") << QByteArray("\0\0X=9\0", 6) + plain;
 }

@@ -1,0 +1,91 @@
+// Cancelling active jobs, by request and by deletion of their files (docs/protocol.md §7): the
+// second half of `ActiveJobs`.
+#include <algorithm>
+#include <cerrno>
+
+#include "active_jobs.h"
+#include "log.h"
+
+namespace spoold {
+
+using namespace std::chrono_literals;
+
+void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelHandler done) {
+    Active* active = find(number);
+    if (active == nullptr || active->stage >= Stage::syncing_exit)
+        return done(spool::content_error("job " + std::to_string(number), {}, "has ended already"));
+    spool::record::Cancel page{};
+    page.token = active->job.token;
+    page.at = clock_.wall();
+    page.reason_length = static_cast<std::uint32_t>(reason.copy(page.reason, sizeof page.reason));
+    if (auto written =
+            spool::write_page(*spool_.files, active->job.record, spool::record::cancel_page, page);
+        !written)
+        return done(tl::unexpected(written.error()));
+    spool::SyncSet barrier;
+    barrier.add(active->job.record.file.get(), false);
+    syncs_.sync(std::move(barrier),
+                [this, number, done = std::move(done)](const SyncThread::Failures& failures) {
+                    if (!failures.empty()) return done(tl::unexpected(failures.begin()->second));
+                    done({});
+                    Active* still = find(number);
+                    if (still == nullptr || still->stage >= Stage::syncing_exit) return;
+                    if (auto content = spool::read_record(*spool_.files, still->job.record))
+                        still->content = *content;
+                    step(number);
+                    if (Active* running = find(number)) look_at(*running);
+                    listener_.changed();
+                });
+}
+
+/// True once the file has been absent in two looks at least a second apart.
+bool ActiveJobs::file_is_missing(Active& active) {
+    const auto stat = spool_.files->stat_at(spool_.running.get(), active.job.job_file());
+    if (stat || stat.error().code != ENOENT) {
+        active.missing_since.reset();
+        return false;
+    }
+    const auto now = clock_.monotonic();
+    if (!active.missing_since) active.missing_since = now;
+    return now - *active.missing_since >= 1s;
+}
+
+void ActiveJobs::look_at_files() {
+    std::vector<Active*> missing;
+    std::size_t absent = 0;
+    for (auto& [number, active] : jobs_) {
+        if (active.stage >= Stage::syncing_exit || active.content.cancelled()) continue;
+        if (file_is_missing(active)) missing.push_back(&active);
+        if (active.missing_since) ++absent;
+    }
+    if (missing.empty()) return;
+    // One file is deleted by somebody who wants that job to end; several at once are an accident.
+    if (absent > 1) return put_back(missing);
+    cancel(missing.front()->job.number, "its file was removed from running/",
+           [this](const spool::Result<void>& marked) {
+               if (!marked)
+                   listener_.trouble("cancel",
+                                     "a job cannot be cancelled: " + marked.error().text());
+           });
+}
+
+void ActiveJobs::put_back(const std::vector<Active*>& missing) {
+    std::string names;
+    for (Active* active : missing) {
+        const auto restored = spool::restore_job_file(spool_, active->job, spool_.running.get(),
+                                                      active->job.job_file());
+        if (!restored && restored.error().code != EEXIST)
+            return listener_.trouble("put back", "job files cannot be put back into running/: " +
+                                                     restored.error().text());
+        active->missing_since.reset();
+        names += " " + std::to_string(active->job.number);
+    }
+    log_warning("several job files vanished from running/ at once and were put back");
+    listener_.trouble("vanished",
+                      "several job files vanished from running/ at once: nothing was cancelled, "
+                      "they were put back; to "
+                      "cancel these jobs: gpuspool cancel" +
+                          names);
+}
+
+}  // namespace spoold

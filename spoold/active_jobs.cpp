@@ -1,0 +1,335 @@
+#include "active_jobs.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libspool/outcome.h"
+#include "libspool/system.h"
+#include "log.h"
+
+namespace spoold {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string title(const spool::ActiveJob& job) {
+    return "job " + std::to_string(job.number) + " (" + job.name + ")";
+}
+
+}  // namespace
+
+ActiveJobs::ActiveJobs(spool::Spool& spool, const spool::Clock& clock,
+                       const spool::record::BootId& boot, spool::RecordPool& pool,
+                       spool::Journal& history, SyncThread& syncs, Executor& executor,
+                       ActiveJobsListener listener)
+    : spool_(spool),
+      clock_(clock),
+      boot_(boot),
+      pool_(pool),
+      history_(history),
+      syncs_(syncs),
+      executor_(executor),
+      listener_(std::move(listener)) {}
+
+Active* ActiveJobs::find(std::uint64_t number) {
+    const auto found = jobs_.find(number);
+    return found == jobs_.end() ? nullptr : &found->second;
+}
+
+void ActiveJobs::add(spool::ActiveJob job) {
+    const std::uint64_t number = job.number;
+    by_record_[job.record.index] = number;
+    names_.insert(job.name);
+    Active& active = jobs_[number];
+    active.job = std::move(job);
+    spool::SyncSet barrier;
+    spool::add_claim_barrier(spool_, active.job, barrier);
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { claim_synced(number, failures); });
+    listener_.changed();
+}
+
+void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& failures) {
+    Active* active = find(number);
+    if (active == nullptr) return;
+    if (!failures.empty()) {
+        // Nothing was executed: the file goes back, and what could not be synced is not trusted
+        // again.
+        const bool record_failed = failures.contains(active->job.record.file.get());
+        listener_.trouble("claim",
+                          "jobs cannot be claimed durably: " + failures.begin()->second.text());
+        return undo_claim(*active, failures.begin()->second.text(), record_failed);
+    }
+    listener_.trouble("claim", "");
+    active->job.record.fresh = false;
+    active->stage = Stage::claimed;
+    step(number);
+}
+
+void ActiveJobs::undo_claim(Active& active, const std::string& why, bool discard) {
+    const std::uint64_t number = active.job.number;
+    log_warning(title(active.job) + " goes back to the queue: " + why);
+    if (auto undone = spool::unclaim(spool_, active.job); !undone) {
+        listener_.trouble("unclaim",
+                          "a job cannot be put back into the queue: " + undone.error().text());
+        active.stage = Stage::claimed;
+        active.next_look = clock_.monotonic() + 5s;
+        return;
+    }
+    listener_.not_started(active.job);
+    listener_.freed(number);
+    finish(number, !discard);
+}
+
+void ActiveJobs::bind(std::uint64_t number, Binding binding) {
+    Active* active = find(number);
+    if (active == nullptr) return;
+    active->binding = std::move(binding);
+    step(number);
+}
+
+/// Takes the next step that can be taken now.
+void ActiveJobs::step(std::uint64_t number) {
+    Active* active = find(number);
+    if (active == nullptr || active->stage != Stage::claimed) return;
+    if (active->content.cancelled()) return exited(*active);
+    if (active->binding) start(*active);
+}
+
+void ActiveJobs::start(Active& active) {
+    if (auto asked = executor_.start(active.job, *active.binding); !asked) {
+        listener_.trouble("start", "jobs cannot be started: " + asked.error().text());
+        active.next_look = clock_.monotonic() + 1s;
+        return;
+    }
+    listener_.trouble("start", "");
+    active.stage = Stage::starting;
+    // Asking again is safe: whatever the first request came to, the job executes at most once.
+    active.next_look = clock_.monotonic() + 5s;
+}
+
+void ActiveJobs::fork_failed(std::uint32_t record, int code) {
+    const auto named = by_record_.find(record);
+    if (named == by_record_.end()) return;
+    Active* active = find(named->second);
+    if (active == nullptr || active->stage != Stage::starting) return;
+    listener_.trouble("start",
+                      std::string("no process can be made for a job: ") + std::strerror(code));
+    active->stage = Stage::claimed;
+    active->next_look = clock_.monotonic() + 1s;
+}
+
+void ActiveJobs::look(std::uint32_t record) {
+    const auto named = by_record_.find(record);
+    if (named == by_record_.end()) return;
+    if (Active* active = find(named->second)) look_at(*active);
+}
+
+void ActiveJobs::look_at_all() {
+    std::vector<std::uint32_t> records;
+    for (const auto& [record, number] : by_record_)
+        records.push_back(record);
+    for (const std::uint32_t record : records)
+        look(record);
+}
+
+void ActiveJobs::look_at(Active& active) {
+    if (active.stage != Stage::starting && active.stage != Stage::running &&
+        active.stage != Stage::orphaned)
+        return;
+    auto standing = executor_.standing(active.job);
+    if (!standing) {  // cannot be examined: keeps the state it has
+        listener_.trouble("record", standing.error().text());
+        active.next_look = clock_.monotonic() + 1s;
+        return;
+    }
+    const bool was_started = active.content.started();
+    const bool was_ended = active.content.ended();
+    active.content = std::move(standing->content);
+    const spool::RecordContent& content = active.content;
+    if (content.started() && active.stage == Stage::starting) {
+        active.stage = Stage::running;
+        active.next_look.reset();
+    }
+    if (content.cancelled() && !active.cancel_sent && standing->alive && content.started())
+        active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
+    // With a complete exit page nothing of the job is left but a supervisor on its way out.
+    if (content.ended() && (!standing->alive || content.exit.phase == spool::record::Phase::complete))
+        return exited(active);
+    if (!standing->alive && content.started()) {
+        if (spool::token_is_alive(active.job.token)) {
+            if (active.stage != Stage::orphaned)
+                log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
+            active.stage = Stage::orphaned;
+            active.next_look = clock_.monotonic() + 1s;
+        } else {
+            return exited(active);
+        }
+    }
+    if (active.stage == Stage::starting && !active.binding && !standing->alive)
+        return undo_claim(active, "its supervisor died before it executed anything", false);
+    if (content.started() != was_started || content.ended() != was_ended) listener_.changed();
+}
+
+std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
+    const auto now = clock_.monotonic();
+    std::vector<std::uint64_t> due;
+    for (auto& [number, active] : jobs_)
+        if (active.next_look && *active.next_look <= now) due.push_back(number);
+    for (const std::uint64_t number : due) {
+        Active& active = jobs_.at(number);
+        active.next_look.reset();
+        if (active.stage == Stage::publishing) {
+            publish(number);
+        } else if (active.stage == Stage::claimed) {
+            step(number);
+        } else {
+            look_at(active);
+            Active* still = find(number);
+            if (still != nullptr && still->stage == Stage::starting && still->binding)
+                start(*still);
+        }
+    }
+    std::optional<std::chrono::nanoseconds> next;
+    for (const auto& [number, active] : jobs_)
+        for (const auto& time :
+             {active.next_look,
+              active.missing_since ? std::optional(*active.missing_since + 1s) : std::nullopt})
+            if (time && (!next || *time < *next)) next = time;
+    return next;
+}
+
+void ActiveJobs::exited(Active& active) {
+    const std::uint64_t number = active.job.number;
+    active.stage = Stage::syncing_exit;
+    active.next_look.reset();
+    active.missing_since.reset();
+    listener_.freed(number);
+    listener_.changed();
+    spool::SyncSet barrier;
+    barrier.add(active.job.record.file.get(), false);
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { exit_synced(number, failures); });
+}
+
+void ActiveJobs::exit_synced(std::uint64_t number, const SyncThread::Failures& failures) {
+    // A result whose record may not survive is published all the same: what the page says is true,
+    // and x.json is synced on its own.
+    if (!failures.empty())
+        listener_.trouble("record sync",
+                          "a record could not be synced: " + failures.begin()->second.text());
+    publish(number);
+}
+
+void ActiveJobs::publish(std::uint64_t number) {
+    Active& active = jobs_.at(number);
+    spool::JobResult result =
+        spool::decide_outcome(active.job, active.content, boot_, clock_.wall());
+    result.host = spool::host_name();
+    auto published = spool::publish(spool_, active.job, result);
+    if (!published) {
+        listener_.trouble("publish",
+                          "results cannot be written to done/: " + published.error().text());
+        active.stage = Stage::publishing;
+        active.next_look = clock_.monotonic() + 1s;
+        return;
+    }
+    listener_.trouble("publish", "");
+    active.stage = Stage::syncing_result;
+    active.published = std::move(*published);
+    (void)history_.append(spool::write_line(spool::HistoryEntry{
+        result.id, result.name, result.state, result.exit_code, result.ended_at}));
+    log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
+             (result.reason ? ", " + *result.reason : ""));
+    listener_.ended(result);
+    spool::SyncSet barrier;
+    spool::add_publish_barrier(spool_, *active.published, barrier);
+    barrier.add(history_.handle(), false);
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { this->published(number, failures); });
+}
+
+void ActiveJobs::published(std::uint64_t number, const SyncThread::Failures& failures) {
+    const Active& active = jobs_.at(number);
+    // Not on the disk for certain: the record keeps the truth until a later daemon publishes again.
+    if (!failures.empty()) {
+        listener_.trouble("result sync",
+                          "results could not be synced: " + failures.begin()->second.text());
+        return finish(number, false);
+    }
+    const bool released = spool::release(spool_, active.job).has_value();
+    finish(number, released);
+}
+
+void ActiveJobs::finish(std::uint64_t number, bool reuse) {
+    const auto found = jobs_.find(number);
+    spool::ActiveJob job = std::move(found->second.job);
+    jobs_.erase(found);
+    by_record_.erase(job.record.index);
+    names_.erase(names_.find(job.name));
+    if (reuse)
+        pool_.give_back(std::move(job.record));
+    else
+        pool_.discard(std::move(job.record));
+    listener_.changed();
+}
+
+void ActiveJobs::adopt(spool::Recovered recovered) {
+    using enum spool::RecoveryAction;
+    const std::uint64_t number = recovered.job.number;
+    if (jobs_.contains(number)) {
+        listener_.trouble(
+            "record " + std::to_string(recovered.job.record.index),
+            "two records have job " + std::to_string(number) + ": the second is left alone");
+        return;
+    }
+    if (recovered.action == start) return add(std::move(recovered.job));
+    if (recovered.action == release) return release_published(std::move(recovered.job));
+    by_record_[recovered.job.record.index] = number;
+    names_.insert(recovered.job.name);
+    Active& active = jobs_[number];
+    active.job = std::move(recovered.job);
+    active.content = std::move(recovered.content);
+    active.stage = Stage::running;
+    if (recovered.action == spool::RecoveryAction::finish) return exited(active);
+    if (recovered.action == await_tree) active.stage = Stage::orphaned;
+    if (!active.content.started())
+        active.stage = Stage::starting;  // its run page comes in a moment
+    active.next_look = clock_.monotonic() + 10ms;
+}
+
+/// Its x.json was written, the free mark was not.
+void ActiveJobs::release_published(spool::ActiveJob job) {
+    const auto bytes = spool::read_whole(*spool_.files, spool_.done.get(), job.json_file());
+    if (const auto result = bytes.and_then(
+            [&](const auto& text) { return spool::read_result(text, job.json_file()); })) {
+        (void)history_.append(spool::write_line(spool::HistoryEntry{
+            result->id, result->name, result->state, result->exit_code, result->ended_at}));
+        listener_.ended(*result);
+    }
+    if (spool::release(spool_, job)) pool_.give_back(std::move(job.record));
+}
+
+bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {
+    return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
+        return entry.second.job.inode == inode && entry.second.job.device == device &&
+               entry.second.stage < Stage::syncing_result;
+    });
+}
+
+std::size_t ActiveJobs::claimed_ahead() const {
+    return static_cast<std::size_t>(
+        std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) {
+            return !entry.second.binding && (entry.second.stage == Stage::syncing_claim ||
+                                             entry.second.stage == Stage::claimed);
+        }));
+}
+
+bool ActiveJobs::all_bindings_known() const {
+    return std::none_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
+        const Active& active = entry.second;
+        return active.stage == Stage::starting && !active.binding;
+    });
+}
+
+}  // namespace spoold

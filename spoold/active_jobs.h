@@ -1,0 +1,122 @@
+// The active jobs, from the claim to the released record (docs/protocol.md §5): which step each has
+// reached, and the next one.
+//
+//   syncing_claim → claimed → starting → running → syncing_exit → publishing → syncing_result →
+//   (gone)
+//                                          └──→ orphaned ──┘
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "executor.h"
+#include "libspool/finish.h"
+#include "libspool/journal.h"
+#include "libspool/recover.h"
+#include "sync_thread.h"
+
+namespace spoold {
+
+enum class Stage {
+    syncing_claim,   ///< barrier 1 is on its way
+    claimed,         ///< may be started
+    starting,        ///< its supervisor was asked for
+    running,         ///< its run page is there
+    orphaned,        ///< its supervisor is dead, processes of it are not
+    syncing_exit,    ///< barrier 2 is on its way; its slots are free
+    publishing,      ///< the result could not be written yet: tried again
+    syncing_result,  ///< barrier 3 is on its way
+};
+
+struct Active {
+    spool::ActiveJob job;
+    Stage stage = Stage::syncing_claim;
+    spool::RecordContent content;    ///< as last seen
+    std::optional<Binding> binding;  ///< once slots are granted
+    bool cancel_sent = false;
+    std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
+    std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
+    std::optional<spool::Published> published;
+};
+
+/// What the rest of the daemon wants to know. Called from within the functions of `ActiveJobs`, so
+/// they must only take notes.
+struct ActiveJobsListener {
+    std::function<void(std::uint64_t job)> freed;  ///< its slots are free
+    std::function<void(const spool::ActiveJob& job)>
+        not_started;  ///< its claim was undone: the file waits again
+    std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
+    std::function<void()> changed;  ///< something that is shown has changed
+    std::function<void(const std::string& what, const std::string& problem)>
+        trouble;  ///< "" = over
+};
+
+class ActiveJobs {
+public:
+    ActiveJobs(spool::Spool& spool, const spool::Clock& clock, const spool::record::BootId& boot,
+               spool::RecordPool& pool, spool::Journal& history, SyncThread& syncs,
+               Executor& executor, ActiveJobsListener listener);
+
+    /// Takes over a job that was just claimed, and begins barrier 1.
+    void add(spool::ActiveJob job);
+    /// Takes over what an earlier daemon left.
+    void adopt(spool::Recovered recovered);
+    /// Binds a job; it starts as soon as its claim is on the disk.
+    void bind(std::uint64_t job, Binding binding);
+
+    /// Looks at the job of a record: called when something may have happened to it.
+    void look(std::uint32_t record);
+    void look_at_all();
+    /// Looks at those that need it by time; returns when the next one does.
+    std::optional<std::chrono::nanoseconds> advance();
+    /// Looks whether the files in running/ are still there (docs/protocol.md §7, 2).
+    void look_at_files();
+    /// A supervisor could not be forked.
+    void fork_failed(std::uint32_t record, int code);
+
+    /// Marks a job as cancelled, durably, then tells its supervisor. `done` is called when the mark
+    /// is on the disk.
+    using CancelHandler = std::function<void(spool::Result<void>)>;
+    void cancel(std::uint64_t job, const std::string& reason, CancelHandler done);
+
+    [[nodiscard]] const std::map<std::uint64_t, Active>& jobs() const { return jobs_; }
+    [[nodiscard]] bool name_taken(const std::string& name) const { return names_.contains(name); }
+    [[nodiscard]] bool has_inode(std::uint64_t device, std::uint64_t inode) const;
+    [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
+    /// Jobs whose slots are still held, or that are not known to have none: nothing is started
+    /// while one of them is not understood.
+    [[nodiscard]] bool all_bindings_known() const;
+
+private:
+    void step(std::uint64_t number);
+    void start(Active& active);
+    void look_at(Active& active);
+    void exited(Active& active);
+    void publish(std::uint64_t number);
+    void published(std::uint64_t number, const SyncThread::Failures& failures);
+    void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
+    void exit_synced(std::uint64_t number, const SyncThread::Failures& failures);
+    void undo_claim(Active& active, const std::string& why, bool discard);
+    void release_published(spool::ActiveJob job);
+    bool file_is_missing(Active& active);
+    void put_back(const std::vector<Active*>& missing);
+    void finish(std::uint64_t number, bool reuse);
+    Active* find(std::uint64_t number);
+
+    spool::Spool& spool_;
+    const spool::Clock& clock_;
+    const spool::record::BootId& boot_;
+    spool::RecordPool& pool_;
+    spool::Journal& history_;
+    SyncThread& syncs_;
+    Executor& executor_;
+    ActiveJobsListener listener_;
+    std::map<std::uint64_t, Active> jobs_;
+    std::map<std::uint32_t, std::uint64_t> by_record_;
+    std::multiset<std::string> names_;
+};
+
+}  // namespace spoold

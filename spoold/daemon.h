@@ -1,0 +1,129 @@
+// The daemon: watch → scan → decide → act, on one thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <memory>
+#include <unordered_set>
+
+#include "active_jobs.h"
+#include "job_launch.h"
+#include "libspool/config.h"
+#include "libspool/control.h"
+#include "libspool/incoming.h"
+#include "libspool/policy.h"
+#include "local_executor.h"
+#include "options.h"
+#include "sync_thread.h"
+#include "troubles.h"
+#include "watcher.h"
+
+namespace spoold {
+
+class Daemon {
+public:
+    Daemon(spool::Files& files, const spool::Clock& clock, Options options);
+
+    /// Takes the spool: lock, owner, recovery, watches. An error is the reason to exit with.
+    spool::Result<void> open();
+    /// Works until it is told to end. Returns the exit code.
+    int run();
+
+private:
+    // The loop. Everything that happens only marks what is to be looked at, and asks for a pass.
+    void on_events(const EventBatch& batch);
+    void on_signal(int number);
+    void ask_for_pass();
+    void pass();
+
+    // The steps of a pass, in order.
+    void reload_if_changed();
+    void heal_directories();
+    void apply_requests();
+    void look_at_incoming();
+    void look_at_active();
+    void start_jobs();
+    void claim_ahead();
+    void publish_state();
+    void arm_timer();
+    void end_if_done();
+
+    // Incoming jobs.
+    void take_incoming_changes();
+    void enqueue(std::uint64_t number);
+    void end_unstarted(const std::string& file_name, std::uint64_t number, spool::JobResult result);
+    bool claim(std::uint64_t number);
+    Binding binding_of(const spool::Grant& grant) const;
+
+    // Requests.
+    using RequestReply = std::function<void(bool ok, const std::string& message)>;
+    void apply(const spool::Request& request);
+    void cancel(std::uint64_t number, const RequestReply& reply);
+
+    // Setting up.
+    spool::Result<void> take_lock();
+    spool::Result<void> check_owner();
+    spool::Result<void> recover();
+    void adopt_binding(const Active& active);
+    void load_config();
+    void set_pool();
+    void capture_environment();
+    void watch();
+    void begin_rescan();
+    ActiveJobsListener listener();
+
+    // State.
+    void note_used(std::uint64_t number);
+    void note_ended(const spool::JobResult& result);
+    void add_waiting(spool::SpoolState& state) const;
+    spool::SpoolState state() const;
+    spool::WaitReason reason_of(const spool::WaitingJob& job) const;
+    [[nodiscard]] bool may_start() const;
+    [[nodiscard]] bool once_is_done() const;
+    [[nodiscard]] std::optional<spool::WaitReason> nothing_starts() const;
+
+    spool::Files& files_;
+    const spool::Clock& clock_;
+    Options options_;
+    spool::record::BootId boot_;
+    std::int64_t started_at_ = 0;
+
+    boost::asio::io_context io_{1};
+    boost::asio::steady_timer timer_{io_};
+    boost::asio::signal_set signals_{io_};
+    spool::Spool spool_;
+    spool::OpenFile lock_;
+    spool::Config config_;
+    Troubles troubles_;
+
+    std::optional<spool::Journal> history_;
+    std::vector<bool> used_numbers_;
+    std::deque<spool::JobResult> recent_;
+    std::deque<std::chrono::nanoseconds> recent_durations_;
+    std::unique_ptr<spool::Incoming> incoming_;
+    spool::Policy policy_;
+    std::unique_ptr<spool::RecordPool> pool_;
+    std::unique_ptr<JobLauncher> launcher_;
+    std::unique_ptr<LocalExecutor> executor_;
+    std::unique_ptr<ActiveJobs> active_;
+    std::optional<Watcher> watcher_;
+    std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
+    std::vector<spool::OpenFile> retired_;    ///< directories that were replaced
+    /// Last member but one: it is joined before anything that it syncs goes.
+    std::unique_ptr<SyncThread> syncs_;
+
+    // What is to be looked at in the next pass.
+    std::vector<std::pair<std::string, spool::Hint>> names_;
+    std::unordered_set<std::uint32_t> records_;
+    bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true,
+         config_changed_ = false;
+    bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false,
+         numbers_pending_ = false;
+    std::optional<std::string> paused_;
+    bool draining_ = false, ending_ = false, events_work_ = false;
+    std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};
+};
+
+}  // namespace spoold

@@ -1,0 +1,75 @@
+// Requests from control/ (docs/protocol.md §9).
+#include "daemon.h"
+#include "libspool/outcome.h"
+#include "log.h"
+
+namespace spoold {
+
+void Daemon::apply_requests() {
+    if (!std::exchange(requests_, false)) return;
+    const auto paused = spool::pause_reason(spool_);
+    if (paused && *paused != paused_) {
+        paused_ = *paused;
+        state_changed_ = true;
+        log_notice(paused_ ? "paused: nothing is started" : "resumed");
+    }
+    auto requests = spool::read_requests(spool_);
+    troubles_.set("control", requests ? "" : "control/ cannot be read: " + requests.error().text());
+    if (!requests) return;
+    for (const spool::Request& request : *requests)
+        apply(request);
+}
+
+void Daemon::apply(const spool::Request& request) {
+    if (!requests_in_hand_.insert(request.nonce).second) return;
+    const auto reply = [this, request](bool ok, const std::string& message) {
+        const auto answered = spool::answer(spool_, request, {ok, message});
+        troubles_.set("reply",
+                      answered ? "" : "a request cannot be answered: " + answered.error().text());
+        if (answered) requests_in_hand_.erase(request.nonce);
+        state_changed_ = true;
+    };
+    if (request.verb == "cancel" && request.job) return cancel(*request.job, reply);
+    if (request.verb == "drain" || request.verb == "undrain") {
+        draining_ = request.verb == "drain";
+        return reply(
+            true, draining_
+                      ? "draining: nothing more is started, spoold ends with the last running job"
+                      : "no longer draining");
+    }
+    if (request.verb == "reload") {
+        config_changed_ = rescan_ = true;
+        capture_environment();
+        ask_for_pass();
+        return reply(true, "reading the settings and the login environment again");
+    }
+    reply(false, "this spoold does not know the request '" + request.verb + "'");
+}
+
+void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
+    const std::string title = "job " + std::to_string(number);
+    if (const spool::WaitingJob* job = incoming_->find(number)) {
+        spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
+        result.command = job->command;
+        result.submitted_at = job->submitted_at;
+        result.reason = "cancelled before it started";
+        const std::string file_name = job->file_name;
+        policy_.remove(number);
+        end_unstarted(file_name, number, std::move(result));
+        const bool gone = incoming_->find(number) == nullptr;
+        return reply(gone, gone ? title + " cancelled before it started"
+                                : title + " could not be moved to done/; see gpuspool status");
+    }
+    if (!active_->jobs().contains(number)) {
+        const bool used = number < used_numbers_.size() && used_numbers_[number];
+        return reply(false, title + (used ? " has ended already" : " is not known"));
+    }
+    active_->cancel(number, "cancelled by request",
+                    [this, title, reply](const spool::Result<void>& marked) {
+                        reply(marked.has_value(),
+                              marked ? title + " is being cancelled" : marked.error().text());
+                        ask_for_pass();
+                    });
+}
+
+}  // namespace spoold

@@ -1,0 +1,256 @@
+// Setting the daemon up, and setting it up again after a change of its surroundings.
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <thread>
+
+#include "cgroup.h"
+#include "daemon.h"
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/system.h"
+#include "libspool/values.h"
+#include "log.h"
+#include "login_environment.h"
+
+namespace spoold {
+
+using namespace std::chrono_literals;
+
+spool::Result<void> Daemon::open() {
+    started_at_ = clock_.wall();
+    // A lease that somebody breaks is announced by SIGIO, whose default would end the daemon.
+    std::signal(SIGIO, SIG_IGN);
+    std::signal(SIGPIPE, SIG_IGN);
+    auto opened = spool::open_spool(files_, options_.spool_path, spool::IfMissing::create);
+    if (!opened) return tl::unexpected(opened.error());
+    spool_ = std::move(*opened);
+    if (auto locked = take_lock(); !locked) return locked;
+    if (auto owned = check_owner(); !owned) return owned;
+    log_notice("spoold " GPUSPOOL_VERSION " takes care of " + spool_.path);
+
+    syncs_ = std::make_unique<SyncThread>(io_, files_);
+    pool_ = std::make_unique<spool::RecordPool>(spool_);
+    launcher_ = std::make_unique<JobLauncher>(spool_);
+    if (auto prepared = launcher_->prepare(); !prepared) return prepared;
+    LocalExecutorOptions executor{
+        options_.spool_exec, spool_.path, prepare_job_cgroup(spool_.identity), {}};
+    executor_ = std::make_unique<LocalExecutor>(io_, files_, std::move(executor),
+                                                [this](std::uint32_t record, int code) {
+                                                    active_->fork_failed(record, code);
+                                                    ask_for_pass();
+                                                });
+    incoming_ = std::make_unique<spool::Incoming>(
+        spool_, clock_,
+        [this](std::uint64_t number) {
+            return number < used_numbers_.size() && used_numbers_[number];
+        },
+        [this](const spool::FileStat& stat) {
+            return active_->has_inode(stat.device, stat.inode);
+        });
+    load_config();
+    watch();
+    if (auto recovered = recover(); !recovered) return recovered;
+    capture_environment();
+    return {};
+}
+
+spool::Result<void> Daemon::take_lock() {
+    auto lock = spool::open_file(files_, spool_.internal.get(), "lock", spool::OpenMode::create);
+    if (!lock) return tl::unexpected(lock.error());
+    auto taken = files_.lock(lock->get());
+    if (!taken) return tl::unexpected(taken.error());
+    // The directory itself is locked too: a lock file that somebody removes would let a second
+    // daemon in.
+    const bool directory =
+        ::flock(static_cast<int>(spool_.internal.get()), LOCK_EX | LOCK_NB) == 0 ||
+        errno != EWOULDBLOCK;
+    if (*taken && directory) {
+        lock_ = std::move(*lock);
+        return {};
+    }
+    const auto owner = spool::read_owner(spool_);
+    return spool::content_error(
+        spool_.path, {},
+        "another spoold" +
+            (owner ? " (pid " + std::to_string(owner->pid) + " on " + owner->host + ")" : "") +
+            " has this spool already; there is nothing to do");
+}
+
+/// A spool belongs to one host: a home directory may be shared, GPUs are not.
+spool::Result<void> Daemon::check_owner() {
+    const auto owner = spool::read_owner(spool_);
+    if (!owner && owner.error().code != ENOENT) log_warning(owner.error().text());
+    if (!owner || owner->machine_id == spool::machine_id() || options_.take_over) return {};
+    return spool::content_error(
+        spool_.path, {},
+        "belongs to spoold on host " + owner->host + ", last heard of at " +
+            spool::format_time(owner->heartbeat) +
+            ". For a spool of this host set GPUSPOOL_DIR; if that host is gone for good: spoold "
+            "--take-over");
+}
+
+spool::Result<void> Daemon::recover() {
+    auto history = spool::load_history(spool_, history_);
+    if (!history) return tl::unexpected(history.error());
+    std::uint64_t highest = 0;
+    for (const spool::HistoryEntry& entry : *history) {
+        highest = std::max(highest, entry.number);
+        note_used(entry.number);
+    }
+    auto recovery = spool::recover(spool_, *pool_, clock_, boot_, spool::token_is_alive);
+    if (!recovery) return tl::unexpected(recovery.error());
+    for (const std::string& problem : recovery->problems)
+        troubles_.set(problem, problem);
+    for (const std::string& name : recovery->requeued)
+        log_warning("running/" + name +
+                    " has no record: it was never executed and goes back to the queue");
+
+    active_ = std::make_unique<ActiveJobs>(spool_, clock_, boot_, *pool_, *history_, *syncs_,
+                                           *executor_, listener());
+    for (spool::Recovered& recovered : recovery->jobs) {
+        const std::uint64_t number = recovered.job.number;
+        highest = std::max(highest, number);
+        note_used(number);
+        const bool starts = recovered.action == spool::RecoveryAction::start;
+        spool::Need need;
+        int priority = 0;
+        if (starts) {
+            const auto body =
+                spool::read_body(files_, recovered.job.record, recovered.content.claim);
+            const auto spec = body.and_then([&](const auto& read) {
+                return spool::read_job_file(read.job_file, recovered.job.job_file());
+            });
+            if (spec) {
+                need.gpus = spec->gpus;
+                priority = spec->priority;
+            }
+        }
+        const bool holds = recovered.action == spool::RecoveryAction::adopt ||
+                           recovered.action == spool::RecoveryAction::await_tree;
+        active_->adopt(std::move(recovered));
+        if (starts) policy_.add(number, priority, need);
+        if (holds) adopt_binding(active_->jobs().at(number));
+    }
+    if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
+    return incoming_->load();
+}
+
+/// What a running job of an earlier daemon holds, as its run page says.
+void Daemon::adopt_binding(const Active& active) {
+    if (!active.content.started()) return;
+    const auto gpus = spool::run_gpus(active.content.run);
+    policy_.adopt(active.job.number, gpus, gpus.empty() ? 1 : 0);
+    log_info("job " + std::to_string(active.job.number) + " (" + active.job.name +
+             ") still runs: adopted");
+}
+
+void Daemon::watch() {
+    if (!watcher_) watcher_.emplace(io_, [this](const EventBatch& batch) { on_events(batch); });
+    const auto watching = watcher_->watch(spool_);
+    events_work_ = watching.has_value();
+    troubles_.set("inotify",
+                  watching ? ""
+                           : "no notice of new files, the spool is looked at every 2 s (" +
+                                 watching.error().text() +
+                                 "); raise fs.inotify.max_user_instances or max_user_watches");
+    rescan_ = files_changed_ = true;
+}
+
+/// A directory of the spool that was moved or removed is opened, or made, again under its name.
+void Daemon::heal_directories() {
+    if (!std::exchange(directories_lost_, false)) return;
+    auto again = spool::open_spool(files_, spool_.path, spool::IfMissing::create);
+    troubles_.set("spool", again ? "" : "the spool cannot be opened: " + again.error().text());
+    if (!again) {
+        no_claims_before_ = clock_.monotonic() + 2s;
+        next_rescan_ = std::min(next_rescan_, no_claims_before_);
+        directories_lost_ = true;
+        return;
+    }
+    bool same = true;
+    for (spool::OpenFile spool::Spool::*member :
+         {&spool::Spool::root, &spool::Spool::incoming, &spool::Spool::running, &spool::Spool::done,
+          &spool::Spool::control, &spool::Spool::internal, &spool::Spool::records,
+          &spool::Spool::scripts, &spool::Spool::environments, &spool::Spool::temporary}) {
+        const auto before = files_.stat((spool_.*member).get()),
+                   after = files_.stat(((*again).*member).get());
+        if (before && after && before->same_file(*after)) continue;
+        same = false;
+        // A sync may be under way on the old descriptor: it is replaced, and closed with the
+        // daemon.
+        retired_.push_back(std::exchange(spool_.*member, std::move((*again).*member)));
+    }
+    if (same) return;
+    log_warning("a directory of the spool was moved or removed: opened again");
+    watch();
+}
+
+void Daemon::load_config() {
+    config_changed_ = false;
+    auto bytes = spool::read_whole(files_, spool_.root.get(), "config.json", 1 << 20);
+    const std::string path = spool_.path + "/config.json";
+    auto config = bytes || bytes.error().code != ENOENT
+                      ? bytes.and_then(
+                            [&](const std::string& text) { return spool::read_config(text, path); })
+                      : spool::Result<spool::Config>(spool::Config{});
+    troubles_.set("config",
+                  config ? "" : config.error().text() + "; the last good settings stay in force");
+    if (!config) return set_pool();
+    config_ = std::move(*config);
+    std::string warnings;
+    for (const std::string& warning : config_.warnings)
+        warnings += (warnings.empty() ? "" : "; ") + warning;
+    troubles_.set("config warnings", warnings);
+    spool::IncomingSettings settings;
+    settings.settle = config_.settle;
+    incoming_->set_settings(std::move(settings));
+    launcher_->set_config(config_);
+    set_pool();
+}
+
+void Daemon::set_pool() {
+    spool::Pool pool;
+    const auto& listed = options_.gpus ? options_.gpus : config_.gpus;
+    for (const std::string& slot : listed.value_or(std::vector<std::string>{}))
+        pool.gpu_slots.push_back(spool::make_gpu_slot(slot));
+    const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
+    pool.cpu_slots = slots.value_or(std::max(1, processors / 2));
+    policy_.set_pool(std::move(pool));
+    state_changed_ = true;
+}
+
+void Daemon::reload_if_changed() {
+    if (config_changed_) load_config();
+}
+
+/// The login environment, read beside everything else; only bare files wait for it.
+void Daemon::capture_environment() {
+    LoginRequest request;
+    request.own = own_environment();
+    request.shell = user_shell(request.own);
+    request.home = user_home(request.own);
+    request.is_dropped = spool::is_session_variable;
+    capture_login_environment(io_, request, [this](spool::Result<spool::Environment> captured) {
+        const bool good = captured.has_value();
+        troubles_.set(
+            "environment",
+            good ? "" : "bare jobs get the daemon's own environment: " + captured.error().text());
+        spool::Environment environment;
+        if (good) {
+            environment = std::move(*captured);
+        } else {
+            for (auto& [name, value] : own_environment())
+                if (!spool::is_session_variable(name)) environment.emplace(name, value);
+        }
+        auto set = launcher_->set_environment(std::move(environment), good ? "login" : "daemon");
+        troubles_.set("environment file", set ? "" : set.error().text());
+        state_changed_ = true;
+        ask_for_pass();
+    });
+}
+
+}  // namespace spoold

@@ -1,0 +1,182 @@
+// What the daemon publishes, and what it notes of jobs that end.
+#include <algorithm>
+
+#include "daemon.h"
+#include "libspool/names.h"
+#include "libspool/system.h"
+#include "libspool/values.h"
+#include "log.h"
+
+namespace spoold {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto publication_interval = 250ms;
+constexpr std::size_t durations_remembered = 4;
+
+spool::RunningState running_state(const Active& active) {
+    const spool::RecordContent& content = active.content;
+    spool::RunningState state;
+    state.id = active.job.number;
+    state.name = active.job.name;
+    state.command = active.job.facts.command;
+    state.directory = active.job.directory;
+    state.profile = active.job.facts.profile;
+    state.submitted_at = active.job.facts.submitted_at;
+    state.attempt = static_cast<int>(active.job.attempt);
+    state.phase = "running";
+    if (content.started()) {
+        state.started_at = content.run.started_at;
+        state.gpus = spool::run_gpus(content.run);
+        state.pid = content.run.main_pid;
+    } else if (active.binding) {
+        state.gpus = active.binding->gpus;
+        state.phase = "starting";
+    }
+    if (content.ended()) {
+        state.phase = "ending";
+        state.detail = "ending: " + std::to_string(content.exit.leftovers) + " processes left";
+    } else if (content.cancelled()) {
+        state.phase = "cancelling";
+    } else if (active.stage == Stage::orphaned) {
+        state.phase = "ending";
+        state.detail = "its supervisor is dead; waiting for its processes to end";
+    }
+    return state;
+}
+
+}  // namespace
+
+void Daemon::note_used(std::uint64_t number) {
+    if (used_numbers_.size() <= number) used_numbers_.resize(number + 1024, false);
+    used_numbers_[number] = true;
+}
+
+void Daemon::note_ended(const spool::JobResult& result) {
+    note_used(result.id);
+    recent_.push_front(result);
+    if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
+    if (result.started_at != 0) {
+        recent_durations_.push_back(std::chrono::nanoseconds(result.ended_at - result.started_at));
+        if (recent_durations_.size() > durations_remembered) recent_durations_.pop_front();
+    }
+    state_changed_ = true;
+}
+
+ActiveJobsListener Daemon::listener() {
+    ActiveJobsListener listener;
+    listener.freed = [this](std::uint64_t number) {
+        policy_.release(number);
+        policy_.remove(number);
+        state_changed_ = true;
+        ask_for_pass();
+    };
+    listener.not_started = [this](const spool::ActiveJob& job) {
+        no_claims_before_ = clock_.monotonic() + 1s;
+        incoming_->look(job.file_name, spool::Hint::none);
+        ask_for_pass();
+    };
+    listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
+    listener.changed = [this] {
+        state_changed_ = true;
+        ask_for_pass();
+    };
+    listener.trouble = [this](const std::string& what, const std::string& problem) {
+        if (troubles_.set(what, problem)) state_changed_ = true;
+    };
+    return listener;
+}
+
+spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {
+    using Kind = spool::WaitReason::Kind;
+    if (job.phase != spool::WaitingJob::Phase::ready) return job.reason;
+    if (auto nothing = nothing_starts()) return *nothing;
+    auto reason = policy_.why(job.number);
+    if (!reason) return {Kind::next, 0, 0, {}, {}};
+    if (reason->kind == Kind::gpus)
+        for (const auto& [number, active] : active_->jobs())
+            if (active.binding || active.content.started())
+                reason->holders.push_back(std::to_string(number) + " (" +
+                                          spool::printable(active.job.name) + ")");
+    return *reason;
+}
+
+spool::SpoolState Daemon::state() const {
+    spool::SpoolState state;
+    state.daemon.running = !ending_;
+    state.daemon.host = spool::host_name();
+    state.daemon.version = GPUSPOOL_VERSION;
+    state.daemon.started_at = spool::format_time(started_at_);
+    state.daemon.pid = getpid();
+    state.daemon.paused = paused_.has_value();
+    state.daemon.pause_reason = paused_.value_or("");
+    state.daemon.draining = draining_;
+    state.daemon.problems = troubles_.sentences();
+    for (std::size_t slot = 0; slot < policy_.pool().gpu_slots.size(); ++slot) {
+        spool::GpuState gpu{policy_.pool().gpu_slots[slot].text, std::nullopt, {}};
+        if (const std::uint64_t holder = policy_.holder(slot); holder != 0) {
+            gpu.job = holder;
+            if (const auto found = active_->jobs().find(holder); found != active_->jobs().end())
+                gpu.name = found->second.job.name;
+        }
+        state.gpus.push_back(std::move(gpu));
+    }
+    state.cpu_slots = policy_.pool().cpu_slots;
+    state.cpu_slots_used = policy_.cpu_slots_used();
+    for (const auto& [number, active] : active_->jobs()) {
+        if (active.stage >= Stage::syncing_exit) continue;
+        if (active.binding || active.content.started())
+            state.running.push_back(running_state(active));
+        else
+            ++state.waiting_count;
+    }
+    add_waiting(state);
+    state.recent.assign(recent_.begin(), recent_.end());
+    for (const std::string& name : incoming_->ignored())
+        state.ignored.push_back(
+            {"incoming/" + name, "its name does not end in .job, .sh, .sbatch or .slurm"});
+    return state;
+}
+
+/// Waiting jobs in the order in which they will start; those that are not ready come last.
+void Daemon::add_waiting(spool::SpoolState& state) const {
+    const auto add = [&](const spool::WaitingJob& job) {
+        state.waiting.push_back({job.number, job.file_name, job.file_name, job.command,
+                                 job.priority, job.submitted_at, reason_of(job)});
+        if (const auto split = spool::split_job_name(job.file_name))
+            state.waiting.back().name = split->stem;
+    };
+    for (const std::uint64_t number : policy_.queue(spool::SpoolState::max_waiting)) {
+        if (const spool::WaitingJob* job = incoming_->find(number)) {
+            add(*job);
+        } else if (const auto claimed = active_->jobs().find(number);
+                   claimed != active_->jobs().end()) {
+            const spool::ActiveJob& ahead = claimed->second.job;
+            state.waiting.push_back({number, ahead.name, ahead.file_name, ahead.facts.command, 0,
+                                     ahead.facts.submitted_at,
+                                     policy_.why(number).value_or(spool::WaitReason{})});
+        }
+    }
+    for (const auto& [name, job] : incoming_->jobs()) {
+        using Phase = spool::WaitingJob::Phase;
+        if (job.phase == Phase::vanished || job.phase == Phase::rejected) continue;
+        ++state.waiting_count;
+        if (job.phase != Phase::ready && state.waiting.size() < spool::SpoolState::max_waiting)
+            add(job);
+    }
+}
+
+void Daemon::publish_state() {
+    const auto now = clock_.monotonic();
+    if (!state_changed_ || (!ending_ && (numbers_pending_ || now < next_publication_))) return;
+    const auto written = spool::write_atomically(spool_, spool_.internal.get(), "state.json",
+                                                 spool::write_state(state()), false);
+    troubles_.set("state",
+                  written ? "" : "the state cannot be published: " + written.error().text());
+    state_changed_ = false;
+    next_publication_ = now + publication_interval;
+}
+
+}  // namespace spoold

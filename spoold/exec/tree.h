@@ -1,0 +1,57 @@
+// The job's process tree: all descendants of the supervisor (it is their subreaper) and all members
+// of the job's cgroup.
+//
+// A signal goes only to a process that was found in the tree and, after its pidfd was opened, still
+// has the start time with which it was found (or still is in the cgroup): never to a recycled
+// number.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "spoold/exec/system.h"
+
+namespace spool::exec {
+
+class Tree {
+public:
+    /// `cgroup` is the directory of the job's cgroup, or none.
+    void use_cgroup(Fd cgroup) { cgroup_ = static_cast<Fd&&>(cgroup); }
+    int cgroup() const { return cgroup_.get(); }
+    void forget_cgroup() { cgroup_.reset(); }
+
+    /// Processes that are there and no zombies.
+    unsigned count();
+    /// One signal to each.
+    void signal(int number);
+    /// To each that catches this signal; the others would merely be ended by a warning.
+    void signal_catchers(int number);
+    /// Stops all until nothing new appears, then kills all. What forked in between needs another
+    /// call.
+    void kill();
+    /// False while processes are in the cgroup. (Descendants: waitpid tells.)
+    bool cgroup_empty() const;
+
+private:
+    struct Entry {
+        pid_t pid, parent;
+        std::uint64_t start;
+        char state;
+        bool alive, member;
+    };
+    struct Table;
+
+    void find(Table& table);
+    void scan_processes(Table& table);
+    void add_cgroup_members(Table& table);
+    unsigned sweep(int number, bool only_catchers = false);
+
+    Fd cgroup_;
+};
+
+/// Removes an empty cgroup and those that the job made in it.
+void remove_cgroup(int parent, const char* name);
+
+}  // namespace spool::exec

@@ -1,0 +1,19 @@
+// What `spoold` was told on its command line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace spoold {
+
+struct Options {
+    std::string spool_path;
+    std::optional<std::vector<std::string>> gpus;  ///< slots, verbatim; wins over config.json
+    std::optional<int> cpu_slots;
+    std::string spool_exec;  ///< path of the supervisor's program
+    bool once = false;       ///< start what can be started, publish what has ended, and exit
+    bool take_over = false;  ///< of a spool that was another host's
+};
+
+}  // namespace spoold

@@ -1,0 +1,476 @@
+// spool-exec: one job from the record to the exit page. What it runs, and how it tells of the end.
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <QTemporaryDir>
+#include <QTest>
+#include <csignal>
+
+#include "tests/support/exec_process.h"
+#include "tests/support/record_builder.h"
+
+using spool::test::Job;
+using spool::test::read_text;
+using spool::test::RecordBuilder;
+using spool::test::script_job;
+using spool::test::write_text;
+namespace record = spool::record;
+
+namespace {
+
+/// A scratch spool whose job is run to its end.
+struct Bench {
+    QTemporaryDir directory;
+    std::string spool = directory.path().toStdString() + "/spool";
+    RecordBuilder builder{spool};
+
+    int supervise(const std::vector<std::string>& more = {}) {
+        return spool::test::wait_for_program(
+            spool::test::start_supervisor(SPOOL_EXEC, builder, more));
+    }
+    /// The exit page of a whole run, or nothing if the supervisor refused.
+    std::optional<record::Exit> run(const Job& job, const std::vector<std::string>& more = {}) {
+        builder.write(job);
+        return supervise(more) == 0 ? builder.complete() : std::nullopt;
+    }
+    QString log() const { return QString::fromStdString(read_text(builder.log())); }
+};
+
+QString line_of(const QString& text, const QString& start) {
+    for (const QString& line : text.split('\n'))
+        if (line.startsWith(start)) return line.mid(start.size()).simplified();
+    return "(no line " + start + ")";
+}
+
+}  // namespace
+
+class SystemExec : public QObject {
+    Q_OBJECT
+
+private slots:
+    void every_exit_code();
+    void every_signal();
+    void failed_steps_data();
+    void failed_steps();
+    void exit_127_and_126_are_codes();
+    void script_with_interpreter();
+    void script_without_interpreter_line();
+    void script_is_removed_and_replaced();
+    void a_body_above_the_pool();
+    void environment_precedence();
+    void environment_file_is_missing();
+    void path_is_that_of_the_job();
+    void clean_child();
+    void clean_child_of_a_dirty_parent();
+    void output_files();
+    void a_fifo_as_output_does_not_hang();
+    void pages_tell();
+    void nothing_is_executed_data();
+    void nothing_is_executed();
+    void a_second_start_executes_nothing();
+    void cancelled_before_the_start();
+    void old_pages_of_another_attempt_do_not_matter();
+    void wrong_usage();
+};
+
+void SystemExec::every_exit_code() {
+    Bench bench;
+    for (int code = 0; code < 256; ++code) {
+        Job job;
+        job.arguments = {"/bin/sh", "-c", "exit " + std::to_string(code)};
+        // 129 and 143 look like a shutdown and are judged after two seconds: one test of that is
+        // enough.
+        if (code == 129 || code == 143) continue;
+        const auto page = bench.run(job);
+        QVERIFY2(page, qPrintable(QString("no exit page for code %1").arg(code)));
+        QCOMPARE(page->failed_step, record::Step::none);
+        QVERIFY(WIFEXITED(page->wait_status));
+        QCOMPARE(WEXITSTATUS(page->wait_status), code);
+        QCOMPARE(page->flags, 0u);
+    }
+}
+
+void SystemExec::every_signal() {
+    Bench bench;
+    for (int number = 1; number <= SIGRTMAX; ++number) {
+        const bool harmless =
+            number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH;
+        const bool stops =
+            number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
+        const bool slow = number == SIGHUP || number == SIGTERM || number == SIGKILL;
+        if (harmless || stops || slow || (number > 31 && number < SIGRTMIN)) continue;
+        Job job;
+        job.arguments = {
+            "/usr/bin/python3", "-Sc",
+            "import os,signal as s,resource as r\nr.setrlimit(r.RLIMIT_CORE,(0,0))\nn=" +
+                std::to_string(number) + "\ns.signal(n,s.SIG_DFL)\nos.kill(os.getpid(),n)"};
+        const auto page = bench.run(job);
+        QVERIFY(page);
+        QVERIFY2(WIFSIGNALED(page->wait_status), qPrintable(QString("signal %1").arg(number)));
+        QCOMPARE(WTERMSIG(page->wait_status), number);
+    }
+}
+
+void SystemExec::failed_steps_data() {
+    QTest::addColumn<QString>("argument");
+    QTest::addColumn<QString>("directory");
+    QTest::addColumn<int>("step");
+    QTest::addColumn<int>("error");
+    const int exec = static_cast<int>(record::Step::exec);
+    QTest::newRow("no such program") << "no-such-program-of-ours"
+                                     << "/" << exec << ENOENT;
+    QTest::newRow("no such file") << "/no/such/file"
+                                  << "/" << exec << ENOENT;
+    QTest::newRow("not executable") << "/etc/passwd"
+                                    << "/" << exec << EACCES;
+    QTest::newRow("a directory") << "/tmp"
+                                 << "/" << exec << EACCES;
+    QTest::newRow("an empty name") << ""
+                                   << "/" << exec << ENOENT;
+    QTest::newRow("no directory") << "/bin/true"
+                                  << "/no/such/dir" << static_cast<int>(record::Step::directory)
+                                  << ENOENT;
+    QTest::newRow("directory is a file")
+        << "/bin/true"
+        << "/etc/passwd" << static_cast<int>(record::Step::directory) << ENOTDIR;
+}
+
+void SystemExec::failed_steps() {
+    QFETCH(QString, argument);
+    QFETCH(QString, directory);
+    QFETCH(int, step);
+    QFETCH(int, error);
+    Bench bench;
+    Job job;
+    job.arguments = {argument.toStdString(), "argument"};
+    job.directory = directory.toStdString();
+    const auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(static_cast<int>(page->failed_step), step);
+    QCOMPARE(page->error, error);
+}
+
+void SystemExec::exit_127_and_126_are_codes() {
+    Bench bench;
+    auto page = bench.run(script_job("no-such-program-of-ours\n"));
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::none);
+    QCOMPARE(WEXITSTATUS(page->wait_status), 127);
+    page = bench.run(script_job("/etc/passwd\n"));
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::none);
+    QCOMPARE(WEXITSTATUS(page->wait_status), 126);
+}
+
+void SystemExec::script_with_interpreter() {
+    Bench bench;
+    Job job = script_job("#!/usr/bin/python3\nimport sys\nprint(sys.argv[1:])\n");
+    job.arguments = {bench.spool + "/.spool/scripts/x.job", "a b", "$(x)"};
+    const auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->wait_status, 0);
+    QCOMPARE(bench.log(), "['a b', '$(x)']\n");
+}
+
+void SystemExec::script_without_interpreter_line() {
+    Bench bench;
+    auto page = bench.run(script_job("echo $0 | sed 's,.*/,,'\nfalse | true\necho not reached\n"));
+    QVERIFY(page);
+    QCOMPARE(WEXITSTATUS(page->wait_status), 1);
+    QCOMPARE(bench.log(), "x.job\n");
+    // Executed itself, it is /bin/sh's, as execvp(3) and every shell do it.
+    Job job = script_job("echo \"by sh: $1\"\n");
+    job.name = "y";
+    job.arguments = {bench.spool + "/.spool/scripts/y.job", "argument"};
+    page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(bench.log(), "by sh: argument\n");
+}
+
+void SystemExec::script_is_removed_and_replaced() {
+    Bench bench;
+    const std::string script = bench.spool + "/.spool/scripts/x.job";
+    const std::string outside = bench.directory.path().toStdString() + "/outside";
+    write_text(outside, "untouched");
+    QCOMPARE(symlink(outside.c_str(), script.c_str()), 0);
+    const auto page = bench.run(script_job("stat -c %a \"$0\"\n"));
+    QVERIFY(page);
+    QCOMPARE(bench.log(), "700\n");
+    QCOMPARE(read_text(outside), "untouched");
+    QVERIFY(access(script.c_str(), F_OK) != 0);
+}
+
+void SystemExec::a_body_above_the_pool() {
+    Bench bench;
+    const auto page =
+        bench.run(script_job("echo first\n#" + std::string(300'000, 'x') + "\necho last\n"));
+    QVERIFY(page);
+    QCOMPARE(bench.log(), "first\nlast\n");
+}
+
+void SystemExec::environment_precedence() {
+    Bench bench;
+    const std::string file("A=file\0B=file\0C=file\0D=file\0E=\0PATH=/usr/bin:/bin", 53);
+    write_text(bench.spool + "/.spool/env/hash", file);
+    Job job;
+    job.arguments = {"env"};
+    job.environment_file = "hash";
+    job.environment = {"B=record", "C=record", "D", "F=record", "AA=other"};
+    const auto page = bench.run(job, {"--env", "C=request", "--env", "F", "--env", "G=a=b"});
+    QVERIFY(page);
+    QStringList lines = bench.log().split('\n', Qt::SkipEmptyParts);
+    lines.removeIf([](const QString& line) { return line.startsWith("GPUSPOOL_TOKEN="); });
+    lines.sort();
+    const QStringList expected = {"A=file", "AA=other", "B=record",          "C=request",
+                                  "E=",     "G=a=b",    "PATH=/usr/bin:/bin"};
+    QCOMPARE(lines, expected);
+}
+
+void SystemExec::environment_file_is_missing() {
+    Bench bench;
+    Job job;
+    job.arguments = {"true"};
+    job.environment_file = "gone";
+    const auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::environment);
+    QCOMPARE(page->error, ENOENT);
+}
+
+void SystemExec::path_is_that_of_the_job() {
+    Bench bench;
+    const std::string bin = bench.spool + "/bin";
+    mkdir(bin.c_str(), 0700);
+    write_text(bin + "/our-program", "#!/bin/sh\necho found\n");
+    chmod((bin + "/our-program").c_str(), 0700);
+    Job job;
+    job.arguments = {"our-program"};
+    job.environment = {"PATH=/nowhere:/etc/passwd:" + bin};
+    QVERIFY(bench.run(job));
+    QCOMPARE(bench.log(), "found\n");
+    job.name = "relative";
+    job.environment = {"PATH=/nowhere:"};
+    job.directory = bin;
+    QVERIFY(bench.run(job));
+    QCOMPARE(bench.log(), "found\n");
+}
+
+const char* const look_around =
+    "import os,resource as r\n"
+    "print(open('/proc/self/status').read())\n"
+    "print('fds', sorted(int(f) for f in os.listdir('/proc/self/fd'))[:3], "
+    "len(os.listdir('/proc/self/fd')))\n"
+    "u=os.umask(0); print('umask %o' % u)\n"
+    "print('nofile', r.getrlimit(r.RLIMIT_NOFILE)[0])\n"
+    "print('stdin', os.readlink('/proc/self/fd/0'))\n"
+    "print('leader', os.getsid(0)==os.getpid(), os.getpgid(0)==os.getpid())\n"
+    "print('oom', open('/proc/self/oom_score_adj').read())\n";
+
+void SystemExec::clean_child() {
+    Bench bench;
+    Job job;
+    job.arguments = {"/usr/bin/python3", "-c", look_around};
+    const auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->wait_status, 0);
+    const QString log = bench.log();
+    // The interpreter ignores SIGPIPE (13) and SIGXFSZ (25) itself, and handles SIGINT (2).
+    QCOMPARE(line_of(log, "SigIgn:"), "0000000001001000");
+    QCOMPARE(line_of(log, "SigBlk:"), "0000000000000000");
+    QCOMPARE(line_of(log, "SigCgt:"), "0000000000000002");
+    QCOMPARE(line_of(log, "fds"), "[0, 1, 2] 4");
+    QCOMPARE(line_of(log, "stdin"), "/dev/null");
+    QCOMPARE(line_of(log, "leader"), "True True");
+}
+
+void SystemExec::clean_child_of_a_dirty_parent() {
+    Bench bench;
+    Job job;
+    job.arguments = {"/usr/bin/python3", "-c", look_around};
+    bench.builder.write(job);
+    // A starter with ignored signals, blocked signals, open descriptors, a umask and limits of its
+    // own.
+    const std::string dirty =
+        "import os,signal as s,resource as r,sys\n"
+        "[s.signal(n,s.SIG_IGN) for n in range(1,65) if n not in (9,19,32,33)]\n"
+        "s.pthread_sigmask(s.SIG_BLOCK,range(1,32))\n"
+        "[os.dup2(1,n,inheritable=True) for n in range(3,40)]\n"
+        "os.umask(0o27); r.setrlimit(r.RLIMIT_NOFILE,(333,333))\n"
+        "open('/proc/self/oom_score_adj','w').write('77')\n"
+        "os.execv(sys.argv[1],sys.argv[1:])\n";
+    const pid_t pid =
+        spool::test::start_program({"/usr/bin/python3", "-c", dirty, SPOOL_EXEC, "--record", "0",
+                                    "--token", bench.builder.token_hex(), bench.spool});
+    QCOMPARE(spool::test::wait_for_program(pid), 0);
+    const QString log = bench.log();
+    QCOMPARE(line_of(log, "SigIgn:"), "0000000001001000");
+    QCOMPARE(line_of(log, "SigBlk:"), "0000000000000000");
+    QCOMPARE(line_of(log, "fds"), "[0, 1, 2] 4");
+    QCOMPARE(line_of(log, "umask"), "27");
+    QCOMPARE(line_of(log, "nofile"), "333");
+    QCOMPARE(line_of(log, "oom"), "77");
+}
+
+void SystemExec::output_files() {
+    Bench bench;
+    const std::string deep = bench.spool + "/out/of/reach/file";
+    Job job = script_job("echo out; echo err >&2\n");
+    job.output = deep;
+    QVERIFY(bench.run(job));
+    QVERIFY(bench.run(job));
+    QCOMPARE(read_text(deep), "out\nerr\nout\nerr\n");
+    job.flags |= record::truncate_output;
+    job.error_output = bench.spool + "/err";
+    QVERIFY(bench.run(job));
+    QCOMPARE(read_text(deep), "out\n");
+    QCOMPARE(read_text(job.error_output), "err\n");
+    job.output = "/proc/no/such";
+    auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::output);
+    job.output.clear();
+    job.error_output = "/proc/no/such";
+    page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::error_output);
+}
+
+void SystemExec::a_fifo_as_output_does_not_hang() {
+    Bench bench;
+    Job job = script_job("echo out\n");
+    job.output = bench.spool + "/fifo";
+    QCOMPARE(mkfifo(job.output.c_str(), 0600), 0);
+    const auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::output);
+    QCOMPARE(page->error, ENXIO);
+}
+
+void SystemExec::pages_tell() {
+    Bench bench;
+    Job job = script_job("tr '\\0' ' ' < /proc/$PPID/cmdline; cat /proc/$PPID/comm; echo $$\n");
+    job.name = "na\nme";
+    const auto page = bench.run(job, {"--gpus", "[\"GPU-1\"]"});
+    const auto run = bench.builder.run();
+    QVERIFY(page && run);
+    const QString log = bench.log();
+    QVERIFY2(log.startsWith("spool-exec: job 42 (na?me)"), qPrintable(log));
+    QVERIFY2(log.contains("spool-exec 42\n"), qPrintable(log));
+    QVERIFY2(log.endsWith(QString("\n%1\n").arg(run->main_pid)), qPrintable(log));
+    QCOMPARE(QString::fromUtf8(run->gpus, run->gpus_length), "[\"GPU-1\"]");
+    QVERIFY(run->supervisor_pid > 0 && run->supervisor_start > 0);
+    QVERIFY(run->main_start >= run->supervisor_start);
+    QVERIFY(page->ended_at >= run->started_at);
+    QVERIFY(page->max_rss_kilobytes > 100);
+    QVERIFY(page->user_microseconds + page->system_microseconds > 0);
+}
+
+void SystemExec::nothing_is_executed_data() {
+    QTest::addColumn<int>("kind");
+    QTest::addColumn<int>("code");
+    QTest::newRow("damaged claim") << 0 << 65;
+    QTest::newRow("newer claim") << 1 << 65;
+    QTest::newRow("another token") << 2 << 65;
+    QTest::newRow("another boot") << 3 << 65;
+    QTest::newRow("free") << 4 << 65;
+    QTest::newRow("damaged body") << 5 << 65;
+    QTest::newRow("a span beyond the body") << 6 << 65;
+    QTest::newRow("arguments without their end") << 7 << 65;
+    QTest::newRow("newer run page") << 8 << 73;
+    QTest::newRow("damaged run page of this token") << 9 << 73;
+    QTest::newRow("exit page") << 10 << 73;
+    QTest::newRow("no record") << 11 << 66;
+    QTest::newRow("a name that leads out") << 12 << 65;
+    QTest::newRow("an empty file") << 13 << 65;
+}
+
+void SystemExec::nothing_is_executed() {
+    QFETCH(int, kind);
+    QFETCH(int, code);
+    Bench bench;
+    const std::string witness = bench.spool + "/witness";
+    bench.builder.write(script_job("touch " + witness + "\n"));
+    record::Claim claim = bench.builder.claim();
+    record::Run run{};
+    record::Exit exit{};
+    bool sealed = true;
+    const std::string token(reinterpret_cast<const char*>(claim.token.data()), 16);
+    std::vector<std::string> arguments = {
+        SPOOL_EXEC, "--record", "0", "--token", bench.builder.token_hex(), bench.spool};
+    if (kind == 0) claim.job += 1, sealed = false;
+    if (kind == 1) claim.header.format = 2, sealed = false;
+    if (kind == 2) claim.token[3] ^= 1;
+    if (kind == 3) claim.boot_id[3] ^= 1;
+    if (kind == 4) claim.state = record::ClaimState::free;
+    if (kind == 5) bench.builder.write_bytes(record::body_offset + 3, "X");
+    if (kind == 6) claim.script.length = 0xFFFFFFF0;
+    if (kind == 7) claim.arguments.length -= 1;
+    run.token = exit.token = claim.token;
+    record::seal(run);
+    record::seal(exit);
+    if (kind == 8) run.header.format = 2;
+    if (kind == 9) run.started_at += 1;
+    const std::string run_bytes(reinterpret_cast<const char*>(&run), sizeof run);
+    const std::string exit_bytes(reinterpret_cast<const char*>(&exit), sizeof exit);
+    if (kind == 8 || kind == 9) bench.builder.write_bytes(record::page_size, run_bytes);
+    if (kind == 10) bench.builder.write_bytes(2 * record::page_size, exit_bytes);
+    if (kind == 11) unlink(bench.builder.path().c_str());
+    if (kind == 12) memcpy(claim.name, "/", 1);
+    if (kind != 11) bench.builder.write_claim(claim, sealed);
+    if (kind == 13) QCOMPARE(truncate(bench.builder.path().c_str(), 0), 0);
+    QCOMPARE(spool::test::wait_for_program(spool::test::start_program(arguments)), code);
+    QVERIFY(access(witness.c_str(), F_OK) != 0);
+    QCOMPARE(bench.log(), "");
+}
+
+void SystemExec::a_second_start_executes_nothing() {
+    Bench bench;
+    QVERIFY(bench.run(script_job("echo once\n")));
+    QCOMPARE(bench.supervise(), 73);
+    QCOMPARE(bench.log(), "once\n");
+}
+
+void SystemExec::cancelled_before_the_start() {
+    Bench bench;
+    bench.builder.write(script_job("echo ran\n"));
+    bench.builder.write_cancel();
+    QCOMPARE(bench.supervise(), 0);
+    const auto page = bench.builder.complete();
+    QVERIFY(page);
+    QCOMPARE(page->flags, static_cast<std::uint32_t>(record::cancelled));
+    QVERIFY(page->failed_step != record::Step::none);
+    QVERIFY(!bench.builder.run());
+    QCOMPARE(bench.log(), "");
+    QCOMPARE(bench.supervise(), 73);
+}
+
+void SystemExec::old_pages_of_another_attempt_do_not_matter() {
+    Bench bench;
+    bench.builder.write(script_job("echo first\n"));
+    bench.builder.write_cancel();
+    QCOMPARE(bench.supervise(), 0);
+    // A page of another attempt that was torn by a loss of power.
+    bench.builder.write_bytes(record::page_size + 40, "torn");
+    const auto page = bench.run(script_job("echo second\n"));
+    QVERIFY(page);
+    QCOMPARE(page->flags, 0u);
+    QCOMPARE(bench.log(), "second\n");
+}
+
+void SystemExec::wrong_usage() {
+    for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{
+             {},
+             {"--record", "0"},
+             {"--record", "x", "--token", std::string(32, '0'), "/"},
+             {"--record", "0", "--token", "12", "/"},
+             {"--unknown", "1", "/"},
+             {"--zygote", "/tmp"}}) {
+        std::vector<std::string> arguments = {SPOOL_EXEC};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        QCOMPARE(spool::test::wait_for_program(spool::test::start_program(arguments)), 64);
+    }
+}
+
+QTEST_GUILESS_MAIN(SystemExec)
+#include "system_exec.moc"

@@ -9,7 +9,7 @@ namespace spool {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr std::int64_t most_cpu_slots = 65'536, most_settle_ms = 600'000;

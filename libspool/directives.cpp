@@ -111,6 +111,15 @@ Result<void> apply_spool_line(const Line& line, const std::string& path, JobSpec
     return {};
 }
 
+/// The result has room for what a person reads.
+void bound_notes(std::vector<std::string>& notes) {
+    constexpr std::size_t most = 50;
+    if (notes.size() <= most) return;
+    const std::size_t more = notes.size() - most;
+    notes.resize(most);
+    notes.push_back("and " + std::to_string(more) + " more remarks");
+}
+
 /// The words of one #SBATCH line, read as getopt_long reads them.
 class SbatchLine {
 public:
@@ -244,6 +253,7 @@ Result<void> read_directives(std::string_view script, const std::string& path, J
     for (const Line& line : lines.spool)
         if (auto applied = apply_spool_line(line, path, spec); !applied) return applied;
     spec.notes.insert(spec.notes.end(), late_notes.begin(), late_notes.end());
+    bound_notes(spec.notes);
     return {};
 }
 

@@ -17,7 +17,7 @@ namespace spool {
 
 class JsonFields {
 public:
-    using Json = nlohmann::ordered_json;
+    using Json = nlohmann::json;
 
     /// `object` outlives this. `error` receives the first error, as a sentence, and belongs to the
     /// caller.

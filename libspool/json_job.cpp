@@ -13,7 +13,7 @@ namespace spool {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr std::string_view command_key = "command", submit_key = "spool_submit";
 /// True where the strings of a job are written by `to_json_text`, because one of them is not UTF-8.
@@ -224,9 +224,12 @@ Result<std::string> json_with_submit_info(std::string_view bytes, const SubmitIn
     if (!parsed) return tl::unexpected(parsed.error());
     std::string text(bytes);
     std::vector<JsonMember> members = object_members(text);
-    for (std::size_t i = members.size(); i-- > 0;) {
-        if (members[i].key != submit_key) continue;
-        text = without_member(text, members, i);
+    const auto is_submit = [](const JsonMember& member) { return member.key == submit_key; };
+    const auto older = std::find_if(members.begin(), members.end(), is_submit);
+    if (std::count_if(members.begin(), members.end(), is_submit) > 1)
+        return content_error({}, std::nullopt, "the key 'spool_submit' is given twice");
+    if (older != members.end()) {
+        text = without_member(text, members, static_cast<std::size_t>(older - members.begin()));
         members = object_members(text);
     }
     const std::string member = "\"" + std::string(submit_key) + "\": " + write_submit_info(submit);

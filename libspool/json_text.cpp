@@ -76,9 +76,9 @@ int line_of(std::string_view text, std::size_t offset) {
     return 1 + static_cast<int>(std::count(text.begin(), end, '\n'));
 }
 
-Result<nlohmann::ordered_json> parse_json(std::string_view text, const std::string& path) {
+Result<nlohmann::json> parse_json(std::string_view text, const std::string& path) {
     try {
-        return nlohmann::ordered_json::parse(text.begin(), text.end());
+        return nlohmann::json::parse(text.begin(), text.end());
     } catch (const nlohmann::json::parse_error& error) {
         // `byte` counts what was read, the offending byte included. An unexpected end is in the
         // last line with text.

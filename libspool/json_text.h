@@ -16,8 +16,7 @@ namespace spool {
 [[nodiscard]] int line_of(std::string_view text, std::size_t offset);
 
 /// Parses strict JSON. The error has the line; its message says what was expected.
-[[nodiscard]] Result<nlohmann::ordered_json> parse_json(std::string_view text,
-                                                        const std::string& path);
+[[nodiscard]] Result<nlohmann::json> parse_json(std::string_view text, const std::string& path);
 
 /// Comments and trailing commas replaced by blanks: the same offsets and lines, strict JSON.
 [[nodiscard]] std::string without_comments(std::string_view text);

@@ -217,7 +217,8 @@ WaitingState read_waiting(const JsonFields& fields, std::string& error) {
     fields.bytes("command", out.command);
     fields.number("priority", out.priority);
     fields.time("submitted_at", out.submitted_at);
-    if (const Json* reason = fields.find("reason")) out.reason = read_reason({*reason, error});
+    if (const nlohmann::json* reason = fields.find("reason"))
+        out.reason = read_reason({*reason, error});
     return out;
 }
 
@@ -230,8 +231,9 @@ IgnoredState read_ignored(const JsonFields& fields) {
 
 SpoolState read_fields(const JsonFields& fields, std::string& error) {
     SpoolState out;
-    if (const Json* daemon = fields.find("daemon")) out.daemon = read_daemon({*daemon, error});
-    if (const Json* found = fields.find("counts")) {
+    if (const nlohmann::json* daemon = fields.find("daemon"))
+        out.daemon = read_daemon({*daemon, error});
+    if (const nlohmann::json* found = fields.find("counts")) {
         const JsonFields counts(*found, error);
         counts.number("waiting", out.waiting_count);
         counts.number("cpu_slots", out.cpu_slots);

@@ -21,7 +21,7 @@ std::string write_submit_info(const SubmitInfo& submit) {
     return out.dump(-1, ' ', true);
 }
 
-tl::expected<SubmitInfo, std::string> read_submit_info(const nlohmann::ordered_json& json) {
+tl::expected<SubmitInfo, std::string> read_submit_info(const nlohmann::json& json) {
     SubmitInfo out;
     std::string error;
     const JsonFields fields(json, error);

@@ -16,7 +16,6 @@ inline constexpr std::string_view submit_marker = "#SPOOL-SUBMIT";
 [[nodiscard]] std::string write_submit_info(const SubmitInfo& submit);
 
 /// An error is a sentence that fits behind `where` (not in it); unknown keys are ignored.
-[[nodiscard]] tl::expected<SubmitInfo, std::string> read_submit_info(
-    const nlohmann::ordered_json& json);
+[[nodiscard]] tl::expected<SubmitInfo, std::string> read_submit_info(const nlohmann::json& json);
 
 }  // namespace spool

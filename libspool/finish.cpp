@@ -106,22 +106,20 @@ Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result)
     }
 }
 
-Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, JobResult& result,
+Result<Published> publish_unstarted(Spool& spool, JobResult& result,
                                     const std::function<bool(const std::string&)>& name_taken) {
-    const auto split = split_job_name(file_name);
-    const std::string stem = split ? split->stem : file_name;
+    const auto split = split_job_name(result.file);
+    if (!split) return content_error(result.file, {}, "is not the name of a job file");
     for (int n = 1;; ++n) {
-        const std::string name = candidate_name(stem, n);
+        const std::string name = candidate_name(split->stem, n);
         if (name_taken(name) || name_in_use(spool, name)) continue;
         result.name = name;
         auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result));
         if (!json && json.error().code == EEXIST) continue;
         if (!json) return tl::unexpected(json.error());
-        if (split)
-            if (auto moved =
-                    move_if_there(spool, spool.incoming.get(), file_name, name + split->extension);
-                !moved)
-                return tl::unexpected(moved.error());
+        auto moved =
+            move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
+        if (!moved) return tl::unexpected(moved.error());
         return Published{name, std::move(*json)};
     }
 }

@@ -17,9 +17,9 @@ struct Published {
 /// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
 
-/// Publishes the end of a file that never ran: the file (if it is there) moves to done/, x.json
-/// beside it.
-Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, JobResult& result,
+/// Publishes the end of a file that never ran, incoming/<result.file>: x.json is written, then the
+/// file, if it is there, is moved beside it. `result.name` is set to the name in done/.
+Result<Published> publish_unstarted(Spool& spool, JobResult& result,
                                     const std::function<bool(const std::string&)>& name_taken);
 
 void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier);

@@ -84,6 +84,15 @@ void ActiveJobs::undo_claim(Active& active, const std::string& why, bool discard
     finish(number, !discard);
 }
 
+void ActiveJobs::give_up_claims(const std::string& why) {
+    std::vector<std::uint64_t> unbound;
+    for (const auto& [number, active] : jobs_)
+        if (active.stage == Stage::claimed && !active.binding && !active.content.cancelled())
+            unbound.push_back(number);
+    for (const std::uint64_t number : unbound)
+        undo_claim(jobs_.at(number), why, false);
+}
+
 void ActiveJobs::bind(std::uint64_t number, Binding binding) {
     Active* active = find(number);
     if (active == nullptr) return;
@@ -100,7 +109,10 @@ void ActiveJobs::step(std::uint64_t number) {
 }
 
 void ActiveJobs::start(Active& active) {
-    if (auto asked = executor_.start(active.job, *active.binding); !asked) {
+    Binding binding = *active.binding;
+    for (std::string& variable : listener_.secrets(active.job))
+        binding.environment.push_back(std::move(variable));
+    if (auto asked = executor_.start(active.job, binding); !asked) {
         listener_.trouble("start", "jobs cannot be started: " + asked.error().text());
         active.next_look = clock_.monotonic() + 1s;
         return;
@@ -333,6 +345,12 @@ bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {
     return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
         return entry.second.job.inode == inode && entry.second.job.device == device &&
                entry.second.stage < Stage::syncing_result;
+    });
+}
+
+bool ActiveJobs::none_bound() const {
+    return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
+        return !entry.second.binding && entry.second.stage == Stage::claimed;
     });
 }
 

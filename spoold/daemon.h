@@ -53,7 +53,8 @@ private:
     // Incoming jobs.
     void take_incoming_changes();
     void enqueue(std::uint64_t number);
-    void end_unstarted(const std::string& file_name, std::uint64_t number, spool::JobResult result);
+    bool end_unstarted(spool::JobResult result);
+    void give_up_claims();
     bool claim(std::uint64_t number);
     Binding binding_of(const spool::Grant& grant) const;
 
@@ -124,7 +125,7 @@ private:
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false,
          numbers_pending_ = false;
     std::optional<std::string> paused_;
-    bool draining_ = false, ending_ = false, events_work_ = false;
+    bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};
 };
 

@@ -38,16 +38,12 @@ void Daemon::take_incoming_changes() {
         policy_.remove(number);
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
-    for (auto& rejected : changes->rejected)
-        end_unstarted(rejected.file_name, rejected.number,
-                      spool::rejected_result(rejected.number, rejected.file_name, rejected.error,
+    for (const auto& rejected : changes->rejected)
+        end_unstarted(spool::rejected_result(rejected.number, rejected.file_name, rejected.error,
                                              clock_.wall()));
-    for (const auto& withdrawn : changes->withdrawn) {
-        policy_.remove(withdrawn.number);
+    for (const auto& withdrawn : changes->withdrawn)
         end_unstarted(
-            {}, withdrawn.number,
             spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()));
-    }
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
     if (!changes->numbered) return;
     // A number is shown only once it is certain that no later daemon gives it again.
@@ -71,23 +67,23 @@ void Daemon::enqueue(std::uint64_t number) {
     policy_.add(number, job->priority, job->need);
 }
 
-/// Ends a file that was never run: rejected or withdrawn.
-void Daemon::end_unstarted(const std::string& file_name, std::uint64_t number,
-                           spool::JobResult result) {
+/// Ends a file that was never run: rejected, withdrawn or cancelled. False if the result could not
+/// be written.
+bool Daemon::end_unstarted(spool::JobResult result) {
     result.host = spool::host_name();
     auto published = spool::publish_unstarted(
-        spool_, file_name, result,
-        [this](const std::string& name) { return active_->name_taken(name); });
+        spool_, result, [this](const std::string& name) { return active_->name_taken(name); });
     state_changed_ = true;
     if (!published) {
         troubles_.set("publish", "results cannot be written to done/: " + published.error().text());
-        if (!file_name.empty()) incoming_->settle_again(number, spool::WaitReason::Kind::trouble);
-        return;
+        incoming_->settle_again(result.id, spool::WaitReason::Kind::trouble);
+        return false;
     }
-    if (!file_name.empty()) incoming_->forget(number);
+    incoming_->forget(result.id);
+    policy_.remove(result.id);
     (void)history_->append(spool::write_line(spool::HistoryEntry{
         result.id, result.name, result.state, result.exit_code, result.ended_at}));
-    log_info("job " + std::to_string(number) + " (" + result.name +
+    log_info("job " + std::to_string(result.id) + " (" + result.name +
              "): " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     note_ended(result);
@@ -101,6 +97,7 @@ void Daemon::end_unstarted(const std::string& file_name, std::uint64_t number,
                                                       : "results could not be synced: " +
                                                             failures.begin()->second.text());
     });
+    return true;
 }
 
 std::optional<spool::WaitReason> Daemon::nothing_starts() const {
@@ -121,7 +118,13 @@ bool Daemon::may_start() const {
     return !ending_ && !nothing_starts() && active_->all_bindings_known();
 }
 
+/// Claims that were made ahead go back while nothing is started: what waits belongs into incoming/.
+void Daemon::give_up_claims() {
+    if (paused_ || draining_) active_->give_up_claims("nothing is started now");
+}
+
 void Daemon::start_jobs() {
+    give_up_claims();
     if (!may_start()) return;
     for (const spool::Start& start : policy_.decide()) {
         const bool claimed_already = active_->jobs().contains(start.job);

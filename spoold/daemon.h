@@ -70,6 +70,7 @@ private:
     void load_config();
     void set_pool();
     void capture_environment();
+    void notice_changed_startup_files();
     void watch();
     void begin_rescan();
     ActiveJobsListener listener();
@@ -109,6 +110,7 @@ private:
     std::unique_ptr<LocalExecutor> executor_;
     std::unique_ptr<ActiveJobs> active_;
     std::optional<Watcher> watcher_;
+    std::string startup_stamp_;               ///< of the login shell's start-up files
     std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
     std::vector<spool::OpenFile> retired_;    ///< directories that were replaced
     /// Last member but one: it is joined before anything that it syncs goes.

@@ -19,6 +19,19 @@ namespace spoold {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+LoginRequest login_request() {
+    LoginRequest request;
+    request.own = own_environment();
+    request.shell = user_shell(request.own);
+    request.home = user_home(request.own);
+    request.is_dropped = spool::is_session_variable;
+    return request;
+}
+
+}  // namespace
+
 spool::Result<void> Daemon::open() {
     started_at_ = clock_.wall();
     // A lease that somebody breaks is announced by SIGIO, whose default would end the daemon.
@@ -227,13 +240,17 @@ void Daemon::reload_if_changed() {
     if (config_changed_) load_config();
 }
 
+/// A start-up file of the login shell that was edited changes what bare jobs get.
+void Daemon::notice_changed_startup_files() {
+    if (startup_stamp(login_request()) == startup_stamp_) return;
+    log_notice("a start-up file of the login shell has changed: its environment is read again");
+    capture_environment();
+}
+
 /// The login environment, read beside everything else; only bare files wait for it.
 void Daemon::capture_environment() {
-    LoginRequest request;
-    request.own = own_environment();
-    request.shell = user_shell(request.own);
-    request.home = user_home(request.own);
-    request.is_dropped = spool::is_session_variable;
+    const LoginRequest request = login_request();
+    startup_stamp_ = startup_stamp(request);
     capture_login_environment(io_, request, [this](spool::Result<spool::Environment> captured) {
         const bool good = captured.has_value();
         troubles_.set(
@@ -248,6 +265,8 @@ void Daemon::capture_environment() {
         }
         auto set = launcher_->set_environment(std::move(environment), good ? "login" : "daemon");
         troubles_.set("environment file", set ? "" : set.error().text());
+        for (const auto& [name, job] : incoming_->jobs())
+            if (!policy_.waits(job.number)) enqueue(job.number);
         state_changed_ = true;
         ask_for_pass();
     });

@@ -94,6 +94,8 @@ spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {
     if (job.phase != spool::WaitingJob::Phase::ready) return job.reason;
     if (auto nothing = nothing_starts()) return *nothing;
     auto reason = policy_.why(job.number);
+    if (!reason && job.bare && !launcher_->has_environment())
+        return {Kind::environment, 0, 0, {}, {}};
     if (!reason) return {Kind::next, 0, 0, {}, {}};
     if (reason->kind == Kind::gpus)
         for (const auto& [number, active] : active_->jobs())

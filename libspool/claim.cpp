@@ -28,12 +28,6 @@ private:
     LeaseAnswer answer_;
 };
 
-bool exists(Spool& spool, Handle directory, const std::string& name) {
-    const auto stat = spool.files->stat_at(directory, name);
-    // What cannot be examined counts as there: a name is only used if it is certainly free.
-    return stat || stat.error().code != ENOENT;
-}
-
 template <std::size_t size>
 std::uint16_t copy_name(char (&target)[size], const std::string& name) {
     const std::size_t length = std::min(name.size(), size);
@@ -70,7 +64,10 @@ Result<std::string> reserve_name(Spool& spool, const std::string& stem,
     Files& files = *spool.files;
     for (int n = 1;; ++n) {
         const std::string name = candidate_name(stem, n);
-        if (request.name_taken(name) || name_in_use(spool, name)) continue;
+        if (request.name_taken(name)) continue;
+        const auto in_use = name_in_use(spool, name);
+        if (!in_use) return tl::unexpected(in_use.error());
+        if (*in_use) continue;
         auto log = open_file(files, spool.running.get(), name + ".log", OpenMode::create_exclusive);
         if (log) return name;
         if (log.error().code != EEXIST) return tl::unexpected(log.error());
@@ -119,11 +116,20 @@ void SyncSet::add(Handle file, bool metadata) {
     items.push_back({file, metadata});
 }
 
-bool name_in_use(Spool& spool, const std::string& name) {
+Result<bool> is_there(Spool& spool, Handle directory, const std::string& name) {
+    const auto stat = spool.files->stat_at(directory, name);
+    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
+    return stat.has_value();
+}
+
+Result<bool> name_in_use(Spool& spool, const std::string& name) {
+    const auto ended_as = [&](std::string_view extension) {
+        return is_there(spool, spool.done.get(), name + std::string(extension));
+    };
     for (const std::string_view extension : job_extensions)
-        if (exists(spool, spool.done.get(), name + std::string(extension))) return true;
+        if (auto there = ended_as(extension); !there || *there) return there;
     for (const char* extension : {".json", ".log", ".tasks"})
-        if (exists(spool, spool.done.get(), name + extension)) return true;
+        if (auto there = ended_as(extension); !there || *there) return there;
     return false;
 }
 

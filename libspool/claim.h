@@ -66,6 +66,10 @@ Result<void> unclaim(Spool& spool, ActiveJob& job);
 
 /// Whether done/ has any file that belongs to a job of this name. (In running/ names are held by
 /// the active jobs, and the exclusive creation of the log decides.)
-bool name_in_use(Spool& spool, const std::string& name);
+Result<bool> name_in_use(Spool& spool, const std::string& name);
+
+/// Whether a directory has that name. What cannot be examined is an error, not an answer: whoever
+/// looks for a free name would look for ever.
+Result<bool> is_there(Spool& spool, Handle directory, const std::string& name);
 
 }  // namespace spool

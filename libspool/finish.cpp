@@ -49,17 +49,22 @@ Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& na
     return file;
 }
 
-bool missing(Spool& spool, Handle directory, const std::string& name) {
-    const auto stat = spool.files->stat_at(directory, name);
-    return !stat && stat.error().code == ENOENT;
-}
-
 Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& names) {
     auto moved =
         spool.files->rename(spool.running.get(), job.job_file(), spool.done.get(), names.job);
     if (moved || moved.error().code != ENOENT) return moved;
-    if (!missing(spool, spool.done.get(), names.job)) return {};
+    const auto there = is_there(spool, spool.done.get(), names.job);
+    if (!there) return tl::unexpected(there.error());
+    if (*there) return {};
     return restore_job_file(spool, job, spool.done.get(), names.job);
+}
+
+/// Whether done/ has something that is not of this job under these names. Its own job file may be
+/// there already.
+Result<bool> occupied(Spool& spool, const ActiveJob& job, const Names& names) {
+    if (auto json = is_there(spool, spool.done.get(), names.json); !json || *json) return json;
+    if (auto moved = is_there(spool, spool.done.get(), names.job); !moved || !*moved) return moved;
+    return is_there(spool, spool.running.get(), job.job_file());
 }
 
 /// The first name, from `job.name` on, under which everything can be put into done/.
@@ -67,10 +72,9 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
                              const std::string& name) {
     const Names names = names_of(name, job.extension);
     // Looked at before anything moves, so that the three files stay together.
-    if (!missing(spool, spool.done.get(), names.json) ||
-        (!missing(spool, spool.done.get(), names.job) &&
-         !missing(spool, spool.running.get(), job.job_file())))
-        return system_error("publish", names.json, EEXIST);
+    const auto taken = occupied(spool, job, names);
+    if (!taken) return tl::unexpected(taken.error());
+    if (*taken) return system_error("publish", names.json, EEXIST);
     if (auto moved = move_if_there(spool, spool.running.get(), job.log_file(), names.log); !moved)
         return tl::unexpected(moved.error());
     if (auto moved = move_job_file(spool, job, names); !moved) return tl::unexpected(moved.error());
@@ -112,7 +116,10 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result,
     if (!split) return content_error(result.file, {}, "is not the name of a job file");
     for (int n = 1;; ++n) {
         const std::string name = candidate_name(split->stem, n);
-        if (name_taken(name) || name_in_use(spool, name)) continue;
+        if (name_taken(name)) continue;
+        const auto in_use = name_in_use(spool, name);
+        if (!in_use) return tl::unexpected(in_use.error());
+        if (*in_use) continue;
         result.name = name;
         auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result));
         if (!json && json.error().code == EEXIST) continue;

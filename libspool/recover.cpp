@@ -11,19 +11,19 @@
 namespace spool {
 namespace {
 
-bool is_there(Spool& spool, Handle directory, const std::string& name, const record::Claim& claim) {
+bool is_claimed_file(Spool& spool, Handle directory, const std::string& name, const record::Claim& claim) {
     const auto stat = spool.files->stat_at(directory, name);
     return stat && stat->device == claim.device && stat->inode == claim.inode;
 }
 
 /// The file may have been renamed in incoming/ since: it is looked for by inode too.
 bool in_incoming(Spool& spool, const RecordContent& content) {
-    if (is_there(spool, spool.incoming.get(), content.file_name(), content.claim)) return true;
+    if (is_claimed_file(spool, spool.incoming.get(), content.file_name(), content.claim)) return true;
     const auto entries = spool.files->list(spool.incoming.get());
     return entries &&
            std::any_of(entries->begin(), entries->end(), [&](const DirectoryEntry& entry) {
                return entry.inode == content.claim.inode &&
-                      is_there(spool, spool.incoming.get(), entry.name, content.claim);
+                      is_claimed_file(spool, spool.incoming.get(), entry.name, content.claim);
            });
 }
 
@@ -42,7 +42,7 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     if (!locked) return tl::unexpected(locked.error());
     facts.lock_held = *locked;
     facts.published = is_published(spool, content.name(), content.claim.token);
-    facts.in_running = is_there(spool, spool.running.get(),
+    facts.in_running = is_claimed_file(spool, spool.running.get(),
                                 content.name() + content.claim.extension, content.claim);
     facts.in_incoming = !facts.in_running && in_incoming(spool, content);
     facts.tree_alive =

@@ -100,7 +100,8 @@ bool TestSpool::start(const QStringList& arguments) {
     daemon_->setProcessChannelMode(QProcess::MergedChannels);
     daemon_->setStandardInputFile(QProcess::nullDevice());
     daemon_->setStandardOutputFile(scratch("spoold.log"), QIODevice::Append);
-    daemon_->start(SPOOLD, QStringList{"--foreground"} + arguments);
+    const QStringList command = wrapper + QStringList{SPOOLD, "--foreground"} + arguments;
+    daemon_->start(command.first(), command.mid(1));
     if (!daemon_->waitForStarted()) return false;
     const auto owned_or_ended = [this] {
         const auto owner = QJsonDocument::fromJson(read(".spool/owner")).object();

@@ -44,6 +44,9 @@ public:
     [[nodiscard]] QString scratch(const QString& inside = {}) const;
     /// The environment of what is started from now on. GPUSPOOL_DIR must stay as it is.
     QProcessEnvironment environment;
+    /// A program and its arguments that execute spoold in their own process (strace -D); empty:
+    /// none.
+    QStringList wrapper;
 
     /// Starts `spoold --foreground` with more arguments and returns once it owns the spool. False
     /// (and the log in the test's output) if it ends instead. It may be started again after stop()

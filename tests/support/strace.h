@@ -1,0 +1,30 @@
+// strace as a saboteur: kills a process at its N-th call, or makes calls fail.
+#pragma once
+
+#include <QMap>
+#include <QString>
+#include <QStringList>
+
+#include "tests/support/daemon.h"
+
+namespace strace {
+
+/// Whether strace is there and may trace (a container may forbid it).
+[[nodiscard]] bool works();
+
+/// The command that runs spoold with `options` of strace ("-e", "inject=…"), to be set as
+/// `TestSpool::wrapper`. strace is a detached grandchild, so the process keeps its number. Only the
+/// main thread is traced, unless "-f" is among the options.
+[[nodiscard]] QStringList wrapper(const QStringList& options);
+
+/// A program for `spoold --exec` that runs spool-exec, with all that it forks, under strace with
+/// `options`. Written into the spool's scratch directory.
+[[nodiscard]] QString exec_wrapper(const TestSpool& spool, const QStringList& options);
+
+/// The options that inject `what` into calls of `syscall`: inject("openat", "signal=KILL:when=3").
+[[nodiscard]] QStringList inject(const QString& syscall, const QString& what);
+
+/// How often one thread made each call, at most, as `strace -f -o` wrote it to a file.
+[[nodiscard]] QMap<QString, int> most_calls(const QString& trace_file);
+
+}  // namespace strace

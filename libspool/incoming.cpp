@@ -54,8 +54,10 @@ Result<void> Incoming::load() {
     auto journal = Journal::open(spool_, "waiting", lines);
     if (!journal) return tl::unexpected(journal.error());
     journal_ = std::move(*journal);
+    std::uint64_t highest = 0;
     for (const std::string& line : lines) {
         const auto binding = read_binding(line);
+        if (binding) highest = std::max(highest, binding->number);
         // A later line of the same number is the truth: the file was renamed.
         if (!binding || number_used_(binding->number)) continue;
         if (const auto known = by_number_.find(binding->number); known != by_number_.end())
@@ -72,6 +74,8 @@ Result<void> Incoming::load() {
         by_inode_[binding->inode] = job.file_name;
         set_deadline(job, clock_.monotonic() + settings_.vanish);
     }
+    // After a loss of power the counter may be older than the numbers that were taken from it.
+    if (auto raised = raise_counter(spool_, highest); !raised) return raised;
     std::string kept;
     for (const auto& [name, job] : jobs_)
         kept += write_line(

@@ -78,6 +78,7 @@ ActiveJobsListener Daemon::listener() {
         incoming_->look(job.file_name, spool::Hint::none);
         ask_for_pass();
     };
+    listener.adopted = [this](const Active& active) { adopt_binding(active); };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
     listener.changed = [this] {
         state_changed_ = true;

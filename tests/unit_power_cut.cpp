@@ -4,6 +4,7 @@
 //
 // What is driven is the daemon's own code for active and for waiting jobs; the supervisors are
 // simulated.
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <deque>
 #include <set>
@@ -178,6 +179,8 @@ private:
     TestClock& clock_;
     Truth& truth_;
     boost::asio::io_context io_;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> busy_ =
+        boost::asio::make_work_guard(io_);
     spool::Spool spool_;
     spool::record::BootId boot_{};
     spool::RecordPool pool_;
@@ -191,8 +194,11 @@ private:
 };
 
 spoold::ActiveJobsListener Daemon::listener() {
-    return {[](std::uint64_t) {}, [](const spool::ActiveJob&) {},
-            [this](const spool::JobResult& result) { used_.insert(result.id); }, [] {},
+    return {[](std::uint64_t) {},
+            [](const spool::ActiveJob&) {},
+            [](const spoold::Active&) {},
+            [this](const spool::JobResult& result) { used_.insert(result.id); },
+            [] {},
             [](const std::string&, const std::string&) {}};
 }
 
@@ -253,8 +259,7 @@ void Daemon::pass() {
     supervisors_.end_one();
     active_->look_at_all();
     active_->advance();
-    io_.restart();
-    io_.run_one_for(1ms);
+    io_.run_one_for(200us);  // a sync may be on its way
     io_.poll();
 }
 

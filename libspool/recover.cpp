@@ -54,14 +54,18 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
         spool, spool.running.get(), content.name() + content.claim.extension, content.claim);
     if (!in_running) return tl::unexpected(in_running.error());
     facts.in_running = *in_running;
-    if (!facts.in_running) {
-        const auto waits = in_incoming(spool, content);
-        if (!waits) return tl::unexpected(waits.error());
-        facts.in_incoming = *waits;
-    }
+    const auto waits = in_incoming(spool, content);
+    if (!waits) return tl::unexpected(waits.error());
+    facts.in_incoming = *waits;
     facts.tree_alive =
         facts.same_boot && facts.started && !facts.lock_held && tree_alive(content.claim.token);
     return facts;
+}
+
+/// A published job whose files reached done/ and did not leave running/.
+void complete_publication(Spool& spool, const ActiveJob& job) {
+    for (const std::string& name : {job.log_file(), job.job_file()})
+        (void)move_file(spool, spool.running.get(), name, spool.done.get(), name);
 }
 
 Result<void> return_unclaimed(Spool& spool, const std::set<std::string>& named,
@@ -143,8 +147,9 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     if (facts.lock_held) return adopt;
     if (facts.ended) return finish;
     if (!facts.started) {
+        if (facts.cancelled) return finish;
         if (facts.in_incoming) return undo;
-        return facts.in_running && facts.same_boot && !facts.cancelled ? start : finish;
+        return facts.in_running && facts.same_boot ? start : finish;
     }
     return facts.tree_alive ? await_tree : finish;
 }
@@ -186,6 +191,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
             pool.give_back(std::move(job.record));
             continue;
         }
+        if (action == RecoveryAction::release) complete_publication(spool, job);
         note_deletion(*content, *facts);
         named.insert(job.name);
         scripts.insert(job.job_file());

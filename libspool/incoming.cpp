@@ -61,9 +61,15 @@ Result<void> Incoming::load() {
     auto journal = Journal::open(spool_, "waiting", lines);
     if (!journal) return tl::unexpected(journal.error());
     journal_ = std::move(*journal);
-    for (const std::string& line : lines)
-        if (const auto binding = read_binding(line); binding && !number_used_(binding->number))
-            remember(*binding);
+    std::uint64_t highest = 0;
+    for (const std::string& line : lines) {
+        const auto binding = read_binding(line);
+        if (!binding) continue;
+        highest = std::max(highest, binding->number);
+        if (!number_used_(binding->number)) remember(*binding);
+    }
+    // After a loss of power the counter may be older than the numbers that were taken from it.
+    if (auto raised = raise_counter(spool_, highest); !raised) return raised;
     std::string kept;
     for (const auto& [name, job] : jobs_)
         kept += write_line(

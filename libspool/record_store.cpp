@@ -155,7 +155,8 @@ Result<std::vector<RecordFile>> RecordPool::open_all() {
         const auto stat = spool_->files->stat(file->get());
         if (!stat) return tl::unexpected(stat.error());
         next_index_ = std::max(next_index_, *index + 1);
-        records.push_back({*index, std::move(*file), stat->size, false});
+        // An earlier daemon may have died between making it and syncing it.
+        records.push_back({*index, std::move(*file), stat->size, true});
     }
     std::sort(records.begin(), records.end(),
               [](const auto& a, const auto& b) { return a.index < b.index; });

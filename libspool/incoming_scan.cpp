@@ -56,6 +56,7 @@ Result<void> Incoming::number_new() {
     });
     std::vector<WaitingJob*> bare;
     for (WaitingJob* job : jobs) {
+        if (job->number != 0) continue;  // numbered before, and not written down
         const auto wanted = submitted_numbers_.find(job->file_name);
         if (wanted != submitted_numbers_.end() && may_keep_number(wanted->second, *job)) {
             job->number = wanted->second;
@@ -73,15 +74,17 @@ Result<void> Incoming::number_new() {
         }
     }
     std::string lines;
-    for (const WaitingJob* job : jobs) {
+    for (const WaitingJob* job : jobs)
         lines += write_line(Binding{job->number, job->stat.device, job->stat.inode, job->file_name,
                                     job->submitted_at});
+    // A number is shown only if it is written down: else all this is done again.
+    if (!lines.empty())
+        if (auto written = journal_->append(lines); !written) return written;
+    for (const WaitingJob* job : jobs)
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
-    }
     unnumbered_.clear();
     changes_.numbered = changes_.numbered || !jobs.empty();
-    if (lines.empty()) return {};
-    return journal_->append(lines);
+    return {};
 }
 
 Result<IncomingChanges> Incoming::take_changes() {

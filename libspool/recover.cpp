@@ -129,8 +129,9 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     if (facts.lock_held) return adopt;
     if (facts.ended) return finish;
     if (!facts.started) {
-        if (facts.in_incoming) return undo;
-        return facts.in_running && facts.same_boot && !facts.cancelled ? start : finish;
+        if (facts.cancelled) return finish;
+        if (facts.in_running && facts.same_boot) return start;
+        return facts.in_incoming ? undo : finish;
     }
     return facts.tree_alive ? await_tree : finish;
 }

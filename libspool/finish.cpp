@@ -58,8 +58,19 @@ Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& name
     auto moved =
         spool.files->rename(spool.running.get(), job.job_file(), spool.done.get(), names.job);
     if (moved || moved.error().code != ENOENT) return moved;
-    if (!missing(spool, spool.done.get(), names.job)) return {};
-    return restore_job_file(spool, job, spool.done.get(), names.job);
+    auto restored = restore_job_file(spool, job, spool.done.get(), names.job);
+    if (!restored && restored.error().code == EEXIST) return {};  // moved before
+    return restored;
+}
+
+/// Whether done/<name>.json is the result of this job that never ran: its file may not have been
+/// moved yet.
+bool has_result_of(Spool& spool, const std::string& name, const JobResult& result) {
+    const auto bytes = read_whole(*spool.files, spool.done.get(), name + ".json", 1 << 20);
+    if (!bytes) return false;
+    const auto found = read_result(*bytes, name + ".json");
+    return found && found->id == result.id && found->state == result.state &&
+           found->file == result.file && found->token.empty();
 }
 
 /// The first name, from `job.name` on, under which everything can be put into done/.
@@ -112,9 +123,12 @@ Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, 
     const std::string stem = split ? split->stem : file_name;
     for (int n = 1;; ++n) {
         const std::string name = candidate_name(stem, n);
-        if (name_taken(name) || name_in_use(spool, name)) continue;
+        const bool written = has_result_of(spool, name, result);
+        if (!written && (name_taken(name) || name_in_use(spool, name))) continue;
         result.name = name;
-        auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result));
+        auto json = written
+                        ? open_file(*spool.files, spool.done.get(), name + ".json", OpenMode::read)
+                        : create_in(spool, spool.done.get(), name + ".json", write_result(result));
         if (!json && json.error().code == EEXIST) continue;
         if (!json) return tl::unexpected(json.error());
         if (split)

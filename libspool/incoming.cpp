@@ -178,7 +178,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
     const auto named = by_inode_.find(stat.inode);
     if (named == by_inode_.end()) return nullptr;
     const auto old = jobs_.find(named->second);
-    if (old == jobs_.end() || old->second.stat.device != stat.device) return nullptr;
+    if (old == jobs_.end() || !old->second.stat.same_file(stat)) return nullptr;
     const auto still = spool_.files->stat_at(spool_.incoming.get(), old->first);
     if (still || still.error().code != ENOENT)
         return nullptr;  // a second link to it: a job of its own

@@ -56,6 +56,7 @@ Result<void> Incoming::number_new() {
     });
     std::vector<WaitingJob*> bare;
     for (WaitingJob* job : jobs) {
+        if (job->number != 0) continue;  // numbered before, and not written down
         const auto wanted = submitted_numbers_.find(job->file_name);
         if (wanted != submitted_numbers_.end() && may_keep_number(wanted->second, *job)) {
             job->number = wanted->second;

@@ -104,9 +104,12 @@ Result<RecordContent> read_record(Files& files, const RecordFile& record) {
 }
 
 Result<RecordBody> read_body(Files& files, const RecordFile& record, const record::Claim& claim) {
+    const std::string path = ".spool/records/" + std::to_string(record.index);
+    if (record.size < record::body_offset + std::uint64_t{claim.body_length})
+        return content_error(path, {},
+                             "its body is damaged: the file is shorter than it should be");
     auto bytes = files.read(record.file.get(), record::body_offset, claim.body_length);
     if (!bytes) return tl::unexpected(bytes.error());
-    const std::string path = ".spool/records/" + std::to_string(record.index);
     if (bytes->size() != claim.body_length ||
         record::crc32(bytes->data(), bytes->size()) != claim.body_checksum)
         return content_error(path, {},

@@ -3,6 +3,7 @@
 // It allocates nothing from the heap, and what it needs to know stands in the record
 // (docs/protocol.md §4).
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -21,6 +22,8 @@ constexpr char usage_text[] =
     "3)\n"
     "       spool-exec --record N --token HEX SPOOLDIR [--cgroup DIR] [--gpus JSON] [--env "
     "K=V]...\n";
+
+constexpr int zygote_socket = 3;
 
 struct Arguments {
     bool zygote = false, has_record = false, has_token = false;
@@ -108,15 +111,23 @@ bool prepare(Setup& setup, const Arguments& arguments) {
     return true;
 }
 
+/// A starter may have left anything open there; only a packet socket can carry requests.
+bool is_request_socket(int descriptor) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
 int run(Arguments& arguments, Setup& setup) {
     reset_signals();
     if (arguments.zygote) {
-        const int flags = fcntl(3, F_GETFD);
-        if (flags < 0) return say("needs its socket on", "descriptor 3"), usage;
-        (void)fcntl(3, F_SETFD, flags | FD_CLOEXEC);
+        if (!is_request_socket(zygote_socket))
+            return say("needs its socket (SOCK_SEQPACKET) on", "descriptor 3"), usage;
+        (void)fcntl(zygote_socket, F_SETFD, FD_CLOEXEC);
     }
     if (!prepare(setup, arguments)) return system_error;
-    if (arguments.zygote) return serve(setup, Fd(3), open_directory(arguments.supervisor_cgroup));
+    if (arguments.zygote)
+        return serve(setup, Fd(zygote_socket), open_directory(arguments.supervisor_cgroup));
     Supervisor supervisor(setup);
     const ExitCode code =
         supervisor.run({arguments.record,

@@ -11,14 +11,16 @@
 namespace spool {
 namespace {
 
-bool is_claimed_file(Spool& spool, Handle directory, const std::string& name, const record::Claim& claim) {
+bool is_claimed_file(Spool& spool, Handle directory, const std::string& name,
+                     const record::Claim& claim) {
     const auto stat = spool.files->stat_at(directory, name);
     return stat && stat->device == claim.device && stat->inode == claim.inode;
 }
 
 /// The file may have been renamed in incoming/ since: it is looked for by inode too.
 bool in_incoming(Spool& spool, const RecordContent& content) {
-    if (is_claimed_file(spool, spool.incoming.get(), content.file_name(), content.claim)) return true;
+    if (is_claimed_file(spool, spool.incoming.get(), content.file_name(), content.claim))
+        return true;
     const auto entries = spool.files->list(spool.incoming.get());
     return entries &&
            std::any_of(entries->begin(), entries->end(), [&](const DirectoryEntry& entry) {
@@ -43,7 +45,7 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     facts.lock_held = *locked;
     facts.published = is_published(spool, content.name(), content.claim.token);
     facts.in_running = is_claimed_file(spool, spool.running.get(),
-                                content.name() + content.claim.extension, content.claim);
+                                       content.name() + content.claim.extension, content.claim);
     facts.in_incoming = !facts.in_running && in_incoming(spool, content);
     facts.tree_alive =
         facts.same_boot && facts.started && !facts.lock_held && tree_alive(content.claim.token);

@@ -104,9 +104,11 @@ bool prepare(Setup& setup, const Arguments& arguments) {
     setup.spool = open_directory(arguments.spool);
     if (!setup.spool) return say("cannot open the spool directory", arguments.spool), false;
     if (!read_boot_id(setup.boot)) return say("cannot read", "the boot id in /proc"), false;
+    if (!arguments.cgroup) return true;
     setup.cgroup = open_directory(arguments.cgroup);
-    if (setup.cgroup) setup.cgroup_path.add(arguments.cgroup);
-    if (arguments.cgroup && !setup.cgroup)
+    if (setup.cgroup)
+        setup.cgroup_path.add(arguments.cgroup);
+    else
         say("works without cgroups: cannot open", arguments.cgroup);
     return true;
 }

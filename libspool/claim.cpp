@@ -116,6 +116,15 @@ void SyncSet::add(Handle file, bool metadata) {
     items.push_back({file, metadata});
 }
 
+Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handle to,
+                       const std::string& new_name) {
+    auto renamed = spool.files->rename(from, name, to, new_name);
+    if (renamed || renamed.error().code != EEXIST) return renamed;
+    const auto here = spool.files->stat_at(from, name), there = spool.files->stat_at(to, new_name);
+    if (!here || !there || !here->same_file(*there)) return renamed;
+    return spool.files->remove(from, name);
+}
+
 Result<bool> is_there(Spool& spool, Handle directory, const std::string& name) {
     const auto stat = spool.files->stat_at(directory, name);
     if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
@@ -184,7 +193,7 @@ Result<void> unclaim(Spool& spool, ActiveJob& job) {
         const std::string back =
             n == 1 ? job.file_name : candidate_name(split->stem, n) + split->extension;
         auto renamed =
-            files.rename(spool.running.get(), job.job_file(), spool.incoming.get(), back);
+            move_file(spool, spool.running.get(), job.job_file(), spool.incoming.get(), back);
         if (renamed || renamed.error().code == ENOENT) break;
         if (renamed.error().code != EEXIST) return renamed;
     }

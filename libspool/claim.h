@@ -68,6 +68,11 @@ Result<void> unclaim(Spool& spool, ActiveJob& job);
 /// the active jobs, and the exclusive creation of the log decides.)
 Result<bool> name_in_use(Spool& spool, const std::string& name);
 
+/// Renames without replacing. Where a crash has left both names for one file (link and unlink, or
+/// directories that reached the disk one by one), the move is completed.
+Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handle to,
+                       const std::string& new_name);
+
 /// Whether a directory has that name. What cannot be examined is an error, not an answer: whoever
 /// looks for a free name would look for ever.
 Result<bool> is_there(Spool& spool, Handle directory, const std::string& name);

@@ -19,7 +19,7 @@ Names names_of(const std::string& name, const std::string& extension) {
 /// Moves a file; one that is not there was moved before, or removed by the user.
 Result<void> move_if_there(Spool& spool, Handle from, const std::string& name,
                            const std::string& new_name) {
-    auto moved = spool.files->rename(from, name, spool.done.get(), new_name);
+    auto moved = move_file(spool, from, name, spool.done.get(), new_name);
     if (!moved && moved.error().code == ENOENT) return {};
     return moved;
 }
@@ -37,11 +37,13 @@ Result<OpenFile> write_new(Spool& spool, const std::string& temporary, std::stri
 
 /// Writes `bytes` as a new file unless something of that name is there.
 Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& name,
-                           std::string_view bytes) {
+                           std::string_view bytes, bool durable = false) {
     const std::string temporary = "done." + random_hex();
     auto file = write_new(spool, temporary, bytes);
     if (!file) return file;
-    auto renamed = spool.files->rename(spool.temporary.get(), temporary, directory, name);
+    Result<void> renamed;
+    if (durable) renamed = spool.files->sync(file->get(), true);
+    if (renamed) renamed = spool.files->rename(spool.temporary.get(), temporary, directory, name);
     if (!renamed) {
         (void)spool.files->remove(spool.temporary.get(), temporary);
         return tl::unexpected(renamed.error());
@@ -50,8 +52,7 @@ Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& na
 }
 
 Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& names) {
-    auto moved =
-        spool.files->rename(spool.running.get(), job.job_file(), spool.done.get(), names.job);
+    auto moved = move_file(spool, spool.running.get(), job.job_file(), spool.done.get(), names.job);
     if (moved || moved.error().code != ENOENT) return moved;
     const auto there = is_there(spool, spool.done.get(), names.job);
     if (!there) return tl::unexpected(there.error());
@@ -59,18 +60,29 @@ Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& name
     return restore_job_file(spool, job, spool.done.get(), names.job);
 }
 
+/// A result whose content a loss of power has taken: empty, or with pages of zeros. The record
+/// keeps the truth until x.json is on the disk, so such a file says nothing that could be lost.
+bool is_torn(Spool& spool, const std::string& json) {
+    const auto bytes = read_whole(*spool.files, spool.done.get(), json, 1 << 20);
+    return bytes && (bytes->empty() || bytes->find('\0') != std::string::npos);
+}
+
 /// Whether done/ has something that is not of this job under these names. Its own job file may be
 /// there already.
 Result<bool> occupied(Spool& spool, const ActiveJob& job, const Names& names) {
     if (auto json = is_there(spool, spool.done.get(), names.json); !json || *json) return json;
-    if (auto moved = is_there(spool, spool.done.get(), names.job); !moved || !*moved) return moved;
-    return is_there(spool, spool.running.get(), job.job_file());
+    const auto moved = spool.files->stat_at(spool.done.get(), names.job);
+    if (!moved && moved.error().code != ENOENT) return tl::unexpected(moved.error());
+    const auto waits = spool.files->stat_at(spool.running.get(), job.job_file());
+    if (!waits && waits.error().code != ENOENT) return tl::unexpected(waits.error());
+    return moved && waits && !moved->same_file(*waits);
 }
 
 /// The first name, from `job.name` on, under which everything can be put into done/.
 Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& result,
                              const std::string& name) {
     const Names names = names_of(name, job.extension);
+    if (is_torn(spool, names.json)) (void)spool.files->remove(spool.done.get(), names.json);
     // Looked at before anything moves, so that the three files stay together.
     const auto taken = occupied(spool, job, names);
     if (!taken) return tl::unexpected(taken.error());
@@ -121,13 +133,17 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result,
         if (!in_use) return tl::unexpected(in_use.error());
         if (*in_use) continue;
         result.name = name;
-        auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result));
+        auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result), true);
         if (!json && json.error().code == EEXIST) continue;
         if (!json) return tl::unexpected(json.error());
-        auto moved =
-            move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
-        if (!moved) return tl::unexpected(moved.error());
-        return Published{name, std::move(*json)};
+        // No record keeps the truth of such a job: its result is on the disk before the file moves.
+        auto moved = spool.files->sync(spool.done.get(), true).and_then([&] {
+            return move_if_there(spool, spool.incoming.get(), result.file,
+                                 name + split->extension);
+        });
+        if (moved) return Published{name, std::move(*json)};
+        (void)spool.files->remove(spool.done.get(), name + ".json");
+        return tl::unexpected(moved.error());
     }
 }
 

@@ -61,9 +61,15 @@ Result<void> Incoming::load() {
     auto journal = Journal::open(spool_, "waiting", lines);
     if (!journal) return tl::unexpected(journal.error());
     journal_ = std::move(*journal);
-    for (const std::string& line : lines)
-        if (const auto binding = read_binding(line); binding && !number_used_(binding->number))
-            remember(*binding);
+    std::uint64_t highest = 0;
+    for (const std::string& line : lines) {
+        const auto binding = read_binding(line);
+        if (!binding) continue;
+        highest = std::max(highest, binding->number);
+        if (!number_used_(binding->number)) remember(*binding);
+    }
+    // After a loss of power the counter may be older than the numbers that were taken from it.
+    if (auto raised = raise_counter(spool_, highest); !raised) return raised;
     std::string kept;
     for (const auto& [name, job] : jobs_)
         kept += write_line(
@@ -172,7 +178,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
     const auto named = by_inode_.find(stat.inode);
     if (named == by_inode_.end()) return nullptr;
     const auto old = jobs_.find(named->second);
-    if (old == jobs_.end() || old->second.stat.device != stat.device) return nullptr;
+    if (old == jobs_.end() || !old->second.stat.same_file(stat)) return nullptr;
     const auto still = spool_.files->stat_at(spool_.incoming.get(), old->first);
     if (still || still.error().code != ENOENT)
         return nullptr;  // a second link to it: a job of its own

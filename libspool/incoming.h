@@ -145,6 +145,7 @@ private:
     std::set<std::pair<Now, std::string>> deadlines_;
     std::set<std::string> marks_, ignored_;
     std::set<std::string> unnumbered_;
+    std::string unwritten_lines_;  ///< of .spool/waiting, that a full disk refused
     std::map<std::string, std::uint64_t>
         submitted_numbers_;  ///< by file name: what a submit line asks for
     std::vector<std::pair<std::string, Error>> rejections_;

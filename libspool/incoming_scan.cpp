@@ -56,6 +56,7 @@ Result<void> Incoming::number_new() {
     });
     std::vector<WaitingJob*> bare;
     for (WaitingJob* job : jobs) {
+        if (job->number != 0) continue;  // numbered before, and not written down
         const auto wanted = submitted_numbers_.find(job->file_name);
         if (wanted != submitted_numbers_.end() && may_keep_number(wanted->second, *job)) {
             job->number = wanted->second;
@@ -72,16 +73,15 @@ Result<void> Incoming::number_new() {
             by_number_[job->number] = job->file_name;
         }
     }
-    std::string lines;
     for (const WaitingJob* job : jobs) {
-        lines += write_line(Binding{job->number, job->stat.device, job->stat.inode, job->file_name,
-                                    job->submitted_at});
+        unwritten_lines_ += write_line(Binding{job->number, job->stat.device, job->stat.inode,
+                                               job->file_name, job->submitted_at});
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
     }
     unnumbered_.clear();
     changes_.numbered = changes_.numbered || !jobs.empty();
-    if (lines.empty()) return {};
-    return journal_->append(lines);
+    if (unwritten_lines_.empty()) return {};
+    return journal_->append(unwritten_lines_).map([this] { unwritten_lines_.clear(); });
 }
 
 Result<IncomingChanges> Incoming::take_changes() {

@@ -23,6 +23,12 @@ bool ends_with(const std::string& text, std::string_view suffix) {
            text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
 }
 
+/// Removed meanwhile, or not ours; anything else is trouble, and then it may be one.
+bool is_no_result(const Error& error) {
+    return error.code == 0 || error.code == ENOENT || error.code == ELOOP || error.code == EACCES ||
+           error.code == ENXIO;
+}
+
 Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
     auto names = spool.files->list(spool.done.get());
     if (!names) return tl::unexpected(names.error());
@@ -30,7 +36,8 @@ Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
     for (const DirectoryEntry& entry : *names) {
         if (!ends_with(entry.name, ".json")) continue;
         const auto bytes = read_whole(*spool.files, spool.done.get(), entry.name, 1 << 20);
-        if (!bytes) continue;  // removed meanwhile, or not ours
+        if (!bytes && !is_no_result(bytes.error())) return tl::unexpected(bytes.error());
+        if (!bytes) continue;
         const auto result = read_result(*bytes, entry.name);
         if (result && result->id != 0)
             entries.push_back(
@@ -138,23 +145,25 @@ Result<void> Journal::rewrite(std::string_view lines) {
 Result<std::vector<HistoryEntry>> load_history(Spool& spool, std::optional<Journal>& journal) {
     const auto there = spool.files->stat_at(spool.internal.get(), "history");
     if (!there && there.error().code != ENOENT) return tl::unexpected(there.error());
+    if (!there) {
+        // Written whole before it is opened: an empty one would not be rebuilt the next time.
+        auto rebuilt = entries_from_results(spool);
+        if (!rebuilt) return rebuilt;
+        std::string text;
+        for (const HistoryEntry& entry : *rebuilt)
+            text += write_line(entry);
+        if (auto written = write_atomically(spool, spool.internal.get(), "history", text, true);
+            !written)
+            return tl::unexpected(written.error());
+    }
     std::vector<std::string> lines;
     auto opened = Journal::open(spool, "history", lines);
     if (!opened) return tl::unexpected(opened.error());
     journal = std::move(*opened);
     std::vector<HistoryEntry> entries;
-    if (there) {
-        for (const std::string& line : lines)
-            if (auto entry = read_history_entry(line)) entries.push_back(std::move(*entry));
-        return entries;
-    }
-    auto rebuilt = entries_from_results(spool);
-    if (!rebuilt) return rebuilt;
-    std::string text;
-    for (const HistoryEntry& entry : *rebuilt)
-        text += write_line(entry);
-    if (auto written = journal->rewrite(text); !written) return tl::unexpected(written.error());
-    return rebuilt;
+    for (const std::string& line : lines)
+        if (auto entry = read_history_entry(line)) entries.push_back(std::move(*entry));
+    return entries;
 }
 
 }  // namespace spool

@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int spool_format = 1;
+constexpr std::uint64_t spool_format = 1;
 
 /// Where each directory of the spool is kept in `Spool`, parents first.
 struct Seat {
@@ -100,16 +100,20 @@ Result<std::string> read_identity(Spool& spool) {
     if (!bytes) return bytes;
     const auto document = json::parse(*bytes, nullptr, false);
     const std::string path = spool.path + "/.spool/format";
-    if (!document.is_object() || !document.contains("format") ||
-        !document["format"].is_number_integer())
+    const auto not_understood = [&] {
         return content_error(
             path, 1, "cannot be understood; is this a spool? Move it away to have a new one made");
-    if (document["format"].get<int>() > spool_format)
+    };
+    if (!document.is_object() || !document.contains("format") ||
+        !document["format"].is_number_unsigned())
+        return not_understood();
+    if (document["format"].get<std::uint64_t>() > spool_format)
         return content_error(path, 1,
                              "was written by a newer gpuspool (format " +
                                  document["format"].dump() +
                                  "): install that version; nothing was changed");
-    return document.value("spool", std::string());
+    if (!document.contains("spool") || !document["spool"].is_string()) return not_understood();
+    return document["spool"].get<std::string>();
 }
 
 Result<std::string> ensure_identity(Spool& spool, IfMissing if_missing) {

@@ -40,8 +40,11 @@ std::string cancel_reason(const RecordContent& content) {
 
 void set_status(JobResult& result, const ActiveJob& job, const RecordContent& content) {
     const record::Exit& exit = content.exit;
-    const bool ran =
-        exit.failed_step == record::Step::none && content.started() && content.run.main_pid != 0;
+    // Ended by itself, it ran, whether or not the run page can still be read.
+    const bool by_itself =
+        (exit.flags & (record::cancelled | record::timed_out | record::interrupted)) == 0;
+    const bool ran = exit.failed_step == record::Step::none &&
+                     (by_itself || (content.started() && content.run.main_pid != 0));
     if (ran && WIFEXITED(exit.wait_status)) result.exit_code = WEXITSTATUS(exit.wait_status);
     if (ran && WIFSIGNALED(exit.wait_status)) result.signal = WTERMSIG(exit.wait_status);
 

@@ -104,9 +104,12 @@ Result<RecordContent> read_record(Files& files, const RecordFile& record) {
 }
 
 Result<RecordBody> read_body(Files& files, const RecordFile& record, const record::Claim& claim) {
+    const std::string path = ".spool/records/" + std::to_string(record.index);
+    if (record.size < record::body_offset + std::uint64_t{claim.body_length})
+        return content_error(path, {},
+                             "its body is damaged: the file is shorter than it should be");
     auto bytes = files.read(record.file.get(), record::body_offset, claim.body_length);
     if (!bytes) return tl::unexpected(bytes.error());
-    const std::string path = ".spool/records/" + std::to_string(record.index);
     if (bytes->size() != claim.body_length ||
         record::crc32(bytes->data(), bytes->size()) != claim.body_checksum)
         return content_error(path, {},
@@ -155,7 +158,8 @@ Result<std::vector<RecordFile>> RecordPool::open_all() {
         const auto stat = spool_->files->stat(file->get());
         if (!stat) return tl::unexpected(stat.error());
         next_index_ = std::max(next_index_, *index + 1);
-        records.push_back({*index, std::move(*file), stat->size, false});
+        // An earlier daemon may have died between making it and syncing it.
+        records.push_back({*index, std::move(*file), stat->size, true});
     }
     std::sort(records.begin(), records.end(),
               [](const auto& a, const auto& b) { return a.index < b.index; });

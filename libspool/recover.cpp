@@ -11,22 +11,28 @@
 namespace spool {
 namespace {
 
-bool is_claimed_file(Spool& spool, Handle directory, const std::string& name,
-                     const record::Claim& claim) {
+/// Whether that name is the file that was claimed. What cannot be examined is an error: not seen is
+/// not gone.
+Result<bool> is_claimed_file(Spool& spool, Handle directory, const std::string& name,
+                             const record::Claim& claim) {
     const auto stat = spool.files->stat_at(directory, name);
+    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
     return stat && stat->device == claim.device && stat->inode == claim.inode;
 }
 
 /// The file may have been renamed in incoming/ since: it is looked for by inode too.
-bool in_incoming(Spool& spool, const RecordContent& content) {
-    if (is_claimed_file(spool, spool.incoming.get(), content.file_name(), content.claim))
-        return true;
+Result<bool> in_incoming(Spool& spool, const RecordContent& content) {
+    const auto here = [&](const std::string& name) {
+        return is_claimed_file(spool, spool.incoming.get(), name, content.claim);
+    };
+    if (auto there = here(content.file_name()); !there || *there) return there;
     const auto entries = spool.files->list(spool.incoming.get());
-    return entries &&
-           std::any_of(entries->begin(), entries->end(), [&](const DirectoryEntry& entry) {
-               return entry.inode == content.claim.inode &&
-                      is_claimed_file(spool, spool.incoming.get(), entry.name, content.claim);
-           });
+    if (!entries) return tl::unexpected(entries.error());
+    for (const DirectoryEntry& entry : *entries) {
+        if (entry.inode != content.claim.inode) continue;
+        if (auto there = here(entry.name); !there || *there) return there;
+    }
+    return false;
 }
 
 Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const RecordContent& content,
@@ -44,12 +50,22 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     if (!locked) return tl::unexpected(locked.error());
     facts.lock_held = *locked;
     facts.published = is_published(spool, content.name(), content.claim.token);
-    facts.in_running = is_claimed_file(spool, spool.running.get(),
-                                       content.name() + content.claim.extension, content.claim);
-    facts.in_incoming = !facts.in_running && in_incoming(spool, content);
+    const auto in_running = is_claimed_file(
+        spool, spool.running.get(), content.name() + content.claim.extension, content.claim);
+    if (!in_running) return tl::unexpected(in_running.error());
+    facts.in_running = *in_running;
+    const auto waits = in_incoming(spool, content);
+    if (!waits) return tl::unexpected(waits.error());
+    facts.in_incoming = *waits;
     facts.tree_alive =
         facts.same_boot && facts.started && !facts.lock_held && tree_alive(content.claim.token);
     return facts;
+}
+
+/// A published job whose files reached done/ and did not leave running/.
+void complete_publication(Spool& spool, const ActiveJob& job) {
+    for (const std::string& name : {job.log_file(), job.job_file()})
+        (void)move_file(spool, spool.running.get(), name, spool.done.get(), name);
 }
 
 Result<void> return_unclaimed(Spool& spool, const std::set<std::string>& named,
@@ -131,8 +147,9 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     if (facts.lock_held) return adopt;
     if (facts.ended) return finish;
     if (!facts.started) {
+        if (facts.cancelled) return finish;
         if (facts.in_incoming) return undo;
-        return facts.in_running && facts.same_boot && !facts.cancelled ? start : finish;
+        return facts.in_running && facts.same_boot ? start : finish;
     }
     return facts.tree_alive ? await_tree : finish;
 }
@@ -144,6 +161,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
     if (!records) return tl::unexpected(records.error());
     Recovery recovery;
     std::set<std::string> named, scripts;
+    bool all_named = true;
     for (RecordFile& record : *records) {
         auto content = read_record(*spool.files, record);
         if (!content) return tl::unexpected(content.error());
@@ -162,6 +180,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                                         ": left alone; if its job is still in running/, move that "
                                         "to incoming/ to run it again");
             // What it names is not known, so nothing of running/ may be taken for unclaimed.
+            all_named = false;
             continue;
         }
         const auto body = read_body(*spool.files, record, content->claim);
@@ -176,12 +195,13 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
             pool.give_back(std::move(job.record));
             continue;
         }
+        if (action == RecoveryAction::release) complete_publication(spool, job);
         note_deletion(*content, *facts);
         named.insert(job.name);
         scripts.insert(job.job_file());
         recovery.jobs.push_back({action, std::move(job), *content});
     }
-    if (recovery.problems.empty()) {
+    if (all_named) {
         if (auto returned = return_unclaimed(spool, named, recovery); !returned)
             return tl::unexpected(returned.error());
         settle_logs(spool, named);

@@ -7,6 +7,7 @@
 
 #include "libspool/active_job.h"
 #include "libspool/journal.h"
+#include "libspool/finish.h"
 
 namespace spool {
 
@@ -21,7 +22,7 @@ struct RecoveryFacts {
     bool ended = false;        ///< valid exit page
     bool cancelled = false;    ///< valid cancel page
     bool in_running = false;   ///< running/<name> is the file that was claimed
-    bool in_incoming = false;  ///< incoming/ has that file
+    bool in_incoming = false;  ///< incoming/ has that file (both: the move was cut in half)
     bool tree_alive = false;   ///< a process with this attempt's token exists
 };
 
@@ -58,5 +59,17 @@ struct Recovery {
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
                          const std::function<bool(const record::Token&)>& tree_alive);
+
+/// The end of a file that never ran: its result, and what barrier 3 needs.
+struct UnstartedEnd {
+    JobResult result;
+    Published published;
+};
+
+/// Files that were rejected or withdrawn just when the earlier daemon died: their result is in
+/// done/, but no line of the history says so, and the file may still wait. It is moved beside its
+/// result. To be called before the waiting files are loaded; the numbers are used from then on.
+Result<std::vector<UnstartedEnd>> recover_unstarted(
+    Spool& spool, const std::function<bool(std::uint64_t)>& number_used);
 
 }  // namespace spool

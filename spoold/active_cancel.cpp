@@ -10,10 +10,22 @@ namespace spoold {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+/// While the mark was written it has ended, or has gone back to the queue without it.
+tl::unexpected<spool::Error> not_running(std::uint64_t number) {
+    return spool::content_error("job " + std::to_string(number), {},
+                                "has ended, or went back to the queue after a fault: cancel it "
+                                "again if it still waits");
+}
+
+}  // namespace
+
 void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelHandler done) {
     Active* active = find(number);
     if (active == nullptr || active->stage >= Stage::syncing_exit)
         return done(spool::content_error("job " + std::to_string(number), {}, "has ended already"));
+    if (active->stage == Stage::returning) return done(not_running(number));
     spool::record::Cancel page{};
     page.token = active->job.token;
     page.at = clock_.wall();
@@ -27,9 +39,11 @@ void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelH
     syncs_.sync(std::move(barrier),
                 [this, number, done = std::move(done)](const SyncThread::Failures& failures) {
                     if (!failures.empty()) return done(tl::unexpected(failures.begin()->second));
-                    done({});
                     Active* still = find(number);
-                    if (still == nullptr || still->stage >= Stage::syncing_exit) return;
+                    if (still == nullptr || still->stage == Stage::returning)
+                        return done(not_running(number));
+                    done({});
+                    if (still->stage >= Stage::syncing_exit) return;
                     if (auto content = spool::read_record(*spool_.files, still->job.record))
                         still->content = *content;
                     step(number);

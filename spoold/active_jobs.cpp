@@ -58,10 +58,10 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
     if (!failures.empty()) {
         // Nothing was executed: the file goes back, and what could not be synced is not trusted
         // again.
-        const bool record_failed = failures.contains(active->job.record.file.get());
+        active->distrusted = failures.contains(active->job.record.file.get());
         listener_.trouble("claim",
                           "jobs cannot be claimed durably: " + failures.begin()->second.text());
-        return undo_claim(*active, failures.begin()->second.text(), record_failed);
+        return undo_claim(*active, failures.begin()->second.text());
     }
     listener_.trouble("claim", "");
     active->job.record.fresh = false;
@@ -69,19 +69,22 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
     step(number);
 }
 
-void ActiveJobs::undo_claim(Active& active, const std::string& why, bool discard) {
+/// May be repeated. Until it has succeeded the job counts neither as claimed nor as waiting.
+void ActiveJobs::undo_claim(Active& active, const std::string& why) {
     const std::uint64_t number = active.job.number;
-    log_warning(title(active.job) + " goes back to the queue: " + why);
+    if (active.stage != Stage::returning)
+        log_warning(title(active.job) + " goes back to the queue: " + why);
     if (auto undone = spool::unclaim(spool_, active.job); !undone) {
         listener_.trouble("unclaim",
                           "a job cannot be put back into the queue: " + undone.error().text());
-        active.stage = Stage::claimed;
-        active.next_look = clock_.monotonic() + 5s;
+        active.stage = Stage::returning;
+        active.next_look = clock_.monotonic() + 1s;
         return;
     }
+    listener_.trouble("unclaim", "");
     listener_.not_started(active.job);
     listener_.freed(number);
-    finish(number, !discard);
+    finish(number, !active.distrusted);
 }
 
 void ActiveJobs::give_up_claims(const std::string& why) {
@@ -90,7 +93,7 @@ void ActiveJobs::give_up_claims(const std::string& why) {
         if (active.stage == Stage::claimed && !active.binding && !active.content.cancelled())
             unbound.push_back(number);
     for (const std::uint64_t number : unbound)
-        undo_claim(jobs_.at(number), why, false);
+        undo_claim(jobs_.at(number), why);
 }
 
 void ActiveJobs::bind(std::uint64_t number, Binding binding) {
@@ -165,6 +168,7 @@ void ActiveJobs::look_at(Active& active) {
     if (content.started() && active.stage == Stage::starting) {
         active.stage = Stage::running;
         active.next_look.reset();
+        if (!active.binding) listener_.adopted(active);
     }
     if (content.cancelled() && !active.cancel_sent && standing->alive && content.started())
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
@@ -183,7 +187,7 @@ void ActiveJobs::look_at(Active& active) {
         }
     }
     if (active.stage == Stage::starting && !active.binding && !standing->alive)
-        return undo_claim(active, "its supervisor died before it executed anything", false);
+        return undo_claim(active, "its supervisor died before it executed anything");
     if (content.started() != was_started || content.ended() != was_ended) listener_.changed();
 }
 
@@ -198,6 +202,8 @@ std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
         active.next_look.reset();
         if (active.stage == Stage::publishing) {
             publish(number);
+        } else if (active.stage == Stage::returning) {
+            undo_claim(active, {});
         } else if (active.stage == Stage::claimed) {
             step(number);
         } else {
@@ -259,6 +265,10 @@ void ActiveJobs::publish(std::uint64_t number) {
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
+    put_off_sync(number);
+}
+
+void ActiveJobs::put_off_sync(std::uint64_t number) {
     results_to_sync_.push_back(number);
     if (!results_due_) results_due_ = clock_.monotonic() + result_delay;
     if (results_to_sync_.size() >= results_together) sync_results();
@@ -329,16 +339,29 @@ void ActiveJobs::adopt(spool::Recovered recovered) {
     active.next_look = clock_.monotonic() + 10ms;
 }
 
-/// Its x.json was written, the free mark was not.
+/// Its x.json was written, the free mark was not. That it can be read does not say that the disk
+/// has it: barrier 3 comes first, as ever.
 void ActiveJobs::release_published(spool::ActiveJob job) {
+    const std::uint64_t number = job.number;
+    auto json =
+        spool::open_file(*spool_.files, spool_.done.get(), job.json_file(), spool::OpenMode::read);
+    // Without an answer the record stays as it is, for a later daemon.
+    if (!json) return listener_.trouble("release", json.error().text());
     const auto bytes = spool::read_whole(*spool_.files, spool_.done.get(), job.json_file());
-    if (const auto result = bytes.and_then(
-            [&](const auto& text) { return spool::read_result(text, job.json_file()); })) {
+    const auto result =
+        bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); });
+    if (result) {
         (void)history_.append(spool::write_line(spool::HistoryEntry{
             result->id, result->name, result->state, result->exit_code, result->ended_at}));
         listener_.ended(*result);
     }
-    if (spool::release(spool_, job)) pool_.give_back(std::move(job.record));
+    by_record_[job.record.index] = number;
+    names_.insert(job.name);
+    Active& active = jobs_[number];
+    active.published = spool::Published{job.name, std::move(*json)};
+    active.job = std::move(job);
+    active.stage = Stage::syncing_result;
+    put_off_sync(number);
 }
 
 bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {

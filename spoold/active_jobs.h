@@ -22,6 +22,7 @@ namespace spoold {
 
 enum class Stage {
     syncing_claim,   ///< barrier 1 is on its way
+    returning,       ///< its claim could not be undone yet: tried again, never started
     claimed,         ///< may be started
     starting,        ///< its supervisor was asked for
     running,         ///< its run page is there
@@ -37,6 +38,7 @@ struct Active {
     spool::RecordContent content;    ///< as last seen
     std::optional<Binding> binding;  ///< once slots are granted
     bool cancel_sent = false;
+    bool distrusted = false;  ///< its record could not be synced: not to be used again
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;
@@ -48,6 +50,8 @@ struct ActiveJobsListener {
     std::function<void(std::uint64_t job)> freed;  ///< its slots are free
     std::function<void(const spool::ActiveJob& job)>
         not_started;  ///< its claim was undone: the file waits again
+    /// It was found to run with slots that an earlier daemon granted.
+    std::function<void(const Active& active)> adopted;
     std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
     std::function<void()> changed;  ///< something that is shown has changed
     /// Variables for the start of a job that are written nowhere.
@@ -101,11 +105,12 @@ private:
     void look_at(Active& active);
     void exited(Active& active);
     void publish(std::uint64_t number);
+    void put_off_sync(std::uint64_t number);
     void sync_results();
     void result_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void exit_synced(std::uint64_t number, const SyncThread::Failures& failures);
-    void undo_claim(Active& active, const std::string& why, bool discard);
+    void undo_claim(Active& active, const std::string& why);
     void release_published(spool::ActiveJob job);
     bool file_is_missing(Active& active);
     void put_back(const std::vector<Active*>& missing);

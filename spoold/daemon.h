@@ -56,6 +56,8 @@ private:
     bool end_unstarted(spool::JobResult result);
     void give_up_claims();
     bool claim(std::uint64_t number);
+    void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
+    void finish_unstarted(const spool::JobResult& result, spool::Published published);
     Binding binding_of(const spool::Grant& grant) const;
 
     // Requests.
@@ -65,6 +67,8 @@ private:
 
     // Setting up.
     spool::Result<void> take_lock();
+    spool::Result<bool> lock_spool(spool::Handle file);
+    bool owner_is_dead();
     spool::Result<void> check_owner();
     spool::Result<void> recover();
     void adopt_binding(const Active& active);
@@ -122,8 +126,8 @@ private:
     std::unordered_set<std::uint32_t> records_;
     bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true,
          config_changed_ = false;
-    bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false,
-         numbers_pending_ = false;
+    bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
+    int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;
     bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};

@@ -38,26 +38,37 @@ void Daemon::take_incoming_changes() {
         policy_.remove(number);
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
-    for (const auto& rejected : changes->rejected)
-        end_unstarted(spool::rejected_result(rejected.number, rejected.file_name, rejected.error,
-                                             clock_.wall()));
     for (const auto& withdrawn : changes->withdrawn)
         end_unstarted(
             spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()));
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
-    if (!changes->numbered) return;
-    // A number is shown only once it is certain that no later daemon gives it again.
-    numbers_pending_ = state_changed_ = true;
+    if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
+    // A number is shown, in the state or in a result, only once it is certain that no later daemon
+    // gives it again.
+    ++numbers_pending_;
+    state_changed_ = true;
     spool::SyncSet barrier;
     incoming_->add_barrier(barrier);
-    syncs_->sync(std::move(barrier), [this](const SyncThread::Failures& failures) {
-        numbers_pending_ = false;
+    syncs_->sync(std::move(barrier), [this, rejected = std::move(changes->rejected)](
+                                         const SyncThread::Failures& failures) {
+        --numbers_pending_;
+        if (failures.empty())
+            end_rejected(rejected);
+        else
+            for (const auto& file : rejected)
+                incoming_->settle_again(file.number, spool::WaitReason::Kind::trouble);
         if (troubles_.set("number sync", failures.empty() ? ""
                                                           : "job numbers cannot be synced: " +
                                                                 failures.begin()->second.text()))
             state_changed_ = true;
         ask_for_pass();
     });
+}
+
+void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files) {
+    for (const auto& file : files)
+        end_unstarted(
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()));
 }
 
 void Daemon::enqueue(std::uint64_t number) {
@@ -81,23 +92,28 @@ bool Daemon::end_unstarted(spool::JobResult result) {
     }
     incoming_->forget(result.id);
     policy_.remove(result.id);
-    (void)history_->append(spool::write_line(spool::HistoryEntry{
-        result.id, result.name, result.state, result.exit_code, result.ended_at}));
     log_info("job " + std::to_string(result.id) + " (" + result.name +
              "): " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
+    finish_unstarted(result, std::move(*published));
+    return true;
+}
+
+/// Barrier 3 of a file that never ran.
+void Daemon::finish_unstarted(const spool::JobResult& result, spool::Published published) {
+    (void)history_->append(spool::write_line(spool::HistoryEntry{
+        result.id, result.name, result.state, result.exit_code, result.ended_at}));
     note_ended(result);
     spool::SyncSet barrier;
-    spool::add_publish_barrier(spool_, *published, barrier);
+    spool::add_publish_barrier(spool_, published, barrier);
     barrier.add(spool_.incoming.get(), true);
     barrier.add(history_->handle(), false);
-    auto kept = std::make_shared<spool::Published>(std::move(*published));
+    auto kept = std::make_shared<spool::Published>(std::move(published));
     syncs_->sync(std::move(barrier), [this, kept](const SyncThread::Failures& failures) {
         troubles_.set("result sync", failures.empty() ? ""
                                                       : "results could not be synced: " +
                                                             failures.begin()->second.text());
     });
-    return true;
 }
 
 std::optional<spool::WaitReason> Daemon::nothing_starts() const {

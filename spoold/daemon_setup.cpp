@@ -86,17 +86,31 @@ spool::Result<void> Daemon::open() {
     return {};
 }
 
+/// The directory itself is locked too: a lock file that somebody removes would let a second daemon
+/// in.
+spool::Result<bool> Daemon::lock_spool(spool::Handle file) {
+    return files_.lock(file).map([this](bool taken) {
+        return taken && (::flock(static_cast<int>(spool_.internal.get()), LOCK_EX | LOCK_NB) == 0 ||
+                         errno != EWOULDBLOCK);
+    });
+}
+
+bool Daemon::owner_is_dead() {
+    const auto owner = spool::read_owner(spool_);
+    return owner && owner->machine_id == spool::machine_id() && !spool::process_start(owner->pid);
+}
+
 spool::Result<void> Daemon::take_lock() {
     auto lock = spool::open_file(files_, spool_.internal.get(), "lock", spool::OpenMode::create);
     if (!lock) return tl::unexpected(lock.error());
-    auto taken = files_.lock(lock->get());
+    auto taken = lock_spool(lock->get());
+    // A process that a killed daemon was just starting has its descriptors until it executes.
+    for (int tries = 0; taken && !*taken && tries < 50 && owner_is_dead(); ++tries) {
+        std::this_thread::sleep_for(20ms);
+        taken = lock_spool(lock->get());
+    }
     if (!taken) return tl::unexpected(taken.error());
-    // The directory itself is locked too: a lock file that somebody removes would let a second
-    // daemon in.
-    const bool directory =
-        ::flock(static_cast<int>(spool_.internal.get()), LOCK_EX | LOCK_NB) == 0 ||
-        errno != EWOULDBLOCK;
-    if (*taken && directory) {
+    if (*taken) {
         lock_ = std::move(*lock);
         return {};
     }
@@ -163,6 +177,12 @@ spool::Result<void> Daemon::recover() {
         if (starts) policy_.add(number, priority, need);
         if (holds) adopt_binding(active_->jobs().at(number));
     }
+    auto ends = spool::recover_unstarted(spool_, [this](std::uint64_t number) {
+        return number < used_numbers_.size() && used_numbers_[number];
+    });
+    if (!ends) return tl::unexpected(ends.error());
+    for (spool::UnstartedEnd& end : *ends)
+        finish_unstarted(end.result, std::move(end.published));
     if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
     if (auto loaded = incoming_->load(); !loaded) return loaded;
     for (const spool::Binding& binding : recovery->undone)

@@ -82,6 +82,7 @@ ActiveJobsListener Daemon::listener() {
     listener.secrets = [this](const spool::ActiveJob& job) {
         return launcher_->secrets(job.facts.secrets);
     };
+    listener.adopted = [this](const Active& active) { adopt_binding(active); };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
     listener.changed = [this] {
         state_changed_ = true;

@@ -16,15 +16,18 @@ public:
     [[nodiscard]] std::chrono::nanoseconds monotonic() const override {
         return std::chrono::nanoseconds(now);
     }
+    void advance(std::chrono::nanoseconds by) { now += by.count(); }
 };
 
-struct ScratchSpool {
+/// `FileAccess` is PosixFiles or something derived from it.
+template <typename FileAccess>
+struct ScratchSpoolOn {
     QTemporaryDir directory;
-    spool::PosixFiles files;
+    FileAccess files;
     FixedClock clock;
     spool::Spool spool;
 
-    ScratchSpool() {
+    ScratchSpoolOn() {
         auto opened = spool::open_spool(files, (directory.path() + "/spool").toStdString(),
                                         spool::IfMissing::create);
         if (!opened) qFatal("%s", opened.error().text().c_str());
@@ -54,3 +57,4 @@ struct ScratchSpool {
         return files.list(where.get())->size();
     }
 };
+using ScratchSpool = ScratchSpoolOn<spool::PosixFiles>;

@@ -1,0 +1,88 @@
+// Results of files that never ran, which an earlier daemon could not finish: the second half of
+// recovery.
+#include <cerrno>
+#include <map>
+
+#include "libspool/indexes.h"
+#include "libspool/names.h"
+#include "libspool/recover.h"
+
+namespace spool {
+namespace {
+
+/// Only a job that was never claimed has no attempt.
+bool is_end_of(const Result<JobResult>& result, std::uint64_t number) {
+    return result && result->id == number && result->attempt == 0;
+}
+
+/// A name that no ended and no running job has: publication would have stopped at it.
+Result<bool> is_free(Spool& spool, const std::string& name) {
+    const auto running = is_there(spool, spool.running.get(), name + ".log");
+    if (!running) return running;
+    return name_in_use(spool, name).map([&](bool ended) { return !ended && !*running; });
+}
+
+/// The name under which done/ has the end of this waiting job, if it has.
+Result<std::optional<JobResult>> find_end(Spool& spool, const WaitingLine& line,
+                                          const std::string& stem) {
+    for (int n = 1;; ++n) {
+        const std::string name = candidate_name(stem, n);
+        const auto free = is_free(spool, name);
+        if (!free) return tl::unexpected(free.error());
+        if (*free) return std::nullopt;
+        const std::string json = name + ".json";
+        auto result = read_whole(*spool.files, spool.done.get(), json, 1 << 20)
+                          .and_then([&](const auto& bytes) { return read_result(bytes, json); });
+        if (!is_end_of(result, line.number)) continue;
+        result->name = name;
+        return std::move(*result);
+    }
+}
+
+/// Whether the file that was judged is still in incoming/. A name or an inode that was used again
+/// has changed since.
+Result<bool> still_waits(Spool& spool, const WaitingLine& line, std::int64_t judged_at) {
+    const auto stat = spool.files->stat_at(spool.incoming.get(), line.file_name);
+    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
+    return stat && stat->inode == line.inode && stat->device == line.device &&
+           stat->changed <= judged_at;
+}
+
+Result<void> move_beside(Spool& spool, const WaitingLine& line, const JobResult& end,
+                         const std::string& extension) {
+    const auto waits = still_waits(spool, line, end.ended_at);
+    if (!waits) return tl::unexpected(waits.error());
+    if (!*waits) return {};
+    return move_file(spool, spool.incoming.get(), line.file_name, spool.done.get(),
+                     end.name + extension);
+}
+
+}  // namespace
+
+Result<std::vector<UnstartedEnd>> recover_unstarted(
+    Spool& spool, const std::function<bool(std::uint64_t)>& number_used) {
+    std::map<std::uint64_t, WaitingLine> waiting;
+    for (WaitingLine& line : read_waiting_lines(spool))
+        waiting[line.number] = std::move(line);
+    std::vector<UnstartedEnd> ends;
+    for (const auto& [number, line] : waiting) {
+        const auto split = split_job_name(line.file_name);
+        if (!split) continue;
+        // A used number has its line in the history; only its file may be left.
+        const bool used = number_used(number);
+        if (used && !spool.files->stat_at(spool.incoming.get(), line.file_name)) continue;
+        auto end = find_end(spool, line, split->stem);
+        if (!end) return tl::unexpected(end.error());
+        if (!*end) continue;
+        const std::string name = (*end)->name;
+        if (auto moved = move_beside(spool, line, **end, split->extension); !moved)
+            return tl::unexpected(moved.error());
+        if (used) continue;
+        auto json = open_file(*spool.files, spool.done.get(), name + ".json", OpenMode::read);
+        if (!json) return tl::unexpected(json.error());
+        ends.push_back({std::move(**end), {name, std::move(*json)}});
+    }
+    return ends;
+}
+
+}  // namespace spool

@@ -1,0 +1,91 @@
+// Files whose N-th call fails, for sweeps over every call of a step.
+#pragma once
+
+#include <cerrno>
+
+#include "libspool/posix_files.h"
+
+/// The real files; call number `fail_at` (1-based, counted from `arm`) fails with `code`, without
+/// having been made. Closing and giving up a lease cannot fail.
+class FailingFiles : public spool::PosixFiles {
+    using Base = spool::PosixFiles;
+    using Handle = spool::Handle;
+    using Name = std::string_view;
+    template <typename T>
+    using Result = spool::Result<T>;
+
+public:
+    void arm(int fail_at, int code) {
+        calls_ = 0;
+        fail_at_ = fail_at;
+        code_ = code;
+    }
+    void disarm() { fail_at_ = 0; }
+    /// Whether the call that was to fail was reached.
+    [[nodiscard]] bool failed() const { return fail_at_ != 0 && calls_ >= fail_at_; }
+    [[nodiscard]] const std::string& failed_call() const { return failed_call_; }
+
+    Result<Handle> open(Handle directory, Name name, spool::OpenMode mode) override {
+        if (fails("open", name)) return error("open", name);
+        return Base::open(directory, name, mode);
+    }
+    Result<spool::FileStat> stat(Handle file) override {
+        if (fails("stat", {})) return error("fstat", {});
+        return Base::stat(file);
+    }
+    Result<spool::FileStat> stat_at(Handle directory, Name name) override {
+        if (fails("stat_at", name)) return error("stat", name);
+        return Base::stat_at(directory, name);
+    }
+    Result<std::vector<spool::DirectoryEntry>> list(Handle directory) override {
+        if (fails("list", {})) return error("read directory", {});
+        return Base::list(directory);
+    }
+    Result<std::string> read(Handle file, std::uint64_t offset, std::size_t size) override {
+        if (fails("read", {})) return error("read", {});
+        return Base::read(file, offset, size);
+    }
+    /// A failing write has written half: so it is when a disk is full.
+    Result<void> write(Handle file, std::uint64_t offset, Name bytes) override {
+        if (!fails("write", {})) return Base::write(file, offset, bytes);
+        (void)Base::write(file, offset, bytes.substr(0, bytes.size() / 2));
+        return error("write", {});
+    }
+    Result<void> truncate(Handle file, std::uint64_t size) override {
+        if (fails("truncate", {})) return error("truncate", {});
+        return Base::truncate(file, size);
+    }
+    Result<void> sync(Handle file, bool metadata) override {
+        if (fails("sync", {})) return error("sync", {});
+        return Base::sync(file, metadata);
+    }
+    Result<void> rename(Handle from, Name name, Handle to, Name new_name) override {
+        if (fails("rename", name)) return error("rename", name);
+        return Base::rename(from, name, to, new_name);
+    }
+    Result<void> replace(Handle from, Name name, Handle to, Name new_name) override {
+        if (fails("replace", name)) return error("rename", name);
+        return Base::replace(from, name, to, new_name);
+    }
+    Result<void> remove(Handle directory, Name name) override {
+        if (fails("remove", name)) return error("remove", name);
+        return Base::remove(directory, name);
+    }
+    Result<bool> is_locked(Handle file) override {
+        if (fails("is_locked", {})) return error("test lock", {});
+        return Base::is_locked(file);
+    }
+
+private:
+    bool fails(const char* operation, Name name) {
+        if (++calls_ != fail_at_) return false;
+        failed_call_ = std::string(operation) + " " + std::string(name);
+        return true;
+    }
+    [[nodiscard]] tl::unexpected<spool::Error> error(const char* operation, Name name) const {
+        return spool::system_error(operation, std::string(name), code_);
+    }
+
+    int calls_ = 0, fail_at_ = 0, code_ = EIO;
+    std::string failed_call_;
+};

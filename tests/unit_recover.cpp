@@ -1,0 +1,326 @@
+// What a starting daemon does with what is left: the table of docs/protocol.md §10, complete, and
+// its rows with real records.
+#include <unistd.h>
+
+#include <QtTest>
+
+#include "libspool/claim.h"
+#include "libspool/finish.h"
+#include "libspool/recover.h"
+#include "libspool/system.h"
+#include "tests/scratch_spool.h"
+
+namespace record = spool::record;
+using spool::ActiveJob;
+using spool::RecoveryAction;
+using spool::RecoveryFacts;
+
+namespace {
+
+const record::BootId this_boot{1}, other_boot{2};
+const std::string script = "echo hello\n";
+
+/// The table, row by row, as docs/protocol.md has it: the first that fits.
+struct Row {
+    const char* name;
+    bool (*fits)(const RecoveryFacts&);
+    RecoveryAction action;
+};
+using Facts = RecoveryFacts;
+const Row rows[] = {
+    {"free or never written",
+     [](const Facts& f) {
+         return f.claim == record::Validity::absent ||
+                (f.claim == record::Validity::valid && !f.claimed);
+     },
+     RecoveryAction::pool},
+    {"damaged or newer",
+     [](const Facts& f) {
+         return f.claim == record::Validity::damaged || f.claim == record::Validity::newer;
+     },
+     RecoveryAction::leave},
+    {"published", [](const Facts& f) { return f.published; }, RecoveryAction::release},
+    {"lock held", [](const Facts& f) { return f.lock_held; }, RecoveryAction::adopt},
+    {"exit page", [](const Facts& f) { return f.ended; }, RecoveryAction::finish},
+    {"no run page, cancel page", [](const Facts& f) { return !f.started && f.cancelled; },
+     RecoveryAction::finish},
+    {"no run page, this boot, in running",
+     [](const Facts& f) { return !f.started && f.same_boot && f.in_running; },
+     RecoveryAction::start},
+    {"no run page, in incoming", [](const Facts& f) { return !f.started && f.in_incoming; },
+     RecoveryAction::undo},
+    {"no run page, this boot, neither", [](const Facts& f) { return !f.started && f.same_boot; },
+     RecoveryAction::finish},
+    {"no run page, another boot", [](const Facts& f) { return !f.started; },
+     RecoveryAction::finish},
+    {"run page, this boot, something lives",
+     [](const Facts& f) { return f.same_boot && f.tree_alive; }, RecoveryAction::await_tree},
+    {"run page, nothing lives or another boot", [](const Facts&) { return true; },
+     RecoveryAction::finish},
+};
+
+struct Scratch : ScratchSpool {
+    std::unique_ptr<spool::RecordPool> pool = std::make_unique<spool::RecordPool>(spool);
+    bool tree_alive = false;
+
+    ActiveJob claimed(const std::string& file_name, std::uint64_t number = 42,
+                      const record::BootId& boot = this_boot) {
+        put(spool.incoming, file_name, script);
+        spool::ClaimRequest request;
+        request.file_name = file_name;
+        request.seen = *files.stat_at(spool.incoming.get(), file_name);
+        request.number = number;
+        request.launch = [](const auto&, const auto&) { return spool::Launch{}; };
+        request.name_taken = [](const std::string&) { return false; };
+        auto claim = spool::claim(spool, *pool, clock, boot, request);
+        if (!claim || !std::holds_alternative<ActiveJob>(*claim)) qFatal("not claimed");
+        return std::move(std::get<ActiveJob>(*claim));
+    }
+    void write_run(const ActiveJob& job, const record::BootId& boot = this_boot) {
+        record::Run run{};
+        run.token = job.token;
+        run.boot_id = boot;
+        run.main_pid = 5;
+        write(job, record::run_page, run);
+    }
+    void write_exit(const ActiveJob& job) {
+        record::Exit exit{};
+        exit.token = job.token;
+        exit.phase = record::Phase::complete;
+        write(job, record::exit_page, exit);
+    }
+    void write_cancel(const ActiveJob& job) {
+        record::Cancel cancel{};
+        cancel.token = job.token;
+        write(job, record::cancel_page, cancel);
+    }
+    template <typename Page>
+    void write(const ActiveJob& job, std::size_t number, const Page& page) {
+        if (!spool::write_page(files, job.record, number, page)) qFatal("page");
+    }
+    void remove(const std::string& below) { ::unlink((spool.path + "/" + below).c_str()); }
+    void move(const std::string& from, const std::string& to) {
+        if (::rename((spool.path + "/" + from).c_str(), (spool.path + "/" + to).c_str()) != 0)
+            qFatal("rename");
+    }
+    /// As the next daemon does it, with a pool that knows nothing.
+    spool::Recovery recover() {
+        pool = std::make_unique<spool::RecordPool>(spool);
+        auto recovery = spool::recover(spool, *pool, clock, this_boot,
+                                       [this](const record::Token&) { return tree_alive; });
+        if (!recovery) qFatal("%s", recovery.error().text().c_str());
+        return std::move(*recovery);
+    }
+    [[nodiscard]] QStringList names(const spool::OpenFile& where) {
+        QStringList out;
+        const auto entries = files.list(where.get());
+        for (const auto& entry : *entries)
+            out << QString::fromStdString(entry.name);
+        out.sort();
+        return out;
+    }
+};
+
+}  // namespace
+
+Q_DECLARE_METATYPE(RecoveryAction)
+
+class UnitRecover : public QObject {
+    Q_OBJECT
+
+private slots:
+    void every_combination_of_facts_follows_the_table() {
+        std::map<const char*, int> hits;
+        for (int validity = 0; validity < 4; ++validity)
+            for (int bits = 0; bits < 1 << 10; ++bits) {
+                const auto bit = [&](int n) { return (bits >> n & 1) != 0; };
+                const Facts facts{static_cast<record::Validity>(validity),
+                                  bit(0),
+                                  bit(1),
+                                  bit(2),
+                                  bit(3),
+                                  bit(4),
+                                  bit(5),
+                                  bit(6),
+                                  bit(7),
+                                  bit(8),
+                                  bit(9)};
+                // These never come together: a dead boot leaves no lock and no process.
+                if (!facts.same_boot && (facts.lock_held || facts.tree_alive)) continue;
+                const Row* row = rows;
+                while (!row->fits(facts))
+                    ++row;
+                ++hits[row->name];
+                QVERIFY2(spool::decide_recovery(facts) == row->action,
+                         qPrintable(QString("%1, validity %2, bits %3")
+                                        .arg(row->name)
+                                        .arg(validity)
+                                        .arg(bits, 10, 2, QChar('0'))));
+            }
+        QCOMPARE(hits.size(), std::size(rows));  // each row decides something
+    }
+
+    void a_record_is_recovered_data() {
+        QTest::addColumn<QString>("steps");  // after the claim
+        QTest::addColumn<RecoveryAction>("action");
+        QTest::addColumn<QStringList>("incoming");
+        QTest::addColumn<QStringList>("running");
+        const QStringList none, file{"x.job"}, both{"x.job", "x.log"};
+        QTest::newRow("released") << "publish release" << RecoveryAction::pool << none << none;
+        QTest::newRow("published") << "run exit publish" << RecoveryAction::release << none << none;
+        QTest::newRow("alive") << "run lock" << RecoveryAction::adopt << none << both;
+        QTest::newRow("alive, no run page yet") << "lock" << RecoveryAction::adopt << none << both;
+        QTest::newRow("exit page") << "run exit" << RecoveryAction::finish << none << both;
+        QTest::newRow("cancelled") << "cancel" << RecoveryAction::finish << none << both;
+        QTest::newRow("cancelled, moved back")
+            << "cancel back" << RecoveryAction::finish << file << QStringList{"x.log"};
+        QTest::newRow("claimed") << "" << RecoveryAction::start << none << both;
+        QTest::newRow("rename lost") << "back" << RecoveryAction::undo << file << none;
+        QTest::newRow("moved back under another name")
+            << "rename-back" << RecoveryAction::undo << QStringList{"y.job"} << none;
+        QTest::newRow("deleted") << "delete" << RecoveryAction::finish << none
+                                 << QStringList{"x.log"};
+        QTest::newRow("another boot") << "reboot" << RecoveryAction::finish << none << both;
+        QTest::newRow("another boot, rename lost")
+            << "reboot back" << RecoveryAction::undo << file << none;
+        QTest::newRow("another boot, started")
+            << "reboot run" << RecoveryAction::finish << none << both;
+        QTest::newRow("tree alive") << "run tree" << RecoveryAction::await_tree << none << both;
+        QTest::newRow("lost") << "run" << RecoveryAction::finish << none << both;
+    }
+    void a_record_is_recovered() {
+        QFETCH(QString, steps);
+        QFETCH(RecoveryAction, action);
+        QFETCH(QStringList, incoming);
+        QFETCH(QStringList, running);
+        Scratch s;
+        const record::BootId boot = steps.contains("reboot") ? other_boot : this_boot;
+        std::optional<ActiveJob> job = s.claimed("x.job", 42, boot);
+        spool::OpenFile supervisor;
+        for (const QString& step : steps.split(' ')) {
+            if (step == "run") s.write_run(*job, boot);
+            if (step == "exit") s.write_exit(*job);
+            if (step == "cancel") s.write_cancel(*job);
+            if (step == "tree") s.tree_alive = true;
+            if (step == "delete") s.remove("running/x.job");
+            if (step == "back") s.move("running/x.job", "incoming/x.job");
+            if (step == "rename-back") s.move("running/x.job", "incoming/y.job");
+            if (step == "release") QVERIFY(spool::release(s.spool, *job).has_value());
+            if (step == "publish") {
+                spool::JobResult result;
+                result.id = 42;
+                result.name = "x";
+                result.token = spool::to_hex(job->token);
+                QVERIFY(spool::publish(s.spool, *job, result).has_value());
+            }
+            if (step == "lock") {
+                supervisor = std::move(*spool::open_file(s.files, s.spool.records.get(), "0",
+                                                         spool::OpenMode::read_write));
+                QVERIFY(s.files.lock(supervisor.get()).value_or(false));
+            }
+        }
+        const record::Token token = job->token;
+        job.reset();
+        for (int time = 0; time < 2; ++time) {  // doing it twice changes nothing
+            const auto recovery = s.recover();
+            QVERIFY(recovery.problems.empty());
+            QVERIFY(recovery.requeued.empty());
+            QCOMPARE(s.names(s.spool.incoming), incoming);
+            QCOMPARE(s.names(s.spool.running), running);
+            if (action == RecoveryAction::pool || action == RecoveryAction::undo) {
+                QVERIFY(recovery.jobs.empty());
+                if (time == 1) QCOMPARE(s.pool->take()->index, 0u);
+                continue;
+            }
+            QCOMPARE(recovery.jobs.size(), std::size_t(1));
+            const auto& recovered = recovery.jobs[0];
+            QVERIFY(recovered.action == action);
+            QCOMPARE(recovered.job.number, std::uint64_t(42));
+            QCOMPARE(recovered.job.job_file(), std::string("x.job"));
+            QVERIFY(recovered.job.token == token);
+            // A job deleted after the claim, and before its start, was cancelled so.
+            if (steps == "delete") QVERIFY(recovered.content.cancelled());
+            if (steps == "run") QVERIFY(!recovered.content.cancelled());
+        }
+    }
+
+    void a_record_that_is_not_understood_is_left_alone_data() {
+        QTest::addColumn<bool>("newer");
+        QTest::newRow("newer") << true;
+        QTest::newRow("damaged") << false;
+    }
+    void a_record_that_is_not_understood_is_left_alone() {
+        QFETCH(bool, newer);
+        Scratch s;
+        {
+            const ActiveJob job = s.claimed("x.job");
+            const record::Header header{record::Claim::magic, newer ? 2u : 1u, 77, 1};
+            QVERIFY(s.files.write(job.record.file.get(), 0,
+                                  {reinterpret_cast<const char*>(&header), sizeof header}));
+        }
+        const std::string before = s.get(s.spool.records, "0");
+        const auto recovery = s.recover();
+        QVERIFY(recovery.jobs.empty());
+        QCOMPARE(recovery.problems.size(), std::size_t(1));
+        QVERIFY(recovery.problems[0].find(".spool/records/0") != std::string::npos);
+        QCOMPARE(recovery.problems[0].find("newer") != std::string::npos, newer);
+        QCOMPARE(s.get(s.spool.records, "0"), before);
+        // Its job may be the one in running/, so that is not taken for unclaimed.
+        QCOMPARE(s.names(s.spool.running), (QStringList{"x.job", "x.log"}));
+        QCOMPARE(s.pool->take()->index, 1u);
+    }
+
+    void jobs_are_in_order_of_number() {
+        Scratch s;
+        {
+            const ActiveJob a = s.claimed("a.job", 9), b = s.claimed("b.job", 3),
+                            c = s.claimed("c.job", 5);
+        }
+        const auto recovery = s.recover();
+        QCOMPARE(recovery.jobs.size(), std::size_t(3));
+        QCOMPARE(recovery.jobs[0].job.number, 3u);
+        QCOMPARE(recovery.jobs[2].job.number, 9u);
+    }
+
+    void what_no_record_names_is_put_away() {
+        Scratch s;
+        const ActiveJob job = s.claimed("x.job");
+        s.put(s.spool.running, "y.job", "echo y\n");
+        s.put(s.spool.running, "z.job", "echo z\n");
+        s.put(s.spool.incoming, "z.job", "echo another z\n");
+        s.put(s.spool.running, "y.log", "");
+        s.put(s.spool.running, "old.log", "output\n");
+        s.put(s.spool.running, "README", "by hand");
+        s.put(s.spool.scripts, "x.job", script);
+        s.put(s.spool.scripts, "y.job", script);
+        s.put(s.spool.temporary, "fresh", "");
+        s.clock.now = spool::wall_time();
+        const auto recovery = s.recover();
+        QCOMPARE(recovery.requeued.size(), std::size_t(2));
+        QCOMPARE(s.names(s.spool.incoming), (QStringList{"y.job", "z.job", "z~2.job"}));
+        QCOMPARE(s.get(s.spool.incoming, "z.job"), std::string("echo another z\n"));
+        QCOMPARE(s.names(s.spool.running), (QStringList{"README", "x.job", "x.log"}));
+        QCOMPARE(s.names(s.spool.done), QStringList{"old.log"});
+        QCOMPARE(s.names(s.spool.scripts), QStringList{"x.job"});
+        QCOMPARE(s.names(s.spool.temporary), QStringList{"fresh"});
+        s.clock.advance(std::chrono::hours(2));
+        QVERIFY(s.recover().requeued.empty());
+        QCOMPARE(s.names(s.spool.temporary), QStringList());
+    }
+
+    void a_damaged_body_is_reported_and_the_job_recovered() {
+        Scratch s;
+        {
+            const ActiveJob job = s.claimed("x.job");
+            s.write_run(job);
+            QVERIFY(s.files.write(job.record.file.get(), record::body_offset, "XX"));
+        }
+        const auto recovery = s.recover();
+        QCOMPARE(recovery.problems.size(), std::size_t(1));
+        QCOMPARE(recovery.jobs.size(), std::size_t(1));
+        QVERIFY(recovery.jobs[0].action == RecoveryAction::finish);
+    }
+};
+
+QTEST_GUILESS_MAIN(UnitRecover)
+#include "unit_recover.moc"

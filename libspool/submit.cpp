@@ -102,7 +102,7 @@ Result<std::string> commit(Spool& spool, const std::string& prepared,
 Result<std::string> put(Spool& spool, const std::string& bytes, const Submission& submission) {
     Result<std::string> file_name;
     for (int attempt = 0; attempt < 3; ++attempt) {
-        const Result<std::string> prepared = prepare(spool, bytes);
+        Result<std::string> prepared = prepare(spool, bytes);
         if (!prepared) return prepared;
         file_name = commit(spool, *prepared, submission);
         if (file_name) return file_name;

@@ -40,7 +40,7 @@ std::string prepare_job_cgroup(const std::string& spool_identity) {
     const std::string mount = mount_point(), own = own_cgroup();
     if (mount.empty() || own.empty()) return {};
     const std::string base = mount + (own == "/" ? "" : own);
-    const std::string directory = base + "/gpuspool-" + spool_identity.substr(0, 12);
+    std::string directory = base + "/gpuspool-" + spool_identity.substr(0, 12);
     if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) return {};
     // A process moves into a job's cgroup only if the common ancestor's cgroup.procs can be written
     // too.

@@ -1,4 +1,6 @@
 // spool-exec: one job from the record to the exit page. What it runs, and how it tells of the end.
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +74,8 @@ private slots:
     void cancelled_before_the_start();
     void old_pages_of_another_attempt_do_not_matter();
     void wrong_usage();
+    void zygote_without_its_socket_data();
+    void zygote_without_its_socket();
 };
 
 void SystemExec::every_exit_code() {
@@ -464,12 +468,39 @@ void SystemExec::wrong_usage() {
              {"--record", "0"},
              {"--record", "x", "--token", std::string(32, '0'), "/"},
              {"--record", "0", "--token", "12", "/"},
-             {"--unknown", "1", "/"},
-             {"--zygote", "/tmp"}}) {
+             {"--unknown", "1", "/"}}) {
         std::vector<std::string> arguments = {SPOOL_EXEC};
         arguments.insert(arguments.end(), more.begin(), more.end());
         QCOMPARE(spool::test::wait_for_program(spool::test::start_program(arguments)), 64);
     }
+}
+
+void SystemExec::zygote_without_its_socket_data() {
+    QTest::addColumn<int>("type");
+    QTest::newRow("nothing") << -1;
+    QTest::newRow("a file") << 0;
+    QTest::newRow("a stream socket") << static_cast<int>(SOCK_STREAM);
+    QTest::newRow("a datagram socket") << static_cast<int>(SOCK_DGRAM);
+}
+
+/// What the test's own starter left open is not to matter: descriptor 3 is always set here.
+void SystemExec::zygote_without_its_socket() {
+    QFETCH(int, type);
+    const std::vector<std::string> arguments = {SPOOL_EXEC, "--zygote", "/tmp"};
+    pid_t pid = -1;
+    if (type < 0) {
+        pid = spool::test::start_program(
+            {"/bin/sh", "-c", "exec \"$@\" 3>&-", "sh", SPOOL_EXEC, "--zygote", "/tmp"});
+    } else {
+        const int given = type == 0 ? open("/dev/null", O_RDWR | O_CLOEXEC)
+                                    : socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+        QVERIFY(given >= 0);
+        const int theirs = fcntl(given, F_DUPFD_CLOEXEC, 10);
+        close(given);
+        pid = spool::test::start_program(arguments, theirs);
+        close(theirs);
+    }
+    QCOMPARE(spool::test::wait_for_program(pid), 64);
 }
 
 QTEST_GUILESS_MAIN(SystemExec)

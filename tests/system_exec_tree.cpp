@@ -48,6 +48,21 @@ public:
     int finish(int seconds = 60) {
         return spool::test::wait_for_program(std::exchange(supervisor_, -1), seconds);
     }
+    /// Tells the script that it may go on.
+    void let_go() const {
+        spool::test::write_text(builder_.spool() + "/.spool/scripts/x.job.go", "");
+    }
+    /// The job's first process, or 0. The run page names it in its second writing, and the job may
+    /// have said something before that.
+    pid_t main() const {
+        pid_t pid = 0;
+        wait_until([&] {
+            const auto page = builder_.run();
+            if (page) pid = page->main_pid;
+            return pid > 0;
+        });
+        return pid;
+    }
     const RecordBuilder& builder() const { return builder_; }
     pid_t supervisor() const { return supervisor_; }
 
@@ -58,6 +73,13 @@ private:
 };
 
 constexpr std::uint32_t none = 0;
+
+/// The letter of /proc/PID/stat, whose name holds no parenthesis here.
+char state_of(pid_t pid) {
+    const std::string stat = read_text("/proc/" + std::to_string(pid) + "/stat");
+    const std::size_t end = stat.find(") ");
+    return end == std::string::npos ? '?' : stat[end + 2];
+}
 
 }  // namespace
 
@@ -79,6 +101,7 @@ private slots:
     void warning_for_nobody();
     void shutdown_data();
     void shutdown();
+    void shutdown_seen_after_the_end();
     void shutdown_and_cancel();
     void a_page_that_cannot_be_written();
     void a_killed_supervisor_leaves_no_outcome();
@@ -192,7 +215,7 @@ void SystemExecTree::cancel_mark_without_a_signal() {
     Running running(job);
     QVERIFY(running.says("ready"));
     const_cast<RecordBuilder&>(running.builder()).write_cancel();
-    spool::test::write_text(running.builder().spool() + "/.spool/scripts/x.job.go", "");
+    running.let_go();
     QCOMPARE(running.finish(), 0);
     const auto page = running.builder().complete();
     QVERIFY(page);
@@ -320,9 +343,10 @@ void SystemExecTree::shutdown() {
     QFETCH(bool, interrupted);
     Running running(script_job(script.toStdString() + "\n"));
     QVERIFY(running.says("ready"));
-    const pid_t main = running.builder().run()->main_pid;
+    const pid_t main = running.main();
+    QVERIFY(main > 0);
     if (before) running.signal(SIGTERM);
-    spool::test::write_text(running.builder().spool() + "/.spool/scripts/x.job.go", "");
+    running.let_go();
     QVERIFY(wait_until([&] { return kill(main, 0) != 0; }));
     if (after) {
         QVERIFY2(!running.builder().exit(), "judged before the shutdown could be seen");
@@ -338,6 +362,25 @@ void SystemExecTree::shutdown() {
     const auto page = running.builder().complete();
     QVERIFY(page);
     QCOMPARE(page->flags, interrupted ? static_cast<std::uint32_t>(record::interrupted) : none);
+}
+
+void SystemExecTree::shutdown_seen_after_the_end() {
+    // SIGTERM comes first, but the supervisor wakes up for something else and finds the end.
+    Running running(
+        script_job("echo ready; until test -e \"$0.go\"; do sleep 0.01; done; exit 1\n"));
+    QVERIFY(running.says("ready"));
+    const pid_t main = running.main();
+    QVERIFY(main > 0);
+    running.signal(SIGSTOP);
+    QVERIFY(wait_until([&] { return state_of(running.supervisor()) == 'T'; }));
+    running.signal(SIGTERM);
+    running.let_go();
+    QVERIFY(wait_until([&] { return state_of(main) == 'Z'; }));
+    running.signal(SIGCONT);
+    QCOMPARE(running.finish(20), 0);
+    const auto page = running.builder().complete();
+    QVERIFY(page);
+    QCOMPARE(page->flags, static_cast<std::uint32_t>(record::interrupted));
 }
 
 void SystemExecTree::shutdown_and_cancel() {
@@ -357,11 +400,12 @@ void SystemExecTree::a_page_that_cannot_be_written() {
     Running running(
         script_job("echo ready; until test -e \"$0.go\"; do sleep 0.01; done; exit 5\n"));
     QVERIFY(running.says("ready"));
+    const pid_t main = running.main();
+    QVERIFY(main > 0);
     // Any write of the supervisor fails from here on, as on a disk that refuses.
     const rlimit nothing{0, RLIM_INFINITY}, all{RLIM_INFINITY, RLIM_INFINITY};
     QCOMPARE(prlimit(running.supervisor(), RLIMIT_FSIZE, &nothing, nullptr), 0);
-    spool::test::write_text(running.builder().spool() + "/.spool/scripts/x.job.go", "");
-    const pid_t main = running.builder().run()->main_pid;
+    running.let_go();
     QVERIFY(wait_until([&] { return kill(main, 0) != 0; }));
     QVERIFY(running.builder().locked());
     QVERIFY(!running.builder().exit());
@@ -375,15 +419,15 @@ void SystemExecTree::a_page_that_cannot_be_written() {
 void SystemExecTree::a_killed_supervisor_leaves_no_outcome() {
     Running running(script_job("echo ready; exec sleep 1000\n"));
     QVERIFY(running.says("ready"));
-    const auto page = running.builder().run();
-    QVERIFY(page);
+    const pid_t main = running.main();
+    QVERIFY(main > 0);
     running.signal(SIGKILL);
     QCOMPARE(running.finish(20), 256 + SIGKILL);
     QVERIFY(!running.builder().locked());
     QVERIFY(!running.builder().exit());
     const auto survivors = processes_of(running.builder());
-    QCOMPARE(survivors, std::vector<pid_t>{page->main_pid});
-    kill(page->main_pid, SIGKILL);
+    QCOMPARE(survivors, std::vector<pid_t>{main});
+    kill(main, SIGKILL);
 }
 
 void SystemExecTree::resource_use() {

@@ -111,6 +111,8 @@ private:
 void SystemExecZygote::init() {
     directory_ = std::make_unique<QTemporaryDir>();
     spool_ = directory_->path().toStdString() + "/spool";
+    // Before any zygote: it ends at once where there is no spool directory to open.
+    fs::create_directory(spool_);
 }
 
 void SystemExecZygote::runs_jobs() {

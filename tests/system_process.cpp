@@ -209,7 +209,8 @@ void ProcessTest::descriptors_may_change_places() {
         return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     };
     const int a = open_file("a"), b = open_file("b");
-    auto options = shell("echo to-b >&" + std::to_string(a) + "; echo to-a >&" + std::to_string(b));
+    auto options = shell("echo to-b >/dev/fd/" + std::to_string(a) + "; echo to-a >/dev/fd/" +
+                         std::to_string(b));
     options.descriptors = {{a, b}, {b, a}};
     const auto captured = capture(options);
     ::close(a);

@@ -3,6 +3,7 @@
 // It allocates nothing from the heap, and what it needs to know stands in the record
 // (docs/protocol.md §4).
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -21,6 +22,8 @@ constexpr char usage_text[] =
     "3)\n"
     "       spool-exec --record N --token HEX SPOOLDIR [--cgroup DIR] [--gpus JSON] [--env "
     "K=V]...\n";
+
+constexpr int zygote_socket = 3;
 
 struct Arguments {
     bool zygote = false, has_record = false, has_token = false;
@@ -101,22 +104,32 @@ bool prepare(Setup& setup, const Arguments& arguments) {
     setup.spool = open_directory(arguments.spool);
     if (!setup.spool) return say("cannot open the spool directory", arguments.spool), false;
     if (!read_boot_id(setup.boot)) return say("cannot read", "the boot id in /proc"), false;
+    if (!arguments.cgroup) return true;
     setup.cgroup = open_directory(arguments.cgroup);
-    if (setup.cgroup) setup.cgroup_path.add(arguments.cgroup);
-    if (arguments.cgroup && !setup.cgroup)
+    if (setup.cgroup)
+        setup.cgroup_path.add(arguments.cgroup);
+    else
         say("works without cgroups: cannot open", arguments.cgroup);
     return true;
+}
+
+/// A starter may have left anything open there; only a packet socket can carry requests.
+bool is_request_socket(int descriptor) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
 int run(Arguments& arguments, Setup& setup) {
     reset_signals();
     if (arguments.zygote) {
-        const int flags = fcntl(3, F_GETFD);
-        if (flags < 0) return say("needs its socket on", "descriptor 3"), usage;
-        (void)fcntl(3, F_SETFD, flags | FD_CLOEXEC);
+        if (!is_request_socket(zygote_socket))
+            return say("needs its socket (SOCK_SEQPACKET) on", "descriptor 3"), usage;
+        (void)fcntl(zygote_socket, F_SETFD, FD_CLOEXEC);
     }
     if (!prepare(setup, arguments)) return system_error;
-    if (arguments.zygote) return serve(setup, Fd(3), open_directory(arguments.supervisor_cgroup));
+    if (arguments.zygote)
+        return serve(setup, Fd(zygote_socket), open_directory(arguments.supervisor_cgroup));
     Supervisor supervisor(setup);
     const ExitCode code =
         supervisor.run({arguments.record,

@@ -57,6 +57,7 @@ private:
     void wait_for_signal();
     void arm_timer();
     void on_signal(int number);
+    void note_termination();
     void reap();
     void on_main_ended(int status);
     void advance();

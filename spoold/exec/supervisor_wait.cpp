@@ -94,11 +94,15 @@ std::int64_t Supervisor::next_deadline() const {
 
 void Supervisor::on_signal(int number) {
     if (number == SIGALRM) armed_ = never;
-    if (number == SIGTERM && terminated_ == never) terminated_ = boot_time();
+    if (number == SIGTERM) note_termination();
     if (number != SIGRTMIN || finished() || !record_.cancelled()) return;
     exit_.flags |= record::cancelled;
     written_ = false;
     begin_stop(boot_time());
+}
+
+void Supervisor::note_termination() {
+    if (terminated_ == never) terminated_ = boot_time();
 }
 
 /// Everything that has ended. No child left means that no descendant is left: orphans become ours.
@@ -122,6 +126,9 @@ void Supervisor::reap() {
 }
 
 void Supervisor::on_main_ended(int status) {
+    // Another signal, or the start, may have led here past a SIGTERM that came before the end.
+    sigset_t pending;
+    if (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM)) note_termination();
     ended_ = boot_time();
     exit_.ended_at = wall_time();
     exit_.wait_status = status;

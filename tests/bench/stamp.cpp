@@ -1,5 +1,6 @@
-// The job that the benchmark runs: notes when it began and when it ended, and does nothing between but wait.
-// usage: stamp MILLISECONDS:FILE [NAME]    appends "begin end NAME" (CLOCK_MONOTONIC, nanoseconds) to FILE
+// The job that the benchmark runs: notes when it began and when it ended, and between only waits.
+// usage: stamp MILLISECONDS:FILE [NAME]
+// appends "begin end NAME" (CLOCK_MONOTONIC, nanoseconds) to FILE
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -24,6 +25,9 @@ int main(int argc, char** argv) {
 
     const int descriptor = open(file + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     char line[512];
-    const int length = std::snprintf(line, sizeof line, "%lld %lld %.400s\n", begin, now(), argc > 2 ? argv[2] : "-");
-    return descriptor >= 0 && write(descriptor, line, static_cast<std::size_t>(length)) == length ? 0 : 1;
+    const int length = std::snprintf(line, sizeof line, "%lld %lld %.400s\n", begin, now(),
+                                     argc > 2 ? argv[2] : "-");
+    return descriptor >= 0 && write(descriptor, line, static_cast<std::size_t>(length)) == length
+               ? 0
+               : 1;
 }

@@ -119,7 +119,8 @@ Log::~Log() {
 void Log::seek_to_last(long lines) {
     if (lines < 0) return;
     std::array<char, 65536> block{};
-    off_t end = ::lseek(file_, 0, SEEK_END), start = end;
+    off_t start = ::lseek(file_, 0, SEEK_END);
+    if (lines == 0) return;
     bool at_end = true;
     while (start > 0) {
         const off_t from = std::max<off_t>(0, start - static_cast<off_t>(block.size()));
@@ -130,7 +131,7 @@ void Log::seek_to_last(long lines) {
             const bool last_byte = at_end;
             at_end = false;
             if (block[static_cast<std::size_t>(i)] != '\n') continue;
-            if (last_byte && lines > 0) continue;  // that feed ends the last line
+            if (last_byte) continue;  // that feed ends the last line
             if (lines-- <= 1) {
                 (void)::lseek(file_, from + i + 1, SEEK_SET);
                 return;

@@ -10,6 +10,9 @@ using nlohmann::json;
 
 std::string write_facts(const ResultFacts& facts) {
     json notes = json::array();
+    json secrets = json::array();
+    for (const std::string& name : facts.secrets)
+        secrets.push_back(to_json_text(name));
     for (const std::string& note : facts.notes)
         notes.push_back(to_json_text(note));
     const json document = {{"command", to_json_text(facts.command)},
@@ -17,6 +20,7 @@ std::string write_facts(const ResultFacts& facts) {
                            {"env_source", facts.environment_source},
                            {"submitted_at", facts.submitted_at},
                            {"notes", notes},
+                           {"secrets", secrets},
                            {"retry_of", facts.retry_of},
                            {"cpu_slot", facts.cpu_slot}};
     return document.dump();
@@ -33,6 +37,8 @@ ResultFacts read_facts(std::string_view bytes) {
         facts.submitted_at = document.value("submitted_at", std::int64_t{0});
         for (const json& note : document.value("notes", json::array()))
             facts.notes.push_back(from_json_text(note.get<std::string>()));
+        for (const json& name : document.value("secrets", json::array()))
+            facts.secrets.push_back(from_json_text(name.get<std::string>()));
         facts.retry_of = document.value("retry_of", std::uint64_t{0});
         facts.cpu_slot = document.value("cpu_slot", false);
     } catch (const json::exception&) {

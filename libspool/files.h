@@ -68,6 +68,10 @@ public:
     /// Writes all of `bytes`, or fails. On an `append` handle the offset is ignored.
     virtual Result<void> write(Handle file, std::uint64_t offset, std::string_view bytes) = 0;
     virtual Result<void> truncate(Handle file, std::uint64_t size) = 0;
+    /// Begins to write the content to the disk, without waiting: before several files are synced
+    /// one after another, so that one commit of the file system's journal serves them all. Promises
+    /// nothing.
+    virtual void begin_sync(Handle file) = 0;
     /// fdatasync, or fsync where `metadata` is set (directories, new files). Never retried on
     /// failure.
     virtual Result<void> sync(Handle file, bool metadata) = 0;

@@ -76,7 +76,6 @@ std::optional<FoundJob> ended_with_number(Spool& spool, std::uint64_t number) {
     if (const auto line = find_in_history(spool, number))
         if (auto result = read_done(spool, line->name); result && result->id == number)
             return found(spool, std::move(*result), line->name);
-    if (number > counter_value(spool).value_or(0)) return std::nullopt;
     for (const std::string& name : result_names(spool))
         if (auto result = read_done(spool, name); result && result->id == number)
             return found(spool, std::move(*result), name);

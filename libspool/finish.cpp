@@ -122,12 +122,12 @@ Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result)
     }
 }
 
-Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, JobResult& result,
+Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_file,
                                     const std::function<bool(const std::string&)>& name_taken) {
-    const auto split = split_job_name(file_name);
-    const std::string stem = split ? split->stem : file_name;
+    const auto split = split_job_name(result.file);
+    if (!split) return content_error(result.file, {}, "is not the name of a job file");
     for (int n = 1;; ++n) {
-        const std::string name = candidate_name(stem, n);
+        const std::string name = candidate_name(split->stem, n);
         if (name_taken(name)) continue;
         const auto in_use = name_in_use(spool, name);
         if (!in_use) return tl::unexpected(in_use.error());
@@ -138,8 +138,9 @@ Result<Published> publish_unstarted(Spool& spool, const std::string& file_name, 
         if (!json) return tl::unexpected(json.error());
         // No record keeps the truth of such a job: its result is on the disk before the file moves.
         auto moved = spool.files->sync(spool.done.get(), true);
-        if (moved && split)
-            moved = move_if_there(spool, spool.incoming.get(), file_name, name + split->extension);
+        if (moved && has_file)
+            moved =
+                move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
         if (moved) return Published{name, std::move(*json)};
         (void)spool.files->remove(spool.done.get(), name + ".json");
         return tl::unexpected(moved.error());

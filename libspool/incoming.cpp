@@ -37,6 +37,13 @@ std::optional<std::string> unfit(const FileStat& stat) {
     return std::nullopt;
 }
 
+/// Writing sets both times of a file to the same value; making a link to it, or removing one, only
+/// its ctime.
+bool came_whole(const FileStat& stat, Hint hint) {
+    const bool was_linked = stat.links > 1 || stat.changed != stat.modified;
+    return stat.size > 0 && (hint == Hint::renamed || (hint == Hint::linked && was_linked));
+}
+
 }  // namespace
 
 Incoming::Incoming(Spool& spool, const Clock& clock, std::function<bool(std::uint64_t)> number_used,
@@ -57,22 +64,9 @@ Result<void> Incoming::load() {
     std::uint64_t highest = 0;
     for (const std::string& line : lines) {
         const auto binding = read_binding(line);
-        if (binding) highest = std::max(highest, binding->number);
-        // A later line of the same number is the truth: the file was renamed.
-        if (!binding || number_used_(binding->number)) continue;
-        if (const auto known = by_number_.find(binding->number); known != by_number_.end())
-            erase(known->second);
-        WaitingJob& job = jobs_[binding->file_name];
-        if (job.number != 0) by_number_.erase(job.number);
-        job.file_name = binding->file_name;
-        job.stat.device = binding->device;
-        job.stat.inode = binding->inode;
-        job.number = binding->number;
-        job.submitted_at = binding->submitted_at;
-        job.phase = WaitingJob::Phase::vanished;  // until a look finds it
-        by_number_[job.number] = job.file_name;
-        by_inode_[binding->inode] = job.file_name;
-        set_deadline(job, clock_.monotonic() + settings_.vanish);
+        if (!binding) continue;
+        highest = std::max(highest, binding->number);
+        if (!number_used_(binding->number)) remember(*binding);
     }
     // After a loss of power the counter may be older than the numbers that were taken from it.
     if (auto raised = raise_counter(spool_, highest); !raised) return raised;
@@ -81,6 +75,32 @@ Result<void> Incoming::load() {
         kept += write_line(
             Binding{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
     return journal_->rewrite(kept);
+}
+
+/// An entry for a file that was there: gone until a look finds it. A later binding of the same
+/// number, or of the same name, is the truth.
+void Incoming::remember(const Binding& binding) {
+    if (const auto known = by_number_.find(binding.number); known != by_number_.end())
+        erase(std::string(known->second));
+    erase(binding.file_name);
+    WaitingJob& job = jobs_[binding.file_name];
+    job.file_name = binding.file_name;
+    job.stat.device = binding.device;
+    job.stat.inode = binding.inode;
+    job.number = binding.number;
+    job.submitted_at = binding.submitted_at;
+    job.phase = WaitingJob::Phase::vanished;
+    by_number_[job.number] = job.file_name;
+    by_inode_[binding.inode] = job.file_name;
+    set_deadline(job, clock_.monotonic() + settings_.vanish);
+}
+
+void Incoming::expect(const Binding& binding) {
+    remember(binding);
+    const auto entries = spool_.files->list(spool_.incoming.get());
+    if (!entries) return;  // the next scan finds it
+    for (const DirectoryEntry& entry : *entries)
+        if (entry.inode == binding.inode) look(entry.name, Hint::none);
 }
 
 void Incoming::look(const std::string& file_name, Hint hint) {
@@ -135,7 +155,7 @@ void Incoming::look_at_job(const std::string& file_name, Hint hint) {
         job.stat = *stat;
         by_inode_[stat->inode] = file_name;
         restart_settling(job, hint);
-    } else if (hint == Hint::arrived_whole && job.phase == WaitingJob::Phase::settling) {
+    } else if (hint != Hint::none && job.phase == WaitingJob::Phase::settling) {
         restart_settling(job, hint);
     }
 }
@@ -181,11 +201,9 @@ void Incoming::restart_settling(WaitingJob& job, Hint hint) {
     leave_ready(job);
     job.phase = WaitingJob::Phase::settling;
     job.reason = {WaitReason::Kind::settling, 0, 0, {}, {}};
-    job.whole = hint == Hint::arrived_whole && job.stat.size > 0;
-    if (job.whole && job.stat.kind == FileKind::regular)
-        settled(job);
-    else
-        set_deadline(job, clock_.monotonic() + settings_.settle);
+    job.whole = came_whole(job.stat, hint);
+    const bool short_wait = job.whole && job.stat.kind == FileKind::regular;
+    set_deadline(job, clock_.monotonic() + (short_wait ? settings_.arrival : settings_.settle));
 }
 
 void Incoming::vanish(WaitingJob& job) {

@@ -21,7 +21,12 @@
 namespace spool {
 
 /// What an event said about a name. It can only waive the settling time.
-enum class Hint { none, arrived_whole };
+enum class Hint {
+    none,
+    renamed,  ///< moved here: it came whole
+    linked,   ///< a new name, and nothing was written under it: it came whole, or was only just
+              ///< created
+};
 
 struct WaitingJob {
     enum class Phase { settling, unready, ready, rejected, vanished };
@@ -43,6 +48,9 @@ struct WaitingJob {
 
 struct IncomingSettings {
     std::chrono::nanoseconds settle{100'000'000};
+    /// Settling time of a file that came whole: mv(1) with several files examines each one again
+    /// just after it was moved, and complains if it is gone.
+    std::chrono::nanoseconds arrival{2'000'000};
     std::chrono::nanoseconds vanish{1'000'000'000};
     std::chrono::nanoseconds unfinished_line{
         0};  ///< settling time of a file without a final line feed, if longer
@@ -76,6 +84,8 @@ public:
     Result<void> load();
     void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
 
+    /// A job that was claimed is back under its number (an undone claim): looks for it.
+    void expect(const Binding& binding);
     /// Examines one name in incoming/.
     void look(const std::string& file_name, Hint hint);
     /// Starts a full scan: reads the directory. `continue_scan` examines what it has, for about
@@ -109,6 +119,7 @@ private:
     WaitingJob& job_for(const std::string& file_name, const FileStat& stat);
     void restart_settling(WaitingJob& job, Hint hint);
     void vanish(WaitingJob& job);
+    void remember(const Binding& binding);
     void settled(WaitingJob& job);
     void read(WaitingJob& job);
     void reject(WaitingJob& job, Error error);

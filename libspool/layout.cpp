@@ -267,6 +267,9 @@ Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durab
     if (durable)
         if (auto synced = files.sync(file->get(), true); !synced)
             return tl::unexpected(synced.error());
+    if (durable && bytes->empty())  // made just now: its name is not on the disk yet
+        if (auto synced = files.sync(spool.internal.get(), true); !synced)
+            return tl::unexpected(synced.error());
     return last + 1;
 }
 

@@ -28,22 +28,41 @@ GpuSlot make_gpu_slot(const std::string& text) {
 void Policy::set_pool(Pool pool) {
     pool_ = std::move(pool);
     holders_.assign(pool_.gpu_slots.size(), 0);
+    // Slots of the same text first: what is gone holds only what nobody has by name.
     for (const auto& [job, granted] : granted_)
-        for (const GpuSlot& slot : granted.slots)
-            hold(job, slot);
+        for (const GpuSlot& slot : granted.gpu_slots)
+            (void)hold_same(job, slot);
+    hold_rest();
+}
+
+/// Gives `job` the free slot of this text.
+bool Policy::hold_same(std::uint64_t job, const GpuSlot& slot) {
+    for (std::size_t i = 0; i < holders_.size(); ++i)
+        if (holders_[i] == 0 && pool_.gpu_slots[i].text == slot.text) {
+            holders_[i] = job;
+            return true;
+        }
+    return false;
 }
 
 /// Gives `job` the free slot of this text; where there is none, every free slot that shares a GPU
 /// with it.
 void Policy::hold(std::uint64_t job, const GpuSlot& slot) {
-    for (std::size_t i = 0; i < holders_.size(); ++i)
-        if (holders_[i] == 0 && pool_.gpu_slots[i].text == slot.text) {
-            holders_[i] = job;
-            return;
-        }
+    if (hold_same(job, slot)) return;
     const std::set<std::string> devices(slot.devices.begin(), slot.devices.end());
     for (std::size_t i = 0; i < holders_.size(); ++i)
         if (holders_[i] == 0 && overlaps(pool_.gpu_slots[i].devices, devices)) holders_[i] = job;
+}
+
+/// Lets every job that has no slot of the text that it was given hold what shares a GPU with it.
+void Policy::hold_rest() {
+    for (const auto& [job, granted] : granted_)
+        for (const GpuSlot& slot : granted.gpu_slots) {
+            bool has = false;
+            for (std::size_t i = 0; i < holders_.size() && !has; ++i)
+                has = holders_[i] == job && pool_.gpu_slots[i].text == slot.text;
+            if (!has) hold(job, slot);
+        }
 }
 
 void Policy::add(std::uint64_t job, int priority, Need need) {
@@ -113,7 +132,7 @@ void Policy::take(std::uint64_t job, const Grant& grant) {
     Granted& granted = granted_[job];
     for (const std::size_t slot : grant.gpu_slots) {
         holders_[slot] = job;
-        granted.slots.push_back(pool_.gpu_slots[slot]);
+        granted.gpu_slots.push_back(pool_.gpu_slots[slot]);
     }
     granted.cpu_slots = grant.cpu_slots;
     cpu_used_ += grant.cpu_slots;
@@ -183,13 +202,13 @@ std::vector<std::uint64_t> Policy::queue(std::size_t count) const {
     return jobs;
 }
 
-void Policy::adopt(std::uint64_t job, const std::vector<std::string>& slots, int cpu_slots) {
+void Policy::adopt(std::uint64_t job, const std::vector<std::string>& texts, int cpu_slots) {
     Granted& granted = granted_[job];
     granted.cpu_slots = cpu_slots;
     cpu_used_ += cpu_slots;
-    for (const std::string& text : slots) {
-        granted.slots.push_back(make_gpu_slot(text));
-        hold(job, granted.slots.back());
+    for (const std::string& text : texts) {
+        granted.gpu_slots.push_back(make_gpu_slot(text));
+        hold(job, granted.gpu_slots.back());
     }
 }
 
@@ -199,6 +218,7 @@ void Policy::release(std::uint64_t job) {
     std::replace(holders_.begin(), holders_.end(), job, std::uint64_t{0});
     cpu_used_ -= found->second.cpu_slots;
     granted_.erase(found);
+    hold_rest();  // what it had may be shared with a job whose slot is gone from the pool
 }
 
 int Policy::most_gpus() const {

@@ -64,7 +64,7 @@ public:
 
     /// Notes what a job of an earlier daemon already has: the texts of its slots (see `set_pool`),
     /// and CPU slots.
-    void adopt(std::uint64_t job, const std::vector<std::string>& slots, int cpu_slots);
+    void adopt(std::uint64_t job, const std::vector<std::string>& texts, int cpu_slots);
     void release(std::uint64_t job);  ///< its slots are free again
 
     [[nodiscard]] bool waits(std::uint64_t job) const { return waiting_.contains(job); }
@@ -102,7 +102,9 @@ private:
     [[nodiscard]] std::optional<Grant> choose_slots(const Need& need, bool only_free) const;
     [[nodiscard]] int most_gpus() const;
     void take(std::uint64_t job, const Grant& grant);
+    bool hold_same(std::uint64_t job, const GpuSlot& slot);
     void hold(std::uint64_t job, const GpuSlot& slot);
+    void hold_rest();
     template <typename Visit>
     void in_order(Visit visit) const;
 
@@ -110,7 +112,7 @@ private:
     std::vector<std::uint64_t> holders_;  ///< by slot; 0 = free
     int cpu_used_ = 0;
     struct Granted {
-        std::vector<GpuSlot> slots;
+        std::vector<GpuSlot> gpu_slots;
         int cpu_slots = 0;
     };
     std::map<std::uint64_t, Granted> granted_;

@@ -161,6 +161,10 @@ Result<void> PosixFiles::truncate(Handle file, std::uint64_t size) {
     return {};
 }
 
+void PosixFiles::begin_sync(Handle file) {
+    (void)sync_file_range(fd(file), 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 Result<void> PosixFiles::sync(Handle file, bool metadata) {
     if ((metadata ? fsync(fd(file)) : fdatasync(fd(file))) != 0)
         return system_error("sync", {}, errno);

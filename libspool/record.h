@@ -213,7 +213,7 @@ struct StartRequest {
     Token token;
     std::uint32_t gpus_length;         ///< goes to Run::gpus
     std::uint32_t environment_length;  ///< NUL-terminated KEY=VALUE strings, after the record's own
-    char payload[8192];                ///< gpus, then environment; only the used part is sent
+    char payload[32768];                ///< gpus, then environment; only the used part is sent
 };
 
 /// The zygote's answer to one StartRequest.

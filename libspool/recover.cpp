@@ -167,7 +167,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         if (!content) return tl::unexpected(content.error());
         const auto facts = examine(spool, record, *content, boot, tree_alive);
         if (!facts) return tl::unexpected(facts.error());
-        const RecoveryAction action = decide_recovery(*facts);
+        RecoveryAction action = decide_recovery(*facts);
         if (action == RecoveryAction::pool) {
             pool.give_back(std::move(record));
             continue;
@@ -186,7 +186,11 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         const auto body = read_body(*spool.files, record, content->claim);
         if (!body) recovery.problems.push_back(body.error().text());
         ActiveJob job = active_job(std::move(record), *content, body.value_or(RecordBody{}));
+        // Without a sound body there is nothing to execute; the file itself is still there.
+        if (!body && action == RecoveryAction::start) action = RecoveryAction::undo;
         if (action == RecoveryAction::undo) {
+            recovery.undone.push_back(
+                {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at});
             if (auto undone = unclaim(spool, job); !undone) return tl::unexpected(undone.error());
             pool.give_back(std::move(job.record));
             continue;

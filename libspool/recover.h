@@ -7,6 +7,7 @@
 
 #include "libspool/active_job.h"
 #include "libspool/finish.h"
+#include "libspool/journal.h"
 
 namespace spool {
 
@@ -48,6 +49,7 @@ struct Recovered {
 struct Recovery {
     std::vector<Recovered> jobs;        ///< all that need something done, in order of number
     std::vector<std::string> problems;  ///< records left alone
+    std::vector<Binding> undone;        ///< jobs whose claim was undone: they keep their numbers
     std::vector<std::string> requeued;  ///< files of running/ that went back to incoming/
 };
 

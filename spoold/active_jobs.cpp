@@ -12,6 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto result_delay = 100ms;          ///< how long barrier 3 waits for further results
+constexpr std::size_t results_together = 64;  ///< at most
+
 std::string title(const spool::ActiveJob& job) {
     return "job " + std::to_string(job.number) + " (" + job.name + ")";
 }
@@ -84,6 +87,15 @@ void ActiveJobs::undo_claim(Active& active, const std::string& why) {
     finish(number, !active.distrusted);
 }
 
+void ActiveJobs::give_up_claims(const std::string& why) {
+    std::vector<std::uint64_t> unbound;
+    for (const auto& [number, active] : jobs_)
+        if (active.stage == Stage::claimed && !active.binding && !active.content.cancelled())
+            unbound.push_back(number);
+    for (const std::uint64_t number : unbound)
+        undo_claim(jobs_.at(number), why);
+}
+
 void ActiveJobs::bind(std::uint64_t number, Binding binding) {
     Active* active = find(number);
     if (active == nullptr) return;
@@ -100,7 +112,10 @@ void ActiveJobs::step(std::uint64_t number) {
 }
 
 void ActiveJobs::start(Active& active) {
-    if (auto asked = executor_.start(active.job, *active.binding); !asked) {
+    Binding binding = *active.binding;
+    for (std::string& variable : listener_.secrets(active.job))
+        binding.environment.push_back(std::move(variable));
+    if (auto asked = executor_.start(active.job, binding); !asked) {
         listener_.trouble("start", "jobs cannot be started: " + asked.error().text());
         active.next_look = clock_.monotonic() + 1s;
         return;
@@ -178,6 +193,7 @@ void ActiveJobs::look_at(Active& active) {
 
 std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
     const auto now = clock_.monotonic();
+    if (results_due_ && *results_due_ <= now) sync_results();
     std::vector<std::uint64_t> due;
     for (auto& [number, active] : jobs_)
         if (active.next_look && *active.next_look <= now) due.push_back(number);
@@ -197,7 +213,7 @@ std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
                 start(*still);
         }
     }
-    std::optional<std::chrono::nanoseconds> next;
+    std::optional<std::chrono::nanoseconds> next = results_due_;
     for (const auto& [number, active] : jobs_)
         for (const auto& time :
              {active.next_look,
@@ -242,6 +258,9 @@ void ActiveJobs::publish(std::uint64_t number) {
         return;
     }
     listener_.trouble("publish", "");
+    // A supervisor that was killed has not tidied up.
+    if (!active.content.ended())
+        (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
     (void)history_.append(spool::write_line(spool::HistoryEntry{
@@ -249,20 +268,31 @@ void ActiveJobs::publish(std::uint64_t number) {
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
-    sync_result(active);
+    sync_result_soon(number);
 }
 
-/// Barrier 3.
-void ActiveJobs::sync_result(const Active& active) {
-    const std::uint64_t number = active.job.number;
+void ActiveJobs::sync_result_soon(std::uint64_t number) {
+    results_to_sync_.push_back(number);
+    if (!results_due_) results_due_ = clock_.monotonic() + result_delay;
+    if (results_to_sync_.size() >= results_together) sync_results();
+}
+
+/// Barrier 3. Nobody waits for it, the record has the truth meanwhile: so it is put off until there
+/// are many.
+void ActiveJobs::sync_results() {
+    results_due_.reset();
     spool::SyncSet barrier;
-    spool::add_publish_barrier(spool_, *active.published, barrier);
+    for (const std::uint64_t number : results_to_sync_)
+        spool::add_publish_barrier(spool_, *jobs_.at(number).published, barrier);
     barrier.add(history_.handle(), false);
-    syncs_.sync(std::move(barrier),
-                [this, number](const auto& failures) { this->published(number, failures); });
+    syncs_.sync(std::move(barrier), [this, numbers = std::exchange(results_to_sync_, {})](
+                                        const SyncThread::Failures& failures) {
+        for (const std::uint64_t number : numbers)
+            result_synced(number, failures);
+    });
 }
 
-void ActiveJobs::published(std::uint64_t number, const SyncThread::Failures& failures) {
+void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures& failures) {
     const Active& active = jobs_.at(number);
     // Not on the disk for certain: the record keeps the truth until a later daemon publishes again.
     if (!failures.empty()) {
@@ -270,6 +300,7 @@ void ActiveJobs::published(std::uint64_t number, const SyncThread::Failures& fai
                           "results could not be synced: " + failures.begin()->second.text());
         return finish(number, false);
     }
+    listener_.trouble("result sync", "");
     const bool released = spool::release(spool_, active.job).has_value();
     finish(number, released);
 }
@@ -333,13 +364,19 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
     active.published = spool::Published{job.name, std::move(*json)};
     active.job = std::move(job);
     active.stage = Stage::syncing_result;
-    sync_result(active);
+    sync_result_soon(number);
 }
 
 bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {
     return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
         return entry.second.job.inode == inode && entry.second.job.device == device &&
                entry.second.stage < Stage::syncing_result;
+    });
+}
+
+bool ActiveJobs::none_bound() const {
+    return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
+        return !entry.second.binding && entry.second.stage == Stage::claimed;
     });
 }
 

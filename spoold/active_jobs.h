@@ -54,6 +54,8 @@ struct ActiveJobsListener {
     std::function<void(const Active& active)> adopted;
     std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
     std::function<void()> changed;  ///< something that is shown has changed
+    /// Variables for the start of a job that are written nowhere.
+    std::function<std::vector<std::string>(const spool::ActiveJob& job)> secrets;
     std::function<void(const std::string& what, const std::string& problem)>
         trouble;  ///< "" = over
 };
@@ -78,6 +80,8 @@ public:
     std::optional<std::chrono::nanoseconds> advance();
     /// Looks whether the files in running/ are still there (docs/protocol.md §7, 2).
     void look_at_files();
+    /// Undoes the claims of jobs that have no slot yet.
+    void give_up_claims(const std::string& why);
     /// A supervisor could not be forked.
     void fork_failed(std::uint32_t record, int code);
 
@@ -89,6 +93,7 @@ public:
     [[nodiscard]] const std::map<std::uint64_t, Active>& jobs() const { return jobs_; }
     [[nodiscard]] bool name_taken(const std::string& name) const { return names_.contains(name); }
     [[nodiscard]] bool has_inode(std::uint64_t device, std::uint64_t inode) const;
+    [[nodiscard]] bool none_bound() const;            ///< nothing runs, or is about to
     [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
     /// Jobs whose slots are still held, or that are not known to have none: nothing is started
     /// while one of them is not understood.
@@ -100,8 +105,9 @@ private:
     void look_at(Active& active);
     void exited(Active& active);
     void publish(std::uint64_t number);
-    void sync_result(const Active& active);
-    void published(std::uint64_t number, const SyncThread::Failures& failures);
+    void sync_result_soon(std::uint64_t number);
+    void sync_results();
+    void result_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void exit_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void undo_claim(Active& active, const std::string& why);
@@ -122,6 +128,8 @@ private:
     std::map<std::uint64_t, Active> jobs_;
     std::map<std::uint32_t, std::uint64_t> by_record_;
     std::multiset<std::string> names_;
+    std::vector<std::uint64_t> results_to_sync_;
+    std::optional<std::chrono::nanoseconds> results_due_;
 };
 
 }  // namespace spoold

@@ -18,9 +18,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto rescan_interval = 30s;  ///< while events work
-constexpr auto polling_interval = 2s;  ///< while they do not
-constexpr auto scan_slice = 5ms;       ///< of a full scan, before other things have their turn
+constexpr std::chrono::nanoseconds rescan_interval = 30s;  ///< while events work
+constexpr std::chrono::nanoseconds network_interval =
+    5s;  ///< on a file system that others change too
+constexpr std::chrono::nanoseconds polling_interval = 2s;  ///< while they do not
+constexpr auto scan_slice = 5ms;  ///< of a full scan, before other things have their turn
+
+spool::Hint hint_of(std::uint32_t mask) {
+    if ((mask & (IN_MODIFY | IN_CLOSE_WRITE)) != 0) return spool::Hint::none;
+    if ((mask & IN_MOVED_TO) != 0) return spool::Hint::renamed;
+    return (mask & IN_CREATE) != 0 ? spool::Hint::linked : spool::Hint::none;
+}
 
 }  // namespace
 
@@ -65,14 +73,10 @@ void Daemon::on_signal(int number) {
 
 void Daemon::on_events(const EventBatch& batch) {
     if (batch.lost) rescan_ = directories_lost_ = true;
-    constexpr std::uint32_t written = IN_MODIFY | IN_CLOSE_WRITE;
     for (const Event& event : batch.events) {
         switch (event.place) {
             case Place::incoming: {
-                const bool whole =
-                    (event.mask & (IN_MOVED_TO | IN_CREATE)) != 0 && (event.mask & written) == 0;
-                names_.emplace_back(event.name,
-                                    whole ? spool::Hint::arrived_whole : spool::Hint::none);
+                names_.emplace_back(event.name, hint_of(event.mask));
                 break;
             }
             case Place::records:
@@ -145,8 +149,10 @@ void Daemon::look_at_incoming() {
 }
 
 void Daemon::begin_rescan() {
-    next_rescan_ = clock_.monotonic() +
-                   (events_work_ ? std::chrono::nanoseconds(rescan_interval) : polling_interval);
+    const std::chrono::nanoseconds interval = !events_work_ ? polling_interval
+                                              : on_network_ ? network_interval
+                                                            : rescan_interval;
+    next_rescan_ = clock_.monotonic() + interval;
     paused_ = spool::pause_reason(spool_).value_or(paused_);
     spool::remove_old_replies(spool_, clock_);
     notice_changed_startup_files();
@@ -174,8 +180,7 @@ bool Daemon::once_is_done() const {
 }
 
 void Daemon::end_if_done() {
-    const bool idle = active_->jobs().empty();
-    if (draining_ && idle) {
+    if (draining_ && active_->none_bound()) {
         log_notice("drained: the last running job has ended");
         ending_ = true;
     }

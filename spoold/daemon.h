@@ -53,7 +53,8 @@ private:
     // Incoming jobs.
     void take_incoming_changes();
     void enqueue(std::uint64_t number);
-    void end_unstarted(const std::string& file_name, std::uint64_t number, spool::JobResult result);
+    bool end_unstarted(spool::JobResult result, bool has_file);
+    void give_up_claims();
     bool claim(std::uint64_t number);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
@@ -128,7 +129,7 @@ private:
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;
-    bool draining_ = false, ending_ = false, events_work_ = false;
+    bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};
 };
 

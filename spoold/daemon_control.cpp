@@ -53,10 +53,7 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
         result.command = job->command;
         result.submitted_at = job->submitted_at;
         result.reason = "cancelled before it started";
-        const std::string file_name = job->file_name;
-        policy_.remove(number);
-        end_unstarted(file_name, number, std::move(result));
-        const bool gone = incoming_->find(number) == nullptr;
+        const bool gone = end_unstarted(std::move(result), true);
         return reply(gone, gone ? title + " cancelled before it started"
                                 : title + " could not be moved to done/; see gpuspool status");
     }

@@ -38,12 +38,9 @@ void Daemon::take_incoming_changes() {
         policy_.remove(number);
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
-    for (const auto& withdrawn : changes->withdrawn) {
-        policy_.remove(withdrawn.number);
-        end_unstarted(
-            {}, withdrawn.number,
-            spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()));
-    }
+    for (const auto& withdrawn : changes->withdrawn)
+        end_unstarted(spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()),
+                      false);
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
     if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
     // A number is shown, in the state or in a result, only once it is certain that no later daemon
@@ -71,8 +68,7 @@ void Daemon::take_incoming_changes() {
 void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files) {
     for (const auto& file : files)
         end_unstarted(
-            file.file_name, file.number,
-            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()));
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
 }
 
 void Daemon::enqueue(std::uint64_t number) {
@@ -82,24 +78,26 @@ void Daemon::enqueue(std::uint64_t number) {
     policy_.add(number, job->priority, job->need);
 }
 
-/// Ends a file that was never run: rejected or withdrawn.
-void Daemon::end_unstarted(const std::string& file_name, std::uint64_t number,
-                           spool::JobResult result) {
+/// Ends a file that was never run: rejected, withdrawn or cancelled. False if the result could not
+/// be written.
+bool Daemon::end_unstarted(spool::JobResult result, bool has_file) {
     result.host = spool::host_name();
     auto published = spool::publish_unstarted(
-        spool_, file_name, result,
+        spool_, result, has_file,
         [this](const std::string& name) { return active_->name_taken(name); });
     state_changed_ = true;
     if (!published) {
         troubles_.set("publish", "results cannot be written to done/: " + published.error().text());
-        if (!file_name.empty()) incoming_->settle_again(number, spool::WaitReason::Kind::trouble);
-        return;
+        incoming_->settle_again(result.id, spool::WaitReason::Kind::trouble);
+        return false;
     }
-    if (!file_name.empty()) incoming_->forget(number);
-    log_info("job " + std::to_string(number) + " (" + result.name +
+    incoming_->forget(result.id);
+    policy_.remove(result.id);
+    log_info("job " + std::to_string(result.id) + " (" + result.name +
              "): " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     finish_unstarted(result, std::move(*published));
+    return true;
 }
 
 /// Barrier 3 of a file that never ran.
@@ -137,7 +135,13 @@ bool Daemon::may_start() const {
     return !ending_ && !nothing_starts() && active_->all_bindings_known();
 }
 
+/// Claims that were made ahead go back while nothing is started: what waits belongs into incoming/.
+void Daemon::give_up_claims() {
+    if (paused_ || draining_) active_->give_up_claims("nothing is started now");
+}
+
 void Daemon::start_jobs() {
+    give_up_claims();
     if (!may_start()) return;
     for (const spool::Start& start : policy_.decide()) {
         const bool claimed_already = active_->jobs().contains(start.job);
@@ -154,10 +158,11 @@ void Daemon::claim_ahead() {
     const bool all_short = recent_durations_.size() >= 2 &&
                            std::all_of(recent_durations_.begin(), recent_durations_.end(),
                                        [](const auto& duration) { return duration < short_job; });
-    if (!all_short || !may_start()) return;
+    // Not one by one as each is started, but when half have gone: a barrier of four costs little
+    // more than one of one.
+    if (!all_short || !may_start() || active_->claimed_ahead() > claims_ahead / 2) return;
     for (const std::uint64_t job : policy_.next(claims_ahead))
-        if (!active_->jobs().contains(job) && active_->claimed_ahead() < claims_ahead)
-            if (!claim(job)) policy_.remove(job);
+        if (!active_->jobs().contains(job) && !claim(job)) policy_.remove(job);
 }
 
 bool Daemon::claim(std::uint64_t number) {

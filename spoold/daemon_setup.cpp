@@ -1,5 +1,6 @@
 // Setting the daemon up, and setting it up again after a change of its surroundings.
 #include <sys/file.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -30,6 +31,20 @@ LoginRequest login_request() {
     return request;
 }
 
+/// Whether other machines may change the directory without this kernel's notice (statfs(2) for the
+/// numbers).
+bool is_on_network(const spool::OpenFile& directory) {
+    struct statfs system {};
+    if (fstatfs(static_cast<int>(directory.get()), &system) != 0) return false;
+    constexpr std::uint32_t nfs = 0x6969, smb = 0x517B, cifs = 0xFF534D42, smb2 = 0xFE534D42,
+                            afs = 0x5346414F, ceph = 0x00C36400, lustre = 0x0BD00BD0,
+                            gpfs = 0x47504653, fuse = 0x65735546;
+    const auto type = static_cast<std::uint32_t>(system.f_type);
+    for (const std::uint32_t network : {nfs, smb, cifs, smb2, afs, ceph, lustre, gpfs, fuse})
+        if (type == network) return true;
+    return false;
+}
+
 }  // namespace
 
 spool::Result<void> Daemon::open() {
@@ -40,6 +55,7 @@ spool::Result<void> Daemon::open() {
     auto opened = spool::open_spool(files_, options_.spool_path, spool::IfMissing::create);
     if (!opened) return tl::unexpected(opened.error());
     spool_ = std::move(*opened);
+    on_network_ = is_on_network(spool_.root);
     if (auto locked = take_lock(); !locked) return locked;
     if (auto owned = check_owner(); !owned) return owned;
     log_notice("spoold " GPUSPOOL_VERSION " takes care of " + spool_.path);
@@ -168,7 +184,10 @@ spool::Result<void> Daemon::recover() {
     for (spool::UnstartedEnd& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
     if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
-    return incoming_->load();
+    if (auto loaded = incoming_->load(); !loaded) return loaded;
+    for (const spool::Binding& binding : recovery->undone)
+        incoming_->expect(binding);
+    return {};
 }
 
 /// What a running job of an earlier daemon holds, as its run page says.
@@ -239,6 +258,11 @@ void Daemon::load_config() {
     troubles_.set("config warnings", warnings);
     spool::IncomingSettings settings;
     settings.settle = config_.settle;
+    if (on_network_) {
+        // Leases and notices do not reach across the network: only time tells that a file is whole.
+        settings.settle = std::max<std::chrono::nanoseconds>(settings.settle, 2s);
+        settings.unfinished_line = 10s;
+    }
     incoming_->set_settings(std::move(settings));
     launcher_->set_config(config_);
     set_pool();

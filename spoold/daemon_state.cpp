@@ -74,11 +74,15 @@ ActiveJobsListener Daemon::listener() {
         ask_for_pass();
     };
     listener.not_started = [this](const spool::ActiveJob& job) {
-        no_claims_before_ = clock_.monotonic() + 1s;
-        incoming_->look(job.file_name, spool::Hint::none);
+        if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
+        incoming_->expect(spool::Binding{job.number, job.device, job.inode, job.file_name,
+                                         job.facts.submitted_at});
         ask_for_pass();
     };
     listener.adopted = [this](const Active& active) { adopt_binding(active); };
+    listener.secrets = [this](const spool::ActiveJob& job) {
+        return launcher_->secrets(job.facts.secrets);
+    };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
     listener.changed = [this] {
         state_changed_ = true;

@@ -51,8 +51,6 @@ spool::Result<void> JobLauncher::prepare() {
 
 spool::Result<void> JobLauncher::set_environment(spool::Environment environment,
                                                  std::string source) {
-    // Secrets of the login environment are handed on but never stored: they travel in each job's
-    // record, which is its owner's alone (0600) and is overwritten; the shared file has the rest.
     auto filtered = spool::filter_environment(environment);
     auto stored = spool::store_environment(spool_, filtered.kept);
     if (!stored) return tl::unexpected(stored.error());
@@ -62,13 +60,17 @@ spool::Result<void> JobLauncher::set_environment(spool::Environment environment,
     return {};
 }
 
-/// The environment that a job starts from; what it lacks of it (secrets) is added to the launch.
+std::vector<std::string> JobLauncher::secrets(const std::vector<std::string>& names) const {
+    std::vector<std::string> variables;
+    for (const std::string& name : names)
+        if (const auto found = environment_.find(name); found != environment_.end())
+            variables.push_back(name + "=" + found->second);
+    return variables;
+}
+
+/// The environment that a job starts from; the launch notes which variables (secrets) it lacks.
 const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& spec,
                                                         spool::Launch& launch) {
-    const auto add_from_login = [&](const std::string& name) {
-        if (const auto found = environment_.find(name); found != environment_.end())
-            launch.environment.push_back(name + "=" + found->second);
-    };
     if (spec.submit && !spec.submit->environment.empty()) {
         const std::string& name = spec.submit->environment;
         auto found = captured_.find(name);
@@ -78,8 +80,7 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
         if (found != captured_.end()) {
             launch.environment_file = name;
             launch.facts.environment_source = "submit";
-            for (const std::string& secret : spec.submit->secrets)
-                add_from_login(secret);
+            launch.facts.secrets = spec.submit->secrets;
             return found->second;
         }
         launch.facts.notes.push_back("its recorded environment .spool/env/" + name +
@@ -87,8 +88,7 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
     }
     launch.environment_file = environment_file_;
     launch.facts.environment_source = source_;
-    for (const std::string& secret : spool::filter_environment(environment_).secrets)
-        add_from_login(secret);
+    launch.facts.secrets = spool::filter_environment(environment_).secrets;
     return environment_;
 }
 

@@ -28,6 +28,9 @@ public:
     spool::Result<void> set_environment(spool::Environment environment, std::string source);
     [[nodiscard]] bool has_environment() const { return !source_.empty(); }
 
+    /// KEY=VALUE of those of `names` that the login environment has: handed to a job at its start.
+    [[nodiscard]] std::vector<std::string> secrets(const std::vector<std::string>& names) const;
+
     /// What is executed for a job file. `bytes` was read without error before; `submitted_at` is
     /// when it was first seen.
     spool::Launch launch(const spool::ClaimIdentity& identity, const std::string& bytes,

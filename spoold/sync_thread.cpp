@@ -51,6 +51,8 @@ SyncThread::Failures SyncThread::sync_group(const std::vector<Request>& group) {
     for (const Request& request : group)
         for (const auto& item : request.set.items)
             all.add(item.file, item.metadata);
+    for (const auto& item : all.items)
+        files_.begin_sync(item.file);
     Failures failures;
     for (const auto& item : all.items)
         if (auto synced = files_.sync(item.file, item.metadata); !synced)

@@ -3,6 +3,7 @@
 
 #include <QTemporaryDir>
 #include <QtTest>
+#include <filesystem>
 
 #include "libspool/layout.h"
 #include "libspool/posix_files.h"
@@ -29,6 +30,14 @@ struct ScratchSpool {
         if (!opened) qFatal("%s", opened.error().text().c_str());
         spool = std::move(*opened);
     }
+
+    /// QTemporaryDir cannot remove names that are not valid UTF-8.
+    ~ScratchSpool() {
+        std::error_code ignored;
+        std::filesystem::remove_all(spool.path, ignored);
+    }
+    ScratchSpool(const ScratchSpool&) = delete;
+    ScratchSpool& operator=(const ScratchSpool&) = delete;
 
     /// Writes a file directly, as a user's editor would.
     void put(const spool::OpenFile& where, const std::string& name, const std::string& bytes) {

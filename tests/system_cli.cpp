@@ -26,6 +26,11 @@ public:
         environment.remove("NO_COLOR");
     }
 
+    /// QTemporaryDir cannot remove names that are not valid UTF-8.
+    ~Cli() { QProcess::execute("rm", {"-rf", "--", path()}); }
+    Cli(const Cli&) = delete;
+    Cli& operator=(const Cli&) = delete;
+
     Ran run(const QStringList& arguments, const QByteArray& input = {}) const {
         QProcess process;
         process.setProcessEnvironment(environment);
@@ -199,7 +204,8 @@ void SystemCli::wrong_usage_exits_with_2_data() {
 
 void SystemCli::wrong_usage_exits_with_2() {
     QFETCH(QStringList, arguments);
-    const Ran ran = Cli().run(arguments);
+    const Cli cli;
+    const Ran ran = cli.run(arguments);
     QCOMPARE(ran.code, 2);
     QVERIFY(ran.out.isEmpty());
     QVERIFY(!ran.err.isEmpty());

@@ -39,7 +39,9 @@ void UnitControl::requests_come_in_order_of_time() {
                     .has_value());
         scratch.clock.now -= 5'000'000;
     }
-    for (const auto& request : *spool::read_requests(scratch.spool))
+    const auto requests = spool::read_requests(scratch.spool);
+    QVERIFY(requests.has_value());
+    for (const auto& request : *requests)
         verbs.push_back(request.verb);
     QCOMPARE(verbs, (std::vector<std::string>{"undrain", "reload", "drain"}));
 }

@@ -20,7 +20,7 @@ class UnitJobFile : public QObject {
     static spool::SubmitInfo submit_info() {
         return {
             "0123456789abcdef0123456789abcdef", 42, "/home/a\n\"\\\xff", "hash", {"WANDB_API_KEY"},
-            "2026-11-21T09:30:00.000+01:00",    7};
+            "2026-11-21T09:30:00.000+01:00", {"--epochs", "3 4"}, 7};
     }
 
 private slots:

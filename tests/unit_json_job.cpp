@@ -19,7 +19,7 @@ class UnitJsonJob : public QObject {
     }
     static spool::SubmitInfo submit_info() {
         return {"0123456789abcdef0123456789abcdef", 42,          "/home/a", "hash", {"A_TOKEN"},
-                "2026-11-21T09:30:00.000+01:00",    std::nullopt};
+                "2026-11-21T09:30:00.000+01:00", {}, std::nullopt};
     }
     static JobSpec full_job() {
         JobSpec spec;

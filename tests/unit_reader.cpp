@@ -116,7 +116,9 @@ void UnitReader::a_number_that_is_used_does_not_count() {
     const std::string bytes = scratch.get(scratch.spool.incoming, "x.job");
     scratch.put(scratch.spool.incoming, "copy.job", bytes);
     std::vector<std::uint64_t> numbers;
-    for (const auto& job : spool::read_spool(scratch.spool, scratch.clock)->waiting)
+    const auto state = spool::read_spool(scratch.spool, scratch.clock);
+    QVERIFY(state.has_value());
+    for (const auto& job : state->waiting)
         numbers.push_back(job.id);
     QCOMPARE(numbers, (std::vector<std::uint64_t>{1, 0}));
     QVERIFY(scratch.files.remove(scratch.spool.incoming.get(), "copy.job").has_value());
@@ -200,7 +202,9 @@ void UnitReader::results_are_newest_first() {
     put_done(scratch, 3, "c", 20);
     scratch.put(scratch.spool.done, "torn.json", "{");
     std::vector<std::uint64_t> ids;
-    for (const auto& result : *spool::read_results(scratch.spool, 10))
+    const auto results = spool::read_results(scratch.spool, 10);
+    QVERIFY(results.has_value());
+    for (const auto& result : *results)
         ids.push_back(result.id);
     QCOMPARE(ids, (std::vector<std::uint64_t>{1, 3, 2}));
     QCOMPARE(spool::read_results(scratch.spool, 1)->front().id, std::uint64_t(1));

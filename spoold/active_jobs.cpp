@@ -258,6 +258,9 @@ void ActiveJobs::publish(std::uint64_t number) {
         return;
     }
     listener_.trouble("publish", "");
+    // A supervisor that was killed has not tidied up.
+    if (!active.content.ended())
+        (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
     (void)history_.append(spool::write_line(spool::HistoryEntry{
@@ -265,10 +268,10 @@ void ActiveJobs::publish(std::uint64_t number) {
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
-    put_off_sync(number);
+    sync_result_soon(number);
 }
 
-void ActiveJobs::put_off_sync(std::uint64_t number) {
+void ActiveJobs::sync_result_soon(std::uint64_t number) {
     results_to_sync_.push_back(number);
     if (!results_due_) results_due_ = clock_.monotonic() + result_delay;
     if (results_to_sync_.size() >= results_together) sync_results();
@@ -361,7 +364,7 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
     active.published = spool::Published{job.name, std::move(*json)};
     active.job = std::move(job);
     active.stage = Stage::syncing_result;
-    put_off_sync(number);
+    sync_result_soon(number);
 }
 
 bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {

@@ -105,7 +105,7 @@ private:
     void look_at(Active& active);
     void exited(Active& active);
     void publish(std::uint64_t number);
-    void put_off_sync(std::uint64_t number);
+    void sync_result_soon(std::uint64_t number);
     void sync_results();
     void result_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);

@@ -10,7 +10,12 @@ namespace {
 template <typename Page>
 record::Validity load_page(const std::string& bytes, std::size_t number, Page& page) {
     const std::size_t offset = number * record::page_size;
-    if (bytes.size() < offset + sizeof(Page)) return record::Validity::absent;
+    if (bytes.size() < offset + sizeof(Page)) {
+        // Cut off by somebody: what began as a page was one. The rest of a new file is zeros.
+        const bool blank =
+            bytes.size() <= offset || bytes.find_first_not_of('\0', offset) == std::string::npos;
+        return blank ? record::Validity::absent : record::Validity::damaged;
+    }
     std::memcpy(&page, bytes.data() + offset, sizeof(Page));
     return record::check(page);
 }

@@ -140,7 +140,12 @@ void ActiveJobs::fork_failed(std::uint32_t record, int code) {
 void ActiveJobs::look(std::uint32_t record) {
     const auto named = by_record_.find(record);
     if (named == by_record_.end()) return;
-    if (Active* active = find(named->second)) look_at(*active);
+    const std::uint64_t number = named->second;
+    if (Active* active = find(number)) look_at(*active);
+    // A supervisor that dies is reported a moment before its lock is free: one more look.
+    Active* active = find(number);
+    if (active != nullptr && active->stage == Stage::running && !active->content.ended())
+        active->next_look = clock_.monotonic() + 100ms;
 }
 
 void ActiveJobs::look_at_all() {
@@ -178,8 +183,10 @@ void ActiveJobs::look_at(Active& active) {
         return exited(active);
     if (!standing->alive && content.started()) {
         if (spool::token_is_alive(active.job.token)) {
-            if (active.stage != Stage::orphaned)
+            if (active.stage != Stage::orphaned) {
                 log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
+                listener_.changed();
+            }
             active.stage = Stage::orphaned;
             active.next_look = clock_.monotonic() + 1s;
         } else {

@@ -113,7 +113,7 @@ private:
     void undo_claim(Active& active, const std::string& why);
     void release_published(spool::ActiveJob job);
     bool file_is_missing(Active& active);
-    void put_back(const std::vector<Active*>& missing);
+    void put_back(const std::vector<Active*>& absent);
     void finish(std::uint64_t number, bool reuse);
     Active* find(std::uint64_t number);
 

@@ -5,6 +5,7 @@
 // of the test's own. GPUSPOOL_SWEEP=full does it more often.
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>

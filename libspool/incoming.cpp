@@ -229,7 +229,9 @@ void Incoming::advance() {
             if (job.number != 0) changes_.withdrawn.push_back({name, job.number});
             erase(name);
         } else if (job.phase == WaitingJob::Phase::unready) {
+            const WaitReason reason = job.reason;
             restart_settling(job, Hint::none);
+            job.reason = reason;  // still the truth until the next look
         }
     }
 }

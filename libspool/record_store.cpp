@@ -25,8 +25,8 @@ template <typename Page>
 record::Validity load_own_page(const std::string& bytes, std::size_t number, Page& page,
                                const record::Token& token) {
     const record::Validity validity = load_page(bytes, number, page);
-    return validity == record::Validity::valid && page.token != token ? record::Validity::absent
-                                                                      : validity;
+    const bool ours = validity == record::Validity::newer || page.token == token;
+    return ours ? validity : record::Validity::absent;
 }
 
 /// Builds the body and notes where each block is.

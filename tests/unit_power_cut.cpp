@@ -201,6 +201,7 @@ spoold::ActiveJobsListener Daemon::listener() {
             [](const spoold::Active&) {},
             [this](const spool::JobResult& result) { used_.insert(result.id); },
             [] {},
+            [](const spool::ActiveJob&) { return std::vector<std::string>(); },
             [](const std::string&, const std::string&) {}};
 }
 

@@ -105,6 +105,20 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
     return tl::unexpected(done.error());
 }
 
+Result<void> return_file(Spool& spool, const ActiveJob& job) {
+    const auto split = split_job_name(job.file_name);
+    for (int n = 1;; ++n) {
+        const std::string back =
+            n == 1 ? job.file_name : candidate_name(split->stem, n) + split->extension;
+        auto renamed =
+            move_file(spool, spool.running.get(), job.job_file(), spool.incoming.get(), back);
+        if (renamed || renamed.error().code == ENOENT) break;
+        if (renamed.error().code != EEXIST) return renamed;
+    }
+    (void)spool.files->remove(spool.running.get(), job.log_file());
+    return {};
+}
+
 }  // namespace
 
 void SyncSet::add(Handle file, bool metadata) {
@@ -174,8 +188,9 @@ Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool
     // goes back.
     const auto moved = files.stat_at(spool.running.get(), job->job_file());
     if (moved && moved->same_file(*stat)) return std::move(*job);
-    if (auto undone = unclaim(spool, *job); !undone) return tl::unexpected(undone.error());
-    pool.give_back(std::move(job->record));
+    const auto undone = unclaim(spool, *job);
+    if (!undone) return tl::unexpected(undone.error());
+    *undone ? pool.give_back(std::move(job->record)) : pool.discard(std::move(job->record));
     return NotClaimed::changed;
 }
 
@@ -186,22 +201,32 @@ void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrie
     barrier.add(spool.incoming.get(), true);
 }
 
-Result<void> unclaim(Spool& spool, ActiveJob& job) {
+Result<bool> unclaim(Spool& spool, ActiveJob& job) {
+    // Locked by a descriptor of its own, as a supervisor does it: one that was asked for by a
+    // daemon that is dead now may still be on its way.
     Files& files = *spool.files;
-    for (int n = 1;; ++n) {
-        const auto split = split_job_name(job.file_name);
-        const std::string back =
-            n == 1 ? job.file_name : candidate_name(split->stem, n) + split->extension;
-        auto renamed =
-            move_file(spool, spool.running.get(), job.job_file(), spool.incoming.get(), back);
-        if (renamed || renamed.error().code == ENOENT) break;
-        if (renamed.error().code != EEXIST) return renamed;
-    }
-    (void)files.remove(spool.running.get(), job.log_file());
+    const std::string index = std::to_string(job.record.index);
+    auto guard = open_file(files, spool.records.get(), index, OpenMode::read_write);
+    if (!guard && guard.error().code == ENOENT)
+        return return_file(spool, job).map([] { return false; });
+    if (!guard) return tl::unexpected(guard.error());
+    const auto locked = files.lock(guard->get());
+    if (!locked) return tl::unexpected(locked.error());
+    const auto content = read_record(files, job.record);
+    if (!content) return tl::unexpected(content.error());
+    if (!*locked || content->started()) return system_error("undo the claim of", job.name, EBUSY);
+    // The mark is on the disk before the file can be claimed again: two records of one file would
+    // be two jobs. Where the disk refuses it, the record itself goes.
     record::Claim page{};
     page.token = job.token;
     page.state = record::ClaimState::free;
-    return write_page(files, job.record, record::claim_page, page);
+    const auto marked = write_page(files, job.record, record::claim_page, page).and_then([&] {
+        return files.sync(job.record.file.get(), job.record.fresh);
+    });
+    if (!marked)
+        if (auto gone = files.remove(spool.records.get(), index); !gone)
+            return tl::unexpected(gone.error());
+    return return_file(spool, job).map([&] { return marked.has_value(); });
 }
 
 }  // namespace spool

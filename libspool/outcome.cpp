@@ -44,7 +44,7 @@ void set_status(JobResult& result, const ActiveJob& job, const RecordContent& co
     const bool by_itself =
         (exit.flags & (record::cancelled | record::timed_out | record::interrupted)) == 0;
     const bool ran = exit.failed_step == record::Step::none &&
-                     (by_itself || (content.started() && content.run.main_pid != 0));
+                     (by_itself || (content.run_known() && content.run.main_pid != 0));
     if (ran && WIFEXITED(exit.wait_status)) result.exit_code = WEXITSTATUS(exit.wait_status);
     if (ran && WIFSIGNALED(exit.wait_status)) result.signal = WTERMSIG(exit.wait_status);
 
@@ -102,7 +102,7 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
     result.notes = job.facts.notes;
     if (job.facts.retry_of != 0) result.retry_of = job.facts.retry_of;
     result.token = to_hex(job.token);
-    if (content.started()) {
+    if (content.run_known()) {
         result.started_at = content.run.started_at;
         result.gpus = run_gpus(content.run);
     }
@@ -110,7 +110,7 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
     if (content.ended()) {
         const record::Exit& exit = content.exit;
         result.ended_at = exit.ended_at;
-        if (content.started()) {
+        if (content.run_known()) {
             result.cpu_seconds =
                 static_cast<double>(exit.user_microseconds + exit.system_microseconds) / 1e6;
             result.max_rss_bytes = exit.max_rss_kilobytes * 1024;

@@ -49,6 +49,8 @@ struct RecordContent {
     }
     /// A run page of this attempt that is damaged says nothing but that it was started.
     [[nodiscard]] bool started() const { return run_validity != record::Validity::absent; }
+    /// Whether what the run page says can be believed.
+    [[nodiscard]] bool run_known() const { return run_validity == record::Validity::valid; }
     [[nodiscard]] bool ended() const { return exit_validity == record::Validity::valid; }
     [[nodiscard]] bool cancelled() const { return cancel_validity == record::Validity::valid; }
     [[nodiscard]] std::string name() const { return {claim.name, claim.name_length}; }

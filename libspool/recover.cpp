@@ -201,8 +201,9 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         if (action == RecoveryAction::undo) {
             recovery.undone.push_back(
                 {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at});
-            if (auto undone = unclaim(spool, job); !undone) return tl::unexpected(undone.error());
-            pool.give_back(std::move(job.record));
+            const auto undone = unclaim(spool, job);
+            if (!undone) return tl::unexpected(undone.error());
+            *undone ? pool.give_back(std::move(job.record)) : pool.discard(std::move(job.record));
             continue;
         }
         if (action == RecoveryAction::release) complete_publication(spool, job);

@@ -74,7 +74,13 @@ void ActiveJobs::undo_claim(Active& active, const std::string& why) {
     const std::uint64_t number = active.job.number;
     if (active.stage != Stage::returning)
         log_warning(title(active.job) + " goes back to the queue: " + why);
-    if (auto undone = spool::unclaim(spool_, active.job); !undone) {
+    const auto undone = spool::unclaim(spool_, active.job);
+    if (!undone) {
+        if (undone.error().code == EBUSY) {  // a supervisor was faster: the job runs
+            active.stage = Stage::starting;
+            active.next_look = clock_.monotonic() + 10ms;
+            return;
+        }
         listener_.trouble("unclaim",
                           "a job cannot be put back into the queue: " + undone.error().text());
         active.stage = Stage::returning;
@@ -84,7 +90,7 @@ void ActiveJobs::undo_claim(Active& active, const std::string& why) {
     listener_.trouble("unclaim", "");
     listener_.not_started(active.job);
     listener_.freed(number);
-    finish(number, !active.distrusted);
+    finish(number, *undone && !active.distrusted);
 }
 
 void ActiveJobs::give_up_claims(const std::string& why) {
@@ -265,9 +271,8 @@ void ActiveJobs::publish(std::uint64_t number) {
         return;
     }
     listener_.trouble("publish", "");
-    // A supervisor that was killed has not tidied up.
-    if (!active.content.ended())
-        (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
+    // A supervisor that died with its machine, or was killed, has not tidied up.
+    (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
     (void)history_.append(spool::write_line(spool::HistoryEntry{

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <system_error>
 #include <thread>
 
 #include "cgroup.h"
@@ -60,7 +61,11 @@ spool::Result<void> Daemon::open() {
     if (auto owned = check_owner(); !owned) return owned;
     log_notice("spoold " GPUSPOOL_VERSION " takes care of " + spool_.path);
 
-    syncs_ = std::make_unique<SyncThread>(io_, files_);
+    try {
+        syncs_ = std::make_unique<SyncThread>(io_, files_);
+    } catch (const std::system_error& error) {
+        return spool::system_error("start a thread", spool_.path, error.code().value());
+    }
     pool_ = std::make_unique<spool::RecordPool>(spool_);
     launcher_ = std::make_unique<JobLauncher>(spool_);
     if (auto prepared = launcher_->prepare(); !prepared) return prepared;
@@ -194,7 +199,7 @@ spool::Result<void> Daemon::recover() {
 
 /// What a running job of an earlier daemon holds, as its run page says.
 void Daemon::adopt_binding(const Active& active) {
-    if (!active.content.started()) return;
+    if (!active.content.run_known()) return;
     const auto gpus = spool::run_gpus(active.content.run);
     policy_.adopt(active.job.number, gpus, gpus.empty() ? 1 : 0);
     log_info("job " + std::to_string(active.job.number) + " (" + active.job.name +

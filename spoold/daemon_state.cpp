@@ -27,7 +27,7 @@ spool::RunningState running_state(const Active& active) {
     state.submitted_at = active.job.facts.submitted_at;
     state.attempt = static_cast<int>(active.job.attempt);
     state.phase = "running";
-    if (content.started()) {
+    if (content.run_known()) {
         state.started_at = content.run.started_at;
         state.gpus = spool::run_gpus(content.run);
         state.pid = content.run.main_pid;

@@ -35,7 +35,8 @@ spool::Result<void> Watcher::watch(const spool::Spool& spool) {
                          return add(Place::running, spool.running.get(), name_events | self_events);
                      })
                      .and_then([&] {
-                         return add(Place::control, spool.control.get(), name_events | self_events);
+                         return add(Place::control, spool.control.get(),
+                                    name_events | IN_CLOSE_WRITE | self_events);
                      })
                      .and_then([&] {
                          return add(Place::records, spool.records.get(),

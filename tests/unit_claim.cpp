@@ -377,6 +377,9 @@ private:
         if (s.get(s.spool.done, "x.job") == script) return true;
         if (!job) return false;
         const auto content = spool::read_record(s.files, job->record);
+        // In running/ without a record that claims it: recovery puts it back into the queue.
+        if (content && !content->claimed() && s.get(s.spool.running, "x.job") == script)
+            return true;
         return content && content->claimed() &&
                spool::read_body(s.files, job->record, content->claim)
                    .map([](const auto& body) { return body.job_file == script; })

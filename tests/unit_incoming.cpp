@@ -133,6 +133,7 @@ private slots:
         Scratch s;
         s.put(s.spool.incoming, "x.job", bytes.toStdString());
         s.incoming->look("x.job", Hint::renamed);
+        s.pass(2ms);
         QCOMPARE(s.job("x.job").phase == Phase::ready, waived);
         QCOMPARE(s.changes().ready.size(), waived ? 1u : 0u);
     }
@@ -232,6 +233,7 @@ private slots:
         s.put(s.spool.temporary, "new", "echo new\n");
         QCOMPARE(::rename((s.spool.path + "/.spool/tmp/new").c_str(), s.path("x.job").c_str()), 0);
         s.incoming->look("x.job", Hint::renamed);
+        s.pass(2ms);
         const auto changes = s.changes();
         QCOMPARE(changes.unready, Numbers{number});
         QCOMPARE(changes.ready, Numbers{number});

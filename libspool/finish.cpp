@@ -138,8 +138,7 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result,
         if (!json) return tl::unexpected(json.error());
         // No record keeps the truth of such a job: its result is on the disk before the file moves.
         auto moved = spool.files->sync(spool.done.get(), true).and_then([&] {
-            return move_if_there(spool, spool.incoming.get(), result.file,
-                                 name + split->extension);
+            return move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
         });
         if (moved) return Published{name, std::move(*json)};
         (void)spool.files->remove(spool.done.get(), name + ".json");

@@ -17,9 +17,9 @@ struct Published {
 /// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
 
-/// Publishes the end of a file that never ran, incoming/<result.file>: x.json is written and synced,
-/// then the file, if it is there, moves beside it. Its number must be on the disk already. On failure
-/// nothing has changed. `result.name` is set to the name in done/.
+/// Publishes the end of a file that never ran, incoming/<result.file>: x.json is written and
+/// synced, then the file, if it is there, moves beside it. Its number must be on the disk already.
+/// On failure nothing has changed. `result.name` is set to the name in done/.
 Result<Published> publish_unstarted(Spool& spool, JobResult& result,
                                     const std::function<bool(const std::string&)>& name_taken);
 

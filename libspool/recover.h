@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "libspool/active_job.h"
-#include "libspool/journal.h"
 #include "libspool/finish.h"
+#include "libspool/journal.h"
 
 namespace spool {
 

@@ -122,7 +122,7 @@ Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result)
     }
 }
 
-Result<Published> publish_unstarted(Spool& spool, JobResult& result,
+Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_file,
                                     const std::function<bool(const std::string&)>& name_taken) {
     const auto split = split_job_name(result.file);
     if (!split) return content_error(result.file, {}, "is not the name of a job file");
@@ -137,9 +137,10 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result,
         if (!json && json.error().code == EEXIST) continue;
         if (!json) return tl::unexpected(json.error());
         // No record keeps the truth of such a job: its result is on the disk before the file moves.
-        auto moved = spool.files->sync(spool.done.get(), true).and_then([&] {
-            return move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
-        });
+        auto moved = spool.files->sync(spool.done.get(), true);
+        if (moved && has_file)
+            moved =
+                move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
         if (moved) return Published{name, std::move(*json)};
         (void)spool.files->remove(spool.done.get(), name + ".json");
         return tl::unexpected(moved.error());

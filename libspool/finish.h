@@ -17,10 +17,11 @@ struct Published {
 /// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
 
-/// Publishes the end of a file that never ran, incoming/<result.file>: x.json is written and
-/// synced, then the file, if it is there, moves beside it. Its number must be on the disk already.
-/// On failure nothing has changed. `result.name` is set to the name in done/.
-Result<Published> publish_unstarted(Spool& spool, JobResult& result,
+/// Publishes the end of a file that never ran: x.json is written and synced, then
+/// incoming/<result.file> is moved beside it (unless it is known to be gone: what has that name now
+/// is another job). Its number must be on the disk already. On failure nothing has changed.
+/// `result.name` is set to the name in done/.
+Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_file,
                                     const std::function<bool(const std::string&)>& name_taken);
 
 void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier);

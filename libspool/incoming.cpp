@@ -229,7 +229,9 @@ void Incoming::advance() {
             if (job.number != 0) changes_.withdrawn.push_back({name, job.number});
             erase(name);
         } else if (job.phase == WaitingJob::Phase::unready) {
+            const WaitReason reason = job.reason;
             restart_settling(job, Hint::none);
+            job.reason = reason;  // still the truth until the next look
         }
     }
 }
@@ -283,7 +285,22 @@ void Incoming::read(WaitingJob& job) {
     if (job.number != 0) changes_.ready.push_back(job.number);
 }
 
+/// Whether a program has the file open for writing: what is in it is not its last word yet.
+bool Incoming::is_being_written(const WaitingJob& job) const {
+    if (job.stat.kind != FileKind::regular) return false;
+    Files& files = *spool_.files;
+    const auto file = open_file(files, spool_.incoming.get(), job.file_name, OpenMode::read);
+    if (!file) return false;
+    const LeaseAnswer answer = files.lease(file->get());
+    if (answer == LeaseAnswer::granted) files.release_lease(file->get());
+    return answer == LeaseAnswer::refused;
+}
+
 void Incoming::reject(WaitingJob& job, Error error) {
+    if (is_being_written(job)) {
+        unready(job, WaitReason::Kind::open);
+        return set_deadline(job, clock_.monotonic() + settings_.settle);
+    }
     leave_ready(job);
     job.phase = WaitingJob::Phase::rejected;
     set_deadline(job, std::nullopt);

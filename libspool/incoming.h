@@ -122,6 +122,7 @@ private:
     void remember(const Binding& binding);
     void settled(WaitingJob& job);
     void read(WaitingJob& job);
+    [[nodiscard]] bool is_being_written(const WaitingJob& job) const;
     void reject(WaitingJob& job, Error error);
     void unready(WaitingJob& job, WaitReason::Kind kind, std::string detail = {});
     void leave_ready(WaitingJob& job);

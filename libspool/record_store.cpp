@@ -10,7 +10,12 @@ namespace {
 template <typename Page>
 record::Validity load_page(const std::string& bytes, std::size_t number, Page& page) {
     const std::size_t offset = number * record::page_size;
-    if (bytes.size() < offset + sizeof(Page)) return record::Validity::absent;
+    if (bytes.size() < offset + sizeof(Page)) {
+        // Cut off by somebody: what began as a page was one. The rest of a new file is zeros.
+        const bool blank =
+            bytes.size() <= offset || bytes.find_first_not_of('\0', offset) == std::string::npos;
+        return blank ? record::Validity::absent : record::Validity::damaged;
+    }
     std::memcpy(&page, bytes.data() + offset, sizeof(Page));
     return record::check(page);
 }
@@ -20,8 +25,8 @@ template <typename Page>
 record::Validity load_own_page(const std::string& bytes, std::size_t number, Page& page,
                                const record::Token& token) {
     const record::Validity validity = load_page(bytes, number, page);
-    return validity == record::Validity::valid && page.token != token ? record::Validity::absent
-                                                                      : validity;
+    const bool ours = validity == record::Validity::newer || page.token == token;
+    return ours ? validity : record::Validity::absent;
 }
 
 /// Builds the body and notes where each block is.

@@ -47,7 +47,8 @@ struct RecordContent {
         return claim_validity == record::Validity::valid &&
                claim.state == record::ClaimState::claimed;
     }
-    [[nodiscard]] bool started() const { return run_validity == record::Validity::valid; }
+    /// A run page of this attempt that is damaged says nothing but that it was started.
+    [[nodiscard]] bool started() const { return run_validity != record::Validity::absent; }
     [[nodiscard]] bool ended() const { return exit_validity == record::Validity::valid; }
     [[nodiscard]] bool cancelled() const { return cancel_validity == record::Validity::valid; }
     [[nodiscard]] std::string name() const { return {claim.name, claim.name_length}; }

@@ -125,6 +125,12 @@ void remove_old_temporaries(Spool& spool, std::int64_t now) {
     }
 }
 
+bool has_newer_page(const RecordContent& content) {
+    using enum record::Validity;
+    return content.run_validity == newer || content.exit_validity == newer ||
+           content.cancel_validity == newer;
+}
+
 /// A claimed job whose file is nowhere was deleted after the claim: that is how one cancels by
 /// hand.
 void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
@@ -169,7 +175,11 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         if (!facts) return tl::unexpected(facts.error());
         RecoveryAction action = decide_recovery(*facts);
         if (action == RecoveryAction::pool) {
-            pool.give_back(std::move(record));
+            // Pages that a newer gpuspool left would be taken for those of the record's next job.
+            if (has_newer_page(*content))
+                pool.discard(std::move(record));
+            else
+                pool.give_back(std::move(record));
             continue;
         }
         if (action == RecoveryAction::leave) {

@@ -65,17 +65,18 @@ bool ActiveJobs::file_is_missing(Active& active) {
 }
 
 void ActiveJobs::look_at_files() {
-    std::vector<Active*> missing;
-    std::size_t absent = 0;
+    std::vector<Active*> absent;
+    Active* missing = nullptr;
     for (auto& [number, active] : jobs_) {
         if (active.stage >= Stage::syncing_exit || active.content.cancelled()) continue;
-        if (file_is_missing(active)) missing.push_back(&active);
-        if (active.missing_since) ++absent;
+        if (file_is_missing(active)) missing = &active;
+        if (active.missing_since) absent.push_back(&active);
     }
-    if (missing.empty()) return;
-    // One file is deleted by somebody who wants that job to end; several at once are an accident.
-    if (absent > 1) return put_back(missing);
-    cancel(missing.front()->job.number, "its file was removed from running/",
+    if (missing == nullptr) return;
+    // One file is deleted by somebody who wants that job to end; several are an accident, those
+    // that went within the last second included: rm takes them one after another.
+    if (absent.size() > 1) return put_back(absent);
+    cancel(missing->job.number, "its file was removed from running/",
            [this](const spool::Result<void>& marked) {
                if (!marked)
                    listener_.trouble("cancel",
@@ -83,9 +84,9 @@ void ActiveJobs::look_at_files() {
            });
 }
 
-void ActiveJobs::put_back(const std::vector<Active*>& missing) {
+void ActiveJobs::put_back(const std::vector<Active*>& absent) {
     std::string names;
-    for (Active* active : missing) {
+    for (Active* active : absent) {
         const auto restored = spool::restore_job_file(spool_, active->job, spool_.running.get(),
                                                       active->job.job_file());
         if (!restored && restored.error().code != EEXIST)

@@ -140,7 +140,12 @@ void ActiveJobs::fork_failed(std::uint32_t record, int code) {
 void ActiveJobs::look(std::uint32_t record) {
     const auto named = by_record_.find(record);
     if (named == by_record_.end()) return;
-    if (Active* active = find(named->second)) look_at(*active);
+    const std::uint64_t number = named->second;
+    if (Active* active = find(number)) look_at(*active);
+    // A supervisor that dies is reported a moment before its lock is free: one more look.
+    Active* active = find(number);
+    if (active != nullptr && active->stage == Stage::running && !active->content.ended())
+        active->next_look = clock_.monotonic() + 100ms;
 }
 
 void ActiveJobs::look_at_all() {
@@ -178,8 +183,10 @@ void ActiveJobs::look_at(Active& active) {
         return exited(active);
     if (!standing->alive && content.started()) {
         if (spool::token_is_alive(active.job.token)) {
-            if (active.stage != Stage::orphaned)
+            if (active.stage != Stage::orphaned) {
                 log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
+                listener_.changed();
+            }
             active.stage = Stage::orphaned;
             active.next_look = clock_.monotonic() + 1s;
         } else {
@@ -258,6 +265,9 @@ void ActiveJobs::publish(std::uint64_t number) {
         return;
     }
     listener_.trouble("publish", "");
+    // A supervisor that was killed has not tidied up.
+    if (!active.content.ended())
+        (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
     (void)history_.append(spool::write_line(spool::HistoryEntry{
@@ -265,10 +275,10 @@ void ActiveJobs::publish(std::uint64_t number) {
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
-    put_off_sync(number);
+    sync_result_soon(number);
 }
 
-void ActiveJobs::put_off_sync(std::uint64_t number) {
+void ActiveJobs::sync_result_soon(std::uint64_t number) {
     results_to_sync_.push_back(number);
     if (!results_due_) results_due_ = clock_.monotonic() + result_delay;
     if (results_to_sync_.size() >= results_together) sync_results();
@@ -361,7 +371,7 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
     active.published = spool::Published{job.name, std::move(*json)};
     active.job = std::move(job);
     active.stage = Stage::syncing_result;
-    put_off_sync(number);
+    sync_result_soon(number);
 }
 
 bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {

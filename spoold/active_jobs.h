@@ -105,7 +105,7 @@ private:
     void look_at(Active& active);
     void exited(Active& active);
     void publish(std::uint64_t number);
-    void put_off_sync(std::uint64_t number);
+    void sync_result_soon(std::uint64_t number);
     void sync_results();
     void result_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
@@ -113,7 +113,7 @@ private:
     void undo_claim(Active& active, const std::string& why);
     void release_published(spool::ActiveJob job);
     bool file_is_missing(Active& active);
-    void put_back(const std::vector<Active*>& missing);
+    void put_back(const std::vector<Active*>& absent);
     void finish(std::uint64_t number, bool reuse);
     Active* find(std::uint64_t number);
 

@@ -53,7 +53,7 @@ private:
     // Incoming jobs.
     void take_incoming_changes();
     void enqueue(std::uint64_t number);
-    bool end_unstarted(spool::JobResult result);
+    bool end_unstarted(spool::JobResult result, bool has_file);
     void give_up_claims();
     bool claim(std::uint64_t number);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);

@@ -53,7 +53,7 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
         result.command = job->command;
         result.submitted_at = job->submitted_at;
         result.reason = "cancelled before it started";
-        const bool gone = end_unstarted(std::move(result));
+        const bool gone = end_unstarted(std::move(result), true);
         return reply(gone, gone ? title + " cancelled before it started"
                                 : title + " could not be moved to done/; see gpuspool status");
     }

@@ -39,8 +39,8 @@ void Daemon::take_incoming_changes() {
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
     for (const auto& withdrawn : changes->withdrawn)
-        end_unstarted(
-            spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()));
+        end_unstarted(spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()),
+                      false);
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
     if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
     // A number is shown, in the state or in a result, only once it is certain that no later daemon
@@ -68,7 +68,7 @@ void Daemon::take_incoming_changes() {
 void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files) {
     for (const auto& file : files)
         end_unstarted(
-            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()));
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
 }
 
 void Daemon::enqueue(std::uint64_t number) {
@@ -80,10 +80,11 @@ void Daemon::enqueue(std::uint64_t number) {
 
 /// Ends a file that was never run: rejected, withdrawn or cancelled. False if the result could not
 /// be written.
-bool Daemon::end_unstarted(spool::JobResult result) {
+bool Daemon::end_unstarted(spool::JobResult result, bool has_file) {
     result.host = spool::host_name();
     auto published = spool::publish_unstarted(
-        spool_, result, [this](const std::string& name) { return active_->name_taken(name); });
+        spool_, result, has_file,
+        [this](const std::string& name) { return active_->name_taken(name); });
     state_changed_ = true;
     if (!published) {
         troubles_.set("publish", "results cannot be written to done/: " + published.error().text());

@@ -79,10 +79,10 @@ ActiveJobsListener Daemon::listener() {
                                          job.facts.submitted_at});
         ask_for_pass();
     };
+    listener.adopted = [this](const Active& active) { adopt_binding(active); };
     listener.secrets = [this](const spool::ActiveJob& job) {
         return launcher_->secrets(job.facts.secrets);
     };
-    listener.adopted = [this](const Active& active) { adopt_binding(active); };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
     listener.changed = [this] {
         state_changed_ = true;

@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
                "--gpus", gpus,
                "the GPU slots: each argument is one, given verbatim to CUDA_VISIBLE_DEVICES (0,1 "
                "2,3 = two slots with two GPUs); a single argument is split at commas")
-            ->expected(0, 1024);
+            ->expected(1, 1024);
     auto* cpu_option =
         app.add_option("--cpu-slots", cpu_slots, "how many jobs without a GPU run at once")
             ->check(CLI::Range(0, 65536));

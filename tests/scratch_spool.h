@@ -35,12 +35,12 @@ struct ScratchSpoolOn {
     }
 
     /// QTemporaryDir cannot remove names that are not valid UTF-8.
-    ~ScratchSpool() {
+    ~ScratchSpoolOn() {
         std::error_code ignored;
         std::filesystem::remove_all(spool.path, ignored);
     }
-    ScratchSpool(const ScratchSpool&) = delete;
-    ScratchSpool& operator=(const ScratchSpool&) = delete;
+    ScratchSpoolOn(const ScratchSpoolOn&) = delete;
+    ScratchSpoolOn& operator=(const ScratchSpoolOn&) = delete;
 
     /// Writes a file directly, as a user's editor would.
     void put(const spool::OpenFile& where, const std::string& name, const std::string& bytes) {

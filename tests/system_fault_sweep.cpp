@@ -115,7 +115,9 @@ QStringList carry_out_at_start(const QString& call, const QString& error, int n)
     const QString title = QString("%1 %2 at start, call %3").arg(call, error).arg(n);
     TestSpool spool;
     CrashJobs jobs(spool);
-    if (spool.gpuspool({"resume"}).exit_code != 0 || !drop_first_jobs(jobs))
+    // Either makes the spool.
+    if (spool.gpuspool({"pause"}).exit_code != 0 || spool.gpuspool({"resume"}).exit_code != 0 ||
+        !drop_first_jobs(jobs))
         return {title + ": cannot be set up"};
     const QString what = QString("error=%1:when=%2").arg(error).arg(n);
     const QStringList command =

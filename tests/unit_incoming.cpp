@@ -132,7 +132,7 @@ private slots:
         QFETCH(bool, waived);
         Scratch s;
         s.put(s.spool.incoming, "x.job", bytes.toStdString());
-        s.incoming->look("x.job", Hint::arrived_whole);
+        s.incoming->look("x.job", Hint::renamed);
         QCOMPARE(s.job("x.job").phase == Phase::ready, waived);
         QCOMPARE(s.changes().ready.size(), waived ? 1u : 0u);
     }
@@ -231,7 +231,7 @@ private slots:
         const auto number = s.ready("x.job");
         s.put(s.spool.temporary, "new", "echo new\n");
         QCOMPARE(::rename((s.spool.path + "/.spool/tmp/new").c_str(), s.path("x.job").c_str()), 0);
-        s.incoming->look("x.job", Hint::arrived_whole);
+        s.incoming->look("x.job", Hint::renamed);
         const auto changes = s.changes();
         QCOMPARE(changes.unready, Numbers{number});
         QCOMPARE(changes.ready, Numbers{number});
@@ -434,7 +434,7 @@ private slots:
         else
             s.put(s.spool.incoming, "x.job", what.toStdString());
         if (what == "large") QCOMPARE(::truncate(path.c_str(), (4 << 20) + 1), 0);
-        s.incoming->look("x.job", Hint::arrived_whole);
+        s.incoming->look("x.job", Hint::renamed);
         s.pass(100ms);
         const auto changes = s.changes();
         QVERIFY(changes.ready.empty());
@@ -454,7 +454,7 @@ private slots:
         Scratch s;
         s.put(s.spool.incoming, "x.job", script);
         s.active_inode = s.files.stat_at(s.spool.incoming.get(), "x.job")->inode;
-        s.incoming->look("x.job", Hint::arrived_whole);
+        s.incoming->look("x.job", Hint::renamed);
         s.pass(10s);
         QVERIFY(s.job("x.job").reason.kind == WaitReason::Kind::previous_run ||
                 s.job("x.job").phase == Phase::settling);

@@ -169,7 +169,7 @@ private:
     }
     void pass();
     void take_changes();
-    bool end_unstarted(const std::string& file_name, spool::JobResult result);
+    bool end_unstarted(spool::JobResult result, bool has_file);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     void claim(std::uint64_t number);
@@ -201,6 +201,7 @@ spoold::ActiveJobsListener Daemon::listener() {
             [](const spoold::Active&) {},
             [this](const spool::JobResult& result) { used_.insert(result.id); },
             [] {},
+            [](const spool::ActiveJob&) { return std::vector<std::string>(); },
             [](const std::string&, const std::string&) {}};
 }
 
@@ -278,7 +279,7 @@ void Daemon::take_changes() {
     for (const std::uint64_t number : changes->ready)
         queue_.insert(number);
     for (const auto& gone : changes->withdrawn)
-        end_unstarted({}, spool::withdrawn_result(gone.number, gone.file_name, clock_.wall()));
+        end_unstarted(spool::withdrawn_result(gone.number, gone.file_name, clock_.wall()), false);
     if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
     spool::SyncSet barrier;
     incoming_->add_barrier(barrier);
@@ -294,8 +295,7 @@ void Daemon::take_changes() {
 void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files) {
     for (const auto& file : files) {
         const bool ended = end_unstarted(
-            file.file_name,
-            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()));
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
         if (ended)
             incoming_->forget(file.number);
         else
@@ -313,9 +313,9 @@ void Daemon::note_shown() {
     }
 }
 
-bool Daemon::end_unstarted(const std::string& file_name, spool::JobResult result) {
+bool Daemon::end_unstarted(spool::JobResult result, bool has_file) {
     auto published = spool::publish_unstarted(
-        spool_, file_name, result,
+        spool_, result, has_file,
         [this](const std::string& name) { return active_->name_taken(name); });
     if (published) finish_unstarted(result, std::move(*published));
     return published.has_value();

@@ -11,6 +11,7 @@
 #include <QJsonDocument>
 #include <QThread>
 #include <cstdio>
+#include <filesystem>
 
 using namespace std::chrono_literals;
 
@@ -81,6 +82,9 @@ TestSpool::~TestSpool() {
         quiet = signal_processes_with_environment(entry, SIGKILL) == 0 ? quiet + 1 : 0;
         if (quiet == 0) QThread::msleep(10);
     }
+    // QTemporaryDir does not see names that are not valid UTF-8.
+    std::error_code ignored;
+    std::filesystem::remove_all(directory_.path().toStdString(), ignored);
 }
 
 QString TestSpool::path(const QString& inside) const {

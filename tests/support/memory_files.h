@@ -53,6 +53,7 @@ public:
     Result<std::string> read(Handle file, std::uint64_t offset, std::size_t size) override;
     Result<void> write(Handle file, std::uint64_t offset, std::string_view bytes) override;
     Result<void> truncate(Handle file, std::uint64_t size) override;
+    void begin_sync(Handle) override {}
     Result<void> sync(Handle file, bool metadata) override;
     Result<void> make_directory(Handle directory, std::string_view name) override;
     Result<void> rename(Handle from, std::string_view name, Handle to,

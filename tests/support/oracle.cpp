@@ -107,8 +107,6 @@ void check_leftovers(const CrashJobs& jobs, const QList<NamedResult>& results, Q
     const TestSpool& spool = jobs.spool();
     for (const QString& name : names_in(spool, "running"))
         wrong << "left behind: running/" + name;
-    for (const QString& name : names_in(spool, ".spool/scripts"))
-        wrong << "left behind: .spool/scripts/" + name;
     QSet<QString> stems;
     for (const NamedResult& result : results)
         stems << stem_of(result.file);
@@ -122,7 +120,7 @@ void check_leftovers(const CrashJobs& jobs, const QList<NamedResult>& results, Q
 QByteArray CrashJobs::script(const QString& label, const QByteArray& body) const {
     const QByteArray mark = label.toUtf8() +
                             " $GPUSPOOL_JOB_ID ${CUDA_VISIBLE_DEVICES:-none}\" >> " +
-                            spool_.scratch("marks").toUtf8() + "\n";
+                            marks_.toUtf8() + "\n";
     return "echo \"start " + mark + body + "\necho \"end " + mark;
 }
 
@@ -168,7 +166,7 @@ bool CrashJobs::settled() const {
 }
 
 QList<ExecutionMark> CrashJobs::marks() const {
-    QFile file(spool_.scratch("marks"));
+    QFile file(marks_);
     QList<ExecutionMark> marks;
     if (!file.open(QIODevice::ReadOnly)) return marks;
     for (const QByteArray& line : file.readAll().split('\n')) {
@@ -206,6 +204,8 @@ QStringList changes_by_restarts(TestSpool& spool, const QStringList& arguments) 
                                            "the daemon to publish its state", 30s);
         if (!looked || !spool.stop()) wrong << "the restarted daemon did not end as it should";
     }
+    for (const QString& name : names_in(spool, ".spool/scripts"))
+        wrong << "left behind: .spool/scripts/" + name;
     const auto after = snapshot_of_done(spool);
     if (before == after) return wrong;
     for (const QString& name : QSet<QString>(before.keyBegin(), before.keyEnd()) +

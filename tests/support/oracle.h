@@ -28,7 +28,10 @@ struct ExecutionMark {
 /// The jobs of one test, and what they wrote.
 class CrashJobs {
 public:
-    explicit CrashJobs(TestSpool& spool) : spool_(spool) {}
+    /// With `marks`, the jobs write to that file: where the scratch directory is to lose what was
+    /// written.
+    explicit CrashJobs(TestSpool& spool, const QString& marks = {})
+        : spool_(spool), marks_(marks.isEmpty() ? spool.scratch("marks") : marks) {}
 
     /// The text of a job that marks its start, does `body`, and marks its end.
     [[nodiscard]] QByteArray script(const QString& label, const QByteArray& body) const;
@@ -48,6 +51,7 @@ public:
 
 private:
     TestSpool& spool_;
+    QString marks_;
     QList<CrashJob> jobs_;
 };
 

@@ -1,0 +1,39 @@
+// What a person sees of a spool besides results, and what a person does with a shell.
+#pragma once
+
+#include <QByteArray>
+#include <QJsonArray>
+#include <QJsonObject>
+#include <QString>
+
+#include "tests/support/daemon.h"
+
+/// What the daemon publishes: .spool/state.json.
+QJsonObject state_of(const TestSpool& spool);
+/// The entry of that name in the published list `waiting` or `running`; empty if there is none.
+QJsonObject waiting_job(const TestSpool& spool, const QString& name);
+QJsonObject running_job(const TestSpool& spool, const QString& name);
+/// All sentences about what is wrong, a line each.
+QString problems_of(const TestSpool& spool);
+
+/// Waits until the job is published as waiting for a reason of this kind ("no_command").
+bool wait_for_reason(const TestSpool& spool, const QString& name, const QString& kind);
+/// Why a job waits, as `gpuspool status` says it to a person.
+QString wait_sentence(const TestSpool& spool, const QString& name);
+/// Waits until running/NAME.log is there and contains `text`.
+bool wait_for_log(const TestSpool& spool, const QString& name, const QByteArray& text);
+/// Waits for a problem whose sentence contains `text`.
+bool wait_for_problem(const TestSpool& spool, const QString& text);
+
+/// Runs a bash script in the spool's environment; $I is incoming/. False, and a warning, if it
+/// fails.
+bool shell(const TestSpool& spool, const QString& script);
+
+/// A file of the scratch home; empty if it is not there.
+QByteArray home_file(const TestSpool& spool, const QString& name);
+bool write_home_file(const TestSpool& spool, const QString& name, const QByteArray& text);
+
+/// Names in a directory of the spool, sorted, dot-files too; bytes, as names are.
+QList<QByteArray> names_in(const TestSpool& spool, const QString& directory);
+/// How many processes have this spool in their environment and `text` in their command line.
+int processes_with(const TestSpool& spool, const QByteArray& text);

@@ -1,0 +1,294 @@
+// Ways to end a job before its time, and what must not end one.
+#include <signal.h>
+
+#include <QDir>
+#include <QElapsedTimer>
+#include <QtTest>
+
+#include "tests/support/look.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A job with a child, and one that has left its session and its parents.
+const QByteArray family =
+    "sleep 1001 &\n"
+    "setsid bash -c '(sleep 1002 & ) ; exec sleep 1003' &\n"
+    "echo started\nsleep 1004\n";
+
+bool all_gone(const TestSpool& spool) {
+    return spool.wait_for([&] { return processes_with(spool, "sleep 100") == 0; },
+                          "all processes of the job to end");
+}
+
+QString number_of(const TestSpool& spool, const QString& name) {
+    return QString::number(running_job(spool, name)["id"].toInt());
+}
+
+bool remove(const TestSpool& spool, const QString& inside) {
+    return QFile::remove(spool.path(inside));
+}
+
+}  // namespace
+
+class CancelTest : public QObject {
+    Q_OBJECT
+
+private slots:
+    void a_waiting_job();
+    void a_waiting_job_while_no_daemon_runs();
+    void a_running_job_with_its_whole_tree();
+    void a_job_that_ignores_sigterm();
+    void a_job_that_tidies_up();
+    void a_running_job_while_no_daemon_runs();
+    void an_ended_job_is_refused();
+    void deleting_the_running_file_cancels();
+    void a_running_file_that_comes_back_does_not();
+    void another_file_of_the_name_counts_as_present();
+    void all_running_files_deleted_are_put_back();
+    void running_files_deleted_one_after_another_are_put_back();
+    void leftovers_are_shown_and_ended();
+};
+
+void CancelTest::a_waiting_job() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
+    QVERIFY(spool.drop("x.job", "echo one >> ~/ran\n"));
+    QVERIFY(wait_for_reason(spool, "x", "paused"));
+    const Finished cancelled = spool.gpuspool({"cancel", "x"});
+    QVERIFY2(cancelled.exit_code == 0, cancelled.err);
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "cancelled");
+    QVERIFY(result["exit_code"].isNull());
+    QCOMPARE(spool.read("done/x.job"), "echo one >> ~/ran\n");
+    QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
+    QVERIFY(spool.drop("y.job", "true\n"));
+    QVERIFY(!spool.wait_for_result("y").isEmpty());
+    QCOMPARE(home_file(spool, "ran"), "");
+}
+
+void CancelTest::a_waiting_job_while_no_daemon_runs() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
+    QVERIFY(spool.drop("x.job", "echo one >> ~/ran\n"));
+    QVERIFY(wait_for_reason(spool, "x", "paused"));
+    QVERIFY(spool.stop());
+    const Finished cancelled = spool.gpuspool({"cancel", "x"});
+    QVERIFY2(cancelled.exit_code == 0, cancelled.err);
+    QVERIFY(!spool.exists("incoming/x.job"));
+    QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "cancelled");
+    QCOMPARE(home_file(spool, "ran"), "");
+}
+
+void CancelTest::a_running_job_with_its_whole_tree() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", family));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    QVERIFY(spool.wait_for([&] { return processes_with(spool, "sleep 100") >= 4; }, "the family"));
+    const Finished cancelled = spool.gpuspool({"cancel", "x"});
+    QVERIFY2(cancelled.exit_code == 0, cancelled.err);
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "cancelled");
+    QCOMPARE(result["signal"].toInt(), SIGTERM);
+    QCOMPARE(processes_with(spool, "sleep 100"), 0);
+    QCOMPARE(spool.read("done/x.job"), family);
+    QCOMPARE(spool.read("done/x.log"), "started\n");
+    QCOMPARE(names_in(spool, "running"), QList<QByteArray>());
+    QVERIFY(spool.drop("y.job", "true\n"));
+    QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
+}
+
+void CancelTest::a_job_that_ignores_sigterm() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "#SPOOL --grace=1s\ntrap '' TERM\n" + family));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    QElapsedTimer since;
+    since.start();
+    QCOMPARE(spool.gpuspool({"cancel", "x"}).exit_code, 0);
+    const QJsonObject result = spool.wait_for_result("x", 30s);
+    QVERIFY2(since.elapsed() >= 950, qPrintable(QString::number(since.elapsed())));
+    QCOMPARE(result["state"].toString(), "cancelled");
+    QCOMPARE(result["signal"].toInt(), SIGKILL);
+    QCOMPARE(processes_with(spool, "sleep 100"), 0);
+}
+
+void CancelTest::a_job_that_tidies_up() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job",
+                       "trap 'echo saved; exit 0' TERM\necho started\n"
+                       "while :; do sleep 0.05; done\n"));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    QCOMPARE(spool.gpuspool({"cancel", "x"}).exit_code, 0);
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "cancelled");  // never "succeeded"
+    QCOMPARE(result["exit_code"].toInt(-1), 0);
+    QVERIFY2(spool.read("done/x.log").endsWith("saved\n"), spool.read("done/x.log"));
+}
+
+void CancelTest::a_running_job_while_no_daemon_runs() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", family));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    spool.kill9();
+    const Finished asked = spool.gpuspool({"cancel", "x"});
+    QVERIFY2((asked.out + asked.err).contains("spoold"), asked.out + asked.err);
+    QVERIFY(processes_with(spool, "sleep 1004") > 0);
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "cancelled");
+    QVERIFY(all_gone(spool));
+    QVERIFY(spool.wait_for(
+        [&] {
+            const auto names = names_in(spool, "control");
+            return std::none_of(names.begin(), names.end(),
+                                [](const QByteArray& name) { return name.endsWith(".request"); });
+        },
+        "the request to be taken in"));
+}
+
+void CancelTest::an_ended_job_is_refused() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "true\n"));
+    const QJsonObject result = spool.wait_for_result("x");
+    const Finished refused = spool.gpuspool({"cancel", "x"});
+    QVERIFY(refused.exit_code > 0);
+    QVERIFY2(refused.err.contains("has ended already"), refused.err);
+    QVERIFY(spool.gpuspool({"cancel", "nothing-like-it"}).exit_code > 0);
+    QCOMPARE(spool.result("x"), result);
+    // Asked for by a file, as any program may.
+    QVERIFY(shell(spool,
+                  "cd $GPUSPOOL_DIR/control; echo '{\"verb\":\"cancel\",\"job\":1,"
+                  "\"at\":\"2026-01-01T00:00:00Z\"}' > ../.t; mv ../.t abc.request"));
+    QVERIFY(spool.wait_for([&] { return spool.read("control/abc.reply").contains("false"); },
+                           "the reply"));
+    QVERIFY(spool.wait_for([&] { return !spool.exists("control/abc.request"); }, "the removal"));
+    QCOMPARE(spool.result("x"), result);
+}
+
+void CancelTest::deleting_the_running_file_cancels() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    const QByteArray text = family + "# \xff\xfe bytes\n";
+    QVERIFY(spool.drop("x.job", text));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    QElapsedTimer since;
+    since.start();
+    QVERIFY(remove(spool, "running/x.job"));
+    const QJsonObject result = spool.wait_for_result("x");
+    QVERIFY2(since.elapsed() >= 990, qPrintable(QString::number(since.elapsed())));
+    QCOMPARE(result["state"].toString(), "cancelled");
+    QVERIFY2(result["reason"].toString().contains("running/"),
+             qPrintable(result["reason"].toString()));
+    QCOMPARE(spool.read("done/x.job"), text);
+    QVERIFY(all_gone(spool));
+}
+
+void CancelTest::a_running_file_that_comes_back_does_not() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n"));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    const QString x = "$GPUSPOOL_DIR/running/x.job";
+    for (int i = 0; i < 3; ++i)
+        QVERIFY(shell(spool, "mv " + x + " away; sleep 0.6; mv away " + x + "; sleep 0.2"));
+    // As an editor saves: another inode of the same name.
+    QVERIFY(shell(spool, "rm " + x + "; sleep 0.3; echo edited > " + x + "; sleep 1.5"));
+    QVERIFY(!running_job(spool, "x").isEmpty());
+    QVERIFY(write_home_file(spool, "go", {}));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
+}
+
+void CancelTest::another_file_of_the_name_counts_as_present() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "echo started\nsleep 1.5\necho end\n"));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/running; echo 'echo other' > .n; mv .n x.job"));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
+    QCOMPARE(spool.read("done/x.log"), "started\nend\n");
+    QCOMPARE(spool.read("done/x.job"), "echo other\n");
+}
+
+void CancelTest::all_running_files_deleted_are_put_back() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0,1,2"}));
+    const QByteArray job = "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n";
+    for (const char* name : {"x", "y", "z"})
+        QVERIFY(spool.drop(QString(name) + ".job", job));
+    for (const char* name : {"x", "y", "z"})
+        QVERIFY(wait_for_log(spool, name, "started"));
+    QVERIFY(shell(spool, "rm $GPUSPOOL_DIR/running/*.job"));
+    QVERIFY(wait_for_problem(spool, "gpuspool cancel"));
+    QVERIFY2(problems_of(spool).contains("put back"), qPrintable(problems_of(spool)));
+    for (const char* name : {"x", "y", "z"}) {
+        QVERIFY2(problems_of(spool).contains(number_of(spool, name)),
+                 qPrintable(problems_of(spool)));
+        QVERIFY(spool.wait_for(
+            [&] { return spool.read(QString("running/%1.job").arg(name)) == job; }, "the file"));
+    }
+    QVERIFY(write_home_file(spool, "go", {}));
+    for (const char* name : {"x", "y", "z"})
+        QCOMPARE(spool.wait_for_result(name)["state"].toString(), "succeeded");
+}
+
+/// As rm does it, seen by a daemon that is fast: between any two of them it has looked.
+void CancelTest::running_files_deleted_one_after_another_are_put_back() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0,1,2"}));
+    const QByteArray job = "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n";
+    for (const char* name : {"x", "y", "z"})
+        QVERIFY(spool.drop(QString(name) + ".job", job));
+    for (const char* name : {"x", "y", "z"})
+        QVERIFY(wait_for_log(spool, name, "started"));
+    QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/running; for j in *.job; do rm $j; sleep 0.2; done"));
+    QVERIFY(wait_for_problem(spool, "put back"));
+    QVERIFY(spool.wait_for(
+        [&] {
+            return spool.exists("running/x.job") && spool.exists("running/y.job") &&
+                   spool.exists("running/z.job");
+        },
+        "all three files", 5s));
+    QVERIFY(write_home_file(spool, "go", {}));
+    for (const char* name : {"x", "y", "z"})
+        QCOMPARE(spool.wait_for_result(name)["state"].toString(), "succeeded");
+}
+
+void CancelTest::leftovers_are_shown_and_ended() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job",
+                       "#SPOOL --leftover-grace=2s\n"
+                       "setsid bash -c 'trap \"\" HUP; while :; do echo tick; sleep 0.1; done' &\n"
+                       "echo main ends\nexit 3\n"));
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["phase"].toString() == "ending"; },
+                           "x to be shown as ending"));
+    QVERIFY2(running_job(spool, "x")["detail"].toString().contains("processes left"),
+             qPrintable(running_job(spool, "x")["detail"].toString()));
+    // Its GPU is not free meanwhile.
+    QVERIFY(spool.drop("y.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "y", "gpus"));
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "failed");
+    QCOMPARE(result["exit_code"].toInt(), 3);
+    const QByteArray log = spool.read("done/x.log");
+    QVERIFY(log.contains("main ends\n"));
+    QVERIFY2(log.count("tick\n") >= 5, log);
+    QCOMPARE(processes_with(spool, "echo tick"), 0);
+    const auto time = [&](const char* key) {
+        return QDateTime::fromString(result[QString(key)].toString(), Qt::ISODateWithMs);
+    };
+    QVERIFY(time("started_at").msecsTo(time("ended_at")) < 1900);  // that of the main process
+    QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
+}
+
+QTEST_GUILESS_MAIN(CancelTest)
+#include "system_cancel.moc"

@@ -46,7 +46,9 @@ CapturedEnvironment filter_environment(const Environment& environment) {
 std::string pack_environment(const Environment& environment) {
     std::string out;
     for (const auto& [name, value] : environment) {
-        out += name + '=' + value;
+        out += name;
+        out += '=';
+        out += value;
         out += '\0';
     }
     return out;

@@ -105,9 +105,10 @@ std::string_view without_title(std::string_view block) {
     return block;
 }
 
-std::string value_or(const Environment& environment, const std::string& name, std::string other) {
+std::string value_or(const Environment& environment, const std::string& name,
+                     const std::string& other) {
     const auto found = environment.find(name);
-    return found == environment.end() || found->second.empty() ? std::move(other) : found->second;
+    return found == environment.end() || found->second.empty() ? other : found->second;
 }
 
 }  // namespace

@@ -1,51 +1,21 @@
-// spool-exec: one job from the record to the exit page. What it runs, and how it tells of the end.
+// spool-exec: one job from the record to the exit page, and how it tells of the end.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <QTemporaryDir>
 #include <QTest>
 #include <csignal>
 
-#include "tests/support/exec_process.h"
-#include "tests/support/record_builder.h"
+#include "tests/support/exec_bench.h"
 
+using Bench = spool::test::ExecBench;
 using spool::test::Job;
 using spool::test::read_text;
-using spool::test::RecordBuilder;
 using spool::test::script_job;
 using spool::test::write_text;
 namespace record = spool::record;
-
-namespace {
-
-/// A scratch spool whose job is run to its end.
-struct Bench {
-    QTemporaryDir directory;
-    std::string spool = directory.path().toStdString() + "/spool";
-    RecordBuilder builder{spool};
-
-    int supervise(const std::vector<std::string>& more = {}) {
-        return spool::test::wait_for_program(
-            spool::test::start_supervisor(SPOOL_EXEC, builder, more));
-    }
-    /// The exit page of a whole run, or nothing if the supervisor refused.
-    std::optional<record::Exit> run(const Job& job, const std::vector<std::string>& more = {}) {
-        builder.write(job);
-        return supervise(more) == 0 ? builder.complete() : std::nullopt;
-    }
-    QString log() const { return QString::fromStdString(read_text(builder.log())); }
-};
-
-QString line_of(const QString& text, const QString& start) {
-    for (const QString& line : text.split('\n'))
-        if (line.startsWith(start)) return line.mid(start.size()).simplified();
-    return "(no line " + start + ")";
-}
-
-}  // namespace
 
 class SystemExec : public QObject {
     Q_OBJECT
@@ -56,17 +26,6 @@ private slots:
     void failed_steps_data();
     void failed_steps();
     void exit_127_and_126_are_codes();
-    void script_with_interpreter();
-    void script_without_interpreter_line();
-    void script_is_removed_and_replaced();
-    void a_body_above_the_pool();
-    void environment_precedence();
-    void environment_file_is_missing();
-    void path_is_that_of_the_job();
-    void clean_child();
-    void clean_child_of_a_dirty_parent();
-    void output_files();
-    void a_fifo_as_output_does_not_hang();
     void pages_tell();
     void nothing_is_executed_data();
     void nothing_is_executed();
@@ -165,190 +124,6 @@ void SystemExec::exit_127_and_126_are_codes() {
     QVERIFY(page);
     QCOMPARE(page->failed_step, record::Step::none);
     QCOMPARE(WEXITSTATUS(page->wait_status), 126);
-}
-
-void SystemExec::script_with_interpreter() {
-    Bench bench;
-    Job job = script_job("#!/usr/bin/python3\nimport sys\nprint(sys.argv[1:])\n");
-    job.arguments = {bench.spool + "/.spool/scripts/x.job", "a b", "$(x)"};
-    const auto page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(page->wait_status, 0);
-    QCOMPARE(bench.log(), "['a b', '$(x)']\n");
-}
-
-void SystemExec::script_without_interpreter_line() {
-    Bench bench;
-    auto page = bench.run(script_job("echo $0 | sed 's,.*/,,'\nfalse | true\necho not reached\n"));
-    QVERIFY(page);
-    QCOMPARE(WEXITSTATUS(page->wait_status), 1);
-    QCOMPARE(bench.log(), "x.job\n");
-    // Executed itself, it is /bin/sh's, as execvp(3) and every shell do it.
-    Job job = script_job("echo \"by sh: $1\"\n");
-    job.name = "y";
-    job.arguments = {bench.spool + "/.spool/scripts/y.job", "argument"};
-    page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(bench.log(), "by sh: argument\n");
-}
-
-void SystemExec::script_is_removed_and_replaced() {
-    Bench bench;
-    const std::string script = bench.spool + "/.spool/scripts/x.job";
-    const std::string outside = bench.directory.path().toStdString() + "/outside";
-    write_text(outside, "untouched");
-    QCOMPARE(symlink(outside.c_str(), script.c_str()), 0);
-    const auto page = bench.run(script_job("stat -c %a \"$0\"\n"));
-    QVERIFY(page);
-    QCOMPARE(bench.log(), "700\n");
-    QCOMPARE(read_text(outside), "untouched");
-    QVERIFY(access(script.c_str(), F_OK) != 0);
-}
-
-void SystemExec::a_body_above_the_pool() {
-    Bench bench;
-    const auto page =
-        bench.run(script_job("echo first\n#" + std::string(300'000, 'x') + "\necho last\n"));
-    QVERIFY(page);
-    QCOMPARE(bench.log(), "first\nlast\n");
-}
-
-void SystemExec::environment_precedence() {
-    Bench bench;
-    const std::string file("A=file\0B=file\0C=file\0D=file\0E=\0PATH=/usr/bin:/bin", 53);
-    write_text(bench.spool + "/.spool/env/hash", file);
-    Job job;
-    job.arguments = {"env"};
-    job.environment_file = "hash";
-    job.environment = {"B=record", "C=record", "D", "F=record", "AA=other"};
-    const auto page = bench.run(job, {"--env", "C=request", "--env", "F", "--env", "G=a=b"});
-    QVERIFY(page);
-    QStringList lines = bench.log().split('\n', Qt::SkipEmptyParts);
-    lines.removeIf([](const QString& line) { return line.startsWith("GPUSPOOL_TOKEN="); });
-    lines.sort();
-    const QStringList expected = {"A=file", "AA=other", "B=record",          "C=request",
-                                  "E=",     "G=a=b",    "PATH=/usr/bin:/bin"};
-    QCOMPARE(lines, expected);
-}
-
-void SystemExec::environment_file_is_missing() {
-    Bench bench;
-    Job job;
-    job.arguments = {"true"};
-    job.environment_file = "gone";
-    const auto page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(page->failed_step, record::Step::environment);
-    QCOMPARE(page->error, ENOENT);
-}
-
-void SystemExec::path_is_that_of_the_job() {
-    Bench bench;
-    const std::string bin = bench.spool + "/bin";
-    mkdir(bin.c_str(), 0700);
-    write_text(bin + "/our-program", "#!/bin/sh\necho found\n");
-    chmod((bin + "/our-program").c_str(), 0700);
-    Job job;
-    job.arguments = {"our-program"};
-    job.environment = {"PATH=/nowhere:/etc/passwd:" + bin};
-    QVERIFY(bench.run(job));
-    QCOMPARE(bench.log(), "found\n");
-    job.name = "relative";
-    job.environment = {"PATH=/nowhere:"};
-    job.directory = bin;
-    QVERIFY(bench.run(job));
-    QCOMPARE(bench.log(), "found\n");
-}
-
-const char* const look_around =
-    "import os,resource as r\n"
-    "print(open('/proc/self/status').read())\n"
-    "print('fds', sorted(int(f) for f in os.listdir('/proc/self/fd'))[:3], "
-    "len(os.listdir('/proc/self/fd')))\n"
-    "u=os.umask(0); print('umask %o' % u)\n"
-    "print('nofile', r.getrlimit(r.RLIMIT_NOFILE)[0])\n"
-    "print('stdin', os.readlink('/proc/self/fd/0'))\n"
-    "print('leader', os.getsid(0)==os.getpid(), os.getpgid(0)==os.getpid())\n"
-    "print('oom', open('/proc/self/oom_score_adj').read())\n";
-
-void SystemExec::clean_child() {
-    Bench bench;
-    Job job;
-    job.arguments = {"/usr/bin/python3", "-c", look_around};
-    const auto page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(page->wait_status, 0);
-    const QString log = bench.log();
-    // The interpreter ignores SIGPIPE (13) and SIGXFSZ (25) itself, and handles SIGINT (2).
-    QCOMPARE(line_of(log, "SigIgn:"), "0000000001001000");
-    QCOMPARE(line_of(log, "SigBlk:"), "0000000000000000");
-    QCOMPARE(line_of(log, "SigCgt:"), "0000000000000002");
-    QCOMPARE(line_of(log, "fds"), "[0, 1, 2] 4");
-    QCOMPARE(line_of(log, "stdin"), "/dev/null");
-    QCOMPARE(line_of(log, "leader"), "True True");
-}
-
-void SystemExec::clean_child_of_a_dirty_parent() {
-    Bench bench;
-    Job job;
-    job.arguments = {"/usr/bin/python3", "-c", look_around};
-    bench.builder.write(job);
-    // A starter with ignored signals, blocked signals, open descriptors, a umask and limits of its
-    // own.
-    const std::string dirty =
-        "import os,signal as s,resource as r,sys\n"
-        "[s.signal(n,s.SIG_IGN) for n in range(1,65) if n not in (9,19,32,33)]\n"
-        "s.pthread_sigmask(s.SIG_BLOCK,range(1,32))\n"
-        "[os.dup2(1,n,inheritable=True) for n in range(3,40)]\n"
-        "os.umask(0o27); r.setrlimit(r.RLIMIT_NOFILE,(333,333))\n"
-        "open('/proc/self/oom_score_adj','w').write('77')\n"
-        "os.execv(sys.argv[1],sys.argv[1:])\n";
-    const pid_t pid =
-        spool::test::start_program({"/usr/bin/python3", "-c", dirty, SPOOL_EXEC, "--record", "0",
-                                    "--token", bench.builder.token_hex(), bench.spool});
-    QCOMPARE(spool::test::wait_for_program(pid), 0);
-    const QString log = bench.log();
-    QCOMPARE(line_of(log, "SigIgn:"), "0000000001001000");
-    QCOMPARE(line_of(log, "SigBlk:"), "0000000000000000");
-    QCOMPARE(line_of(log, "fds"), "[0, 1, 2] 4");
-    QCOMPARE(line_of(log, "umask"), "27");
-    QCOMPARE(line_of(log, "nofile"), "333");
-    QCOMPARE(line_of(log, "oom"), "77");
-}
-
-void SystemExec::output_files() {
-    Bench bench;
-    const std::string deep = bench.spool + "/out/of/reach/file";
-    Job job = script_job("echo out; echo err >&2\n");
-    job.output = deep;
-    QVERIFY(bench.run(job));
-    QVERIFY(bench.run(job));
-    QCOMPARE(read_text(deep), "out\nerr\nout\nerr\n");
-    job.flags |= record::truncate_output;
-    job.error_output = bench.spool + "/err";
-    QVERIFY(bench.run(job));
-    QCOMPARE(read_text(deep), "out\n");
-    QCOMPARE(read_text(job.error_output), "err\n");
-    job.output = "/proc/no/such";
-    auto page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(page->failed_step, record::Step::output);
-    job.output.clear();
-    job.error_output = "/proc/no/such";
-    page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(page->failed_step, record::Step::error_output);
-}
-
-void SystemExec::a_fifo_as_output_does_not_hang() {
-    Bench bench;
-    Job job = script_job("echo out\n");
-    job.output = bench.spool + "/fifo";
-    QCOMPARE(mkfifo(job.output.c_str(), 0600), 0);
-    const auto page = bench.run(job);
-    QVERIFY(page);
-    QCOMPARE(page->failed_step, record::Step::output);
-    QCOMPARE(page->error, ENXIO);
 }
 
 void SystemExec::pages_tell() {

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -14,9 +15,11 @@
 namespace spool {
 namespace {
 
-std::string first_line(const char* path) {
+Result<std::string> first_line(const char* path) {
+    errno = 0;
     std::ifstream file(path);
     std::string line;
+    if (!file) return system_error("read", path, errno != 0 ? errno : EIO);
     std::getline(file, line);
     return line;
 }
@@ -45,21 +48,25 @@ std::string host_name() {
     return name;
 }
 
-std::string machine_id() {
-    const std::string id = first_line("/etc/machine-id");
-    return id.empty() ? host_name() : id;
+Result<std::string> machine_id() {
+    const auto id = first_line("/etc/machine-id");
+    if (!id && id.error().code != ENOENT) return id;
+    return id && !id->empty() ? *id : host_name();
 }
 
-record::BootId boot_id() {
+Result<record::BootId> boot_id() {
+    const auto text = first_line("/proc/sys/kernel/random/boot_id");
+    if (!text) return tl::unexpected(text.error());
     record::BootId id{};
     std::size_t nibble = 0;
-    for (const char c : first_line("/proc/sys/kernel/random/boot_id")) {
+    for (const char c : *text) {
         const int digit = hex_digit(c);
         if (digit < 0 || nibble >= 2 * id.size()) continue;
         id[nibble / 2] = static_cast<std::uint8_t>(id[nibble / 2] << 4 | digit);
         ++nibble;
     }
-    return id;
+    if (nibble == 2 * id.size()) return id;
+    return content_error("/proc/sys/kernel/random/boot_id", 1, "cannot be understood");
 }
 
 std::string home_directory() {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "libspool/error.h"
 #include "libspool/record.h"
 
 namespace spool {
@@ -13,9 +14,9 @@ namespace spool {
 [[nodiscard]] std::int64_t wall_time();
 [[nodiscard]] std::string host_name();
 /// /etc/machine-id; where there is none, the host name.
-[[nodiscard]] std::string machine_id();
+[[nodiscard]] Result<std::string> machine_id();
 /// /proc/sys/kernel/random/boot_id, new at each boot.
-[[nodiscard]] record::BootId boot_id();
+[[nodiscard]] Result<record::BootId> boot_id();
 /// $HOME, else from the password database.
 [[nodiscard]] std::string home_directory();
 /// `path` made absolute by the current directory, with `.`, `..` and double slashes resolved in the

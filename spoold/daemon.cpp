@@ -33,7 +33,7 @@ spool::Hint hint_of(std::uint32_t mask) {
 }  // namespace
 
 Daemon::Daemon(spool::Files& files, const spool::Clock& clock, Options options)
-    : files_(files), clock_(clock), options_(std::move(options)), boot_(spool::boot_id()) {}
+    : files_(files), clock_(clock), options_(std::move(options)) {}
 
 int Daemon::run() {
     signals_.add(SIGTERM);
@@ -114,6 +114,7 @@ void Daemon::ask_for_pass() {
 void Daemon::pass() {
     heal_directories();
     reload_if_changed();
+    use_found_environment();
     apply_requests();
     look_at_active();
     look_at_incoming();
@@ -161,7 +162,7 @@ void Daemon::begin_rescan() {
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
     scanning_ = begun.has_value();
     (void)spool::write_owner(
-        spool_, spool::Owner{spool::host_name(), spool::machine_id(), spool::to_hex(boot_),
+        spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
 }
 
@@ -197,6 +198,7 @@ void Daemon::arm_timer() {
     sooner(incoming_->next_deadline());
     sooner(active_->advance());
     if (state_changed_) sooner(next_publication_);
+    if (found_environment_) sooner(next_environment_try_);
     if (no_claims_before_ > clock_.monotonic()) sooner(no_claims_before_);
     if (!events_work_ && !active_->jobs().empty()) sooner(clock_.monotonic() + 100ms);
     timer_.expires_after(std::max(*next - clock_.monotonic(), 0ns));

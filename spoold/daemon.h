@@ -75,6 +75,7 @@ private:
     void load_config();
     void set_pool();
     void capture_environment();
+    void use_found_environment();
     void notice_changed_startup_files();
     void watch();
     void begin_rescan();
@@ -93,7 +94,8 @@ private:
     spool::Files& files_;
     const spool::Clock& clock_;
     Options options_;
-    spool::record::BootId boot_;
+    spool::record::BootId boot_{};
+    std::string machine_id_;
     std::int64_t started_at_ = 0;
 
     boost::asio::io_context io_{1};
@@ -115,6 +117,9 @@ private:
     std::unique_ptr<LocalExecutor> executor_;
     std::unique_ptr<ActiveJobs> active_;
     std::optional<Watcher> watcher_;
+    std::optional<std::pair<spool::Environment, std::string>>
+        found_environment_;  ///< and its source
+    std::chrono::nanoseconds next_environment_try_{0};
     std::string startup_stamp_;               ///< of the login shell's start-up files
     std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
     std::vector<spool::OpenFile> retired_;    ///< directories that were replaced

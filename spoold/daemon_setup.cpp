@@ -50,6 +50,14 @@ bool is_on_network(const spool::OpenFile& directory) {
 
 spool::Result<void> Daemon::open() {
     started_at_ = clock_.wall();
+    // Without knowing the boot or the machine for certain, a running job would be taken for an
+    // interrupted one, and this spool for another host's.
+    const auto boot = spool::boot_id();
+    if (!boot) return tl::unexpected(boot.error());
+    const auto machine = spool::machine_id();
+    if (!machine) return tl::unexpected(machine.error());
+    boot_ = *boot;
+    machine_id_ = *machine;
     // A lease that somebody breaks is announced by SIGIO, whose default would end the daemon.
     std::signal(SIGIO, SIG_IGN);
     std::signal(SIGPIPE, SIG_IGN);
@@ -102,7 +110,7 @@ spool::Result<bool> Daemon::lock_spool(spool::Handle file) {
 
 bool Daemon::owner_is_dead() {
     const auto owner = spool::read_owner(spool_);
-    return owner && owner->machine_id == spool::machine_id() && !spool::process_start(owner->pid);
+    return owner && owner->machine_id == machine_id_ && !spool::process_start(owner->pid);
 }
 
 spool::Result<void> Daemon::take_lock() {
@@ -131,7 +139,7 @@ spool::Result<void> Daemon::take_lock() {
 spool::Result<void> Daemon::check_owner() {
     const auto owner = spool::read_owner(spool_);
     if (!owner && owner.error().code != ENOENT) log_warning(owner.error().text());
-    if (!owner || owner->machine_id == spool::machine_id() || options_.take_over) return {};
+    if (!owner || owner->machine_id == machine_id_ || options_.take_over) return {};
     return spool::content_error(
         spool_.path, {},
         "belongs to spoold on host " + owner->host + ", last heard of at " +
@@ -314,13 +322,27 @@ void Daemon::capture_environment() {
             for (auto& [name, value] : own_environment())
                 if (!spool::is_session_variable(name)) environment.emplace(name, value);
         }
-        auto set = launcher_->set_environment(std::move(environment), good ? "login" : "daemon");
-        troubles_.set("environment file", set ? "" : set.error().text());
-        for (const auto& [name, job] : incoming_->jobs())
-            if (!policy_.waits(job.number)) enqueue(job.number);
-        state_changed_ = true;
+        found_environment_ = {std::move(environment), good ? "login" : "daemon"};
+        next_environment_try_ = 0ns;
         ask_for_pass();
     });
+}
+
+/// Takes the environment that was found into use. A full disk may refuse its file: then again
+/// later.
+void Daemon::use_found_environment() {
+    if (!found_environment_ || clock_.monotonic() < next_environment_try_) return;
+    const auto& [environment, source] = *found_environment_;
+    const auto set = launcher_->set_environment(environment, source);
+    troubles_.set(
+        "environment file",
+        set ? "" : "the environment of bare jobs cannot be stored: " + set.error().text());
+    state_changed_ = true;
+    next_environment_try_ = clock_.monotonic() + 1s;
+    if (!set) return;
+    found_environment_.reset();
+    for (const auto& [name, job] : incoming_->jobs())
+        if (!policy_.waits(job.number)) enqueue(job.number);
 }
 
 }  // namespace spoold

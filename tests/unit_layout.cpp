@@ -326,7 +326,7 @@ private slots:
         QFETCH(int, seconds);
         QFETCH(DaemonPresence, presence);
         ScratchSpool s;
-        const auto owner = owner_of(this_machine ? spool::machine_id() : "another");
+        const auto owner = owner_of(this_machine ? *spool::machine_id() : "another");
         QVERIFY(spool::write_owner(s.spool, owner).has_value());
         const auto read = spool::read_owner(s.spool);
         QVERIFY(read && read->machine_id == owner.machine_id && read->pid == 123);

@@ -29,7 +29,7 @@ void put_done(ScratchSpool& scratch, std::uint64_t id, const std::string& name,
 spool::OpenFile pretend_daemon(ScratchSpool& scratch, const spool::SpoolState& state) {
     spool::Owner owner;
     owner.host = "here";
-    owner.machine_id = spool::machine_id();
+    owner.machine_id = *spool::machine_id();
     if (!spool::write_owner(scratch.spool, owner)) qFatal("owner");
     scratch.put(scratch.spool.internal, "state.json", spool::write_state(state));
     auto lock = spool::open_file(scratch.files, scratch.spool.internal.get(), "lock",

@@ -50,7 +50,7 @@ struct IncomingSettings {
     std::chrono::nanoseconds settle{100'000'000};
     /// Settling time of a file that came whole: mv(1) with several files examines each one again
     /// just after it was moved, and complains if it is gone.
-    std::chrono::nanoseconds arrival{2'000'000};
+    std::chrono::nanoseconds arrival{1'000'000};
     std::chrono::nanoseconds vanish{1'000'000'000};
     std::chrono::nanoseconds unfinished_line{
         0};  ///< settling time of a file without a final line feed, if longer

@@ -1,5 +1,5 @@
-// The barrier: one thread that syncs, so that the loop never waits for a disk and many jobs share
-// one wait.
+// The barrier: a thread that syncs (with helpers for large groups), so that the loop never waits
+// for a disk and many jobs share one wait.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -45,6 +45,7 @@ private:
     std::condition_variable wake_;
     std::vector<Request> waiting_;
     bool stopping_ = false;
+    bool wake_posted_ = false;  ///< the loop's alone
     std::thread thread_;
 };
 

@@ -112,6 +112,7 @@ void Daemon::ask_for_pass() {
 
 /// One round of work. Each step is cheap when there is nothing for it to do.
 void Daemon::pass() {
+    const SyncThread::Together together(*syncs_);
     heal_directories();
     reload_if_changed();
     use_found_environment();

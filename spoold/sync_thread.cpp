@@ -1,17 +1,10 @@
 #include "sync_thread.h"
 
-#include <atomic>
 #include <boost/asio/post.hpp>
 #include <csignal>
 #include <memory>
-#include <system_error>
 
 namespace spoold {
-namespace {
-
-constexpr std::size_t most_helpers = 3;
-
-}  // namespace
 
 SyncThread::SyncThread(boost::asio::io_context& io, spool::Files& files) : io_(io), files_(files) {
     // Signals are the main thread's: the new thread inherits a full mask.
@@ -36,12 +29,16 @@ void SyncThread::sync(spool::SyncSet set, Handler handler) {
         const std::lock_guard lock(mutex_);
         waiting_.push_back({std::move(set), std::move(handler)});
     }
-    // Not at once: what the loop is doing now may ask for more, and one group serves all of it.
-    if (std::exchange(wake_posted_, true)) return;
-    boost::asio::post(io_, [this] {
-        wake_posted_ = false;
-        wake_.notify_one();
-    });
+    if (!held_) wake_.notify_one();
+}
+
+SyncThread::Together::Together(SyncThread& syncs) : syncs_(syncs) {
+    syncs_.held_ = true;
+}
+
+SyncThread::Together::~Together() {
+    syncs_.held_ = false;
+    syncs_.wake_.notify_one();
 }
 
 void SyncThread::run() {
@@ -66,25 +63,9 @@ SyncThread::Failures SyncThread::sync_group(const std::vector<Request>& group) {
     for (const auto& item : all.items)
         files_.begin_sync(item.file);
     Failures failures;
-    std::mutex guard;
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t i; (i = next++) < all.items.size();) {
-            auto synced = files_.sync(all.items[i].file, all.items[i].metadata);
-            const std::lock_guard lock(guard);
-            if (!synced) failures.emplace(all.items[i].file, synced.error());
-        }
-    };
-    // Syncs that run side by side share the flushes of the disk and the commits of its journal.
-    std::vector<std::jthread> helpers;
-    try {
-        while (helpers.size() < most_helpers && 2 * helpers.size() + 2 < all.items.size())
-            helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-        // No thread to be had: this one does it all.
-    }
-    work();
-    helpers.clear();  // joins
+    for (const auto& item : all.items)
+        if (auto synced = files_.sync(item.file, item.metadata); !synced)
+            failures.emplace(item.file, synced.error());
     return failures;
 }
 

@@ -1,4 +1,4 @@
-// The barrier: a thread that syncs (with helpers for large groups), so that the loop never waits
+// The barrier: one thread that syncs, so that the loop never waits
 // for a disk and many jobs share one wait.
 #pragma once
 
@@ -30,6 +30,18 @@ public:
     /// until then.
     void sync(spool::SyncSet set, Handler handler);
 
+    /// While this lives the thread is not woken: all that is asked for meanwhile becomes one group.
+    class Together {
+    public:
+        explicit Together(SyncThread& syncs);
+        ~Together();
+        Together(const Together&) = delete;
+        Together& operator=(const Together&) = delete;
+
+    private:
+        SyncThread& syncs_;
+    };
+
 private:
     struct Request {
         spool::SyncSet set;
@@ -45,7 +57,7 @@ private:
     std::condition_variable wake_;
     std::vector<Request> waiting_;
     bool stopping_ = false;
-    bool wake_posted_ = false;  ///< the loop's alone
+    bool held_ = false;  ///< the loop's alone
     std::thread thread_;
 };
 

@@ -98,6 +98,9 @@ Result<IncomingChanges> Incoming::take_changes() {
             if (job.number != 0)
                 kept += write_line(
                     Binding{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
+        // A file whose line goes must not come back after a loss of power.
+        if (auto synced = spool_.files->sync(spool_.incoming.get(), true); !synced)
+            return tl::unexpected(synced.error());
         if (auto written = journal_->rewrite(kept); !written)
             return tl::unexpected(written.error());
     }

@@ -65,6 +65,7 @@ Result<std::vector<UnstartedEnd>> recover_unstarted(
     for (WaitingLine& line : read_waiting_lines(spool))
         waiting[line.number] = std::move(line);
     std::vector<UnstartedEnd> ends;
+    bool any_moved = false;
     for (const auto& [number, line] : waiting) {
         const auto split = split_job_name(line.file_name);
         if (!split) continue;
@@ -77,11 +78,17 @@ Result<std::vector<UnstartedEnd>> recover_unstarted(
         const std::string name = (*end)->name;
         if (auto moved = move_beside(spool, line, **end, split->extension); !moved)
             return tl::unexpected(moved.error());
+        any_moved = true;
         if (used) continue;
         auto json = open_file(*spool.files, spool.done.get(), name + ".json", OpenMode::read);
         if (!json) return tl::unexpected(json.error());
         ends.push_back({std::move(**end), {name, std::move(*json)}});
     }
+    // The lines that say whose files these are go next: the files must not come back after that.
+    if (any_moved)
+        for (const Handle directory : {spool.done.get(), spool.incoming.get()})
+            if (auto synced = spool.files->sync(directory, true); !synced)
+                return tl::unexpected(synced.error());
     return ends;
 }
 

@@ -88,6 +88,11 @@ public:
     void expect(const Binding& binding);
     /// Examines one name in incoming/.
     void look(const std::string& file_name, Hint hint);
+    /// Whether that name's going would change anything.
+    [[nodiscard]] bool knows(const std::string& file_name) const {
+        return jobs_.contains(file_name) || ignored_.contains(file_name) ||
+               marks_.contains(file_name);
+    }
     /// Starts a full scan: reads the directory. `continue_scan` examines what it has, for about
     /// `budget`; false = done.
     Result<void> begin_scan();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libspool/plain_command.h"
 #include "libspool/prelude.h"
 
 namespace spool {
@@ -38,9 +39,11 @@ std::string base_name(const std::string& path) {
     return path.substr(path.rfind('/') + 1);
 }
 
+const std::vector<std::string> bash = {"bash", "-eo", "pipefail"};
+
 std::vector<std::string> default_shell(const LaunchRequest& request) {
     if (request.has_program && !request.has_program("bash")) return {"sh", "-e"};
-    return {"bash", "-eo", "pipefail"};
+    return bash;
 }
 
 /// What the script's path is appended to. The script is given as an argument even where it has a
@@ -158,8 +161,39 @@ Environment environment_of(const LaunchRequest& request, bool prelude, const std
     variables.set_all(request.spec.environment);
     set_defaults(request, variables);
     set_job_variables(request, variables);
+    variables.set("PWD", job_directory(request.spec, request.config, request.home));
     if (prelude) set_prelude(request, tools, variables);
     return variables.take();
+}
+
+/// Whether nothing in the job's environment makes bash something else than it is by default, or
+/// `program` a function.
+bool is_ordinary_bash(const LaunchRequest& request, const Environment& overrides,
+                      const std::string& program) {
+    const std::array names = {std::string("BASH_ENV"), std::string("SHELLOPTS"),
+                              std::string("BASHOPTS"), std::string("POSIXLY_CORRECT"),
+                              "BASH_FUNC_" + program + "%%"};
+    return std::none_of(names.begin(), names.end(), [&](const std::string& name) {
+        return request.base.contains(name) || overrides.contains(name);
+    });
+}
+
+/// Completes the arguments, which name the interpreter so far. With its path as an argument a
+/// script needs no permission; a plain command needs no script.
+void add_script(const LaunchRequest& request, const std::vector<std::string>& script_arguments,
+                LaunchSpec& out) {
+    if (out.arguments == bash && script_arguments.empty()) {
+        const auto command = plain_command(request.script);
+        if (command && is_ordinary_bash(request, out.environment,
+                                        command->substr(0, command->find_first_of(blanks)))) {
+            append(out.arguments, {"-c", *command});
+            out.plain_command = true;
+            return;
+        }
+    }
+    out.needs_script = true;
+    out.arguments.push_back(request.script_path);
+    append(out.arguments, script_arguments);
 }
 
 }  // namespace
@@ -198,20 +232,17 @@ LaunchSpec launch_spec(const LaunchRequest& request) {
     const bool script = request.spec.kind == JobSpec::Kind::script;
     out.arguments = script ? interpreter_of(request) : request.spec.command;
     const bool bash_script = script && runs_bash(out.arguments);
-    out.needs_script = script;
-    if (script) out.arguments.push_back(request.script_path);
-    if (script && request.spec.submit) append(out.arguments, request.spec.submit->arguments);
-    append(out.arguments, request.arguments);
-
     const bool activation = has_activation(request.spec);
+    const std::string tools = wanted_tools(request, bash_script);
+    out.environment = environment_of(request, activation || !tools.empty(), tools);
+    out.directory = job_directory(request.spec, request.config, request.home);
+    const auto& submit = request.spec.submit;
+    if (script) add_script(request, submit ? submit->arguments : std::vector<std::string>(), out);
     if (activation && !bash_script) {
         // bash reads the prelude and becomes the job: the arguments stay a list.
         static constexpr std::array wrapper = {"bash", "-c", "exec \"$@\"", "gpuspool"};
         out.arguments.insert(out.arguments.begin(), wrapper.begin(), wrapper.end());
     }
-    const std::string tools = wanted_tools(request, bash_script);
-    out.environment = environment_of(request, activation || !tools.empty(), tools);
-    out.directory = job_directory(request.spec, request.config, request.home);
     return out;
 }
 

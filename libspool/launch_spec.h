@@ -21,7 +21,6 @@ struct LaunchRequest {
     const Environment& base;  ///< what the overrides are laid over: captured, or of the login shell
     std::string_view script;  ///< the bytes of the script; empty for an argument list
     std::string script_path;  ///< absolute; where the supervisor writes it
-    std::vector<std::string> arguments;  ///< after those of `spec.submit`; usually none
     bool sbatch_lines = false;  ///< the script has #SBATCH lines: a few SLURM_* variables are set
 
     std::uint64_t number = 0;
@@ -41,6 +40,9 @@ struct LaunchSpec {
     std::string directory;      ///< absolute, unless the author's own word cannot be resolved
     Environment environment;    ///< overrides of `base`
     bool needs_script = false;  ///< the script must be in `script_path` before
+    /// The last argument is a plain command: its words may be executed as they are; where that
+    /// fails, `arguments` are.
+    bool plain_command = false;
 };
 
 [[nodiscard]] LaunchSpec launch_spec(const LaunchRequest& request);

@@ -89,6 +89,8 @@ enum Flag : std::uint32_t {
     wait_for_leftovers = 1,  ///< leftovers are waited for, not ended
     truncate_output = 2,     ///< `output` is truncated instead of appended to
     writes_script = 4,  ///< the script is to be written to .spool/scripts/<name><extension> first
+    plain_command = 8,  ///< the last argument's words, divided at blanks, may be executed in place
+                        ///< of `arguments`; where that fails, `arguments` are
 };
 
 /// Page 1, written by the supervisor: with it the job counts as executed.

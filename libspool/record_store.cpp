@@ -79,6 +79,8 @@ private:
     bool ok_ = true;
 };
 
+}  // namespace
+
 std::optional<std::uint32_t> record_index(const std::string& name) {
     std::uint32_t index = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
@@ -86,8 +88,6 @@ std::optional<std::uint32_t> record_index(const std::string& name) {
         return std::nullopt;
     return index;
 }
-
-}  // namespace
 
 Result<RecordContent> read_record(Files& files, const RecordFile& record) {
     auto bytes = files.read(record.file.get(), 0, record::body_offset);

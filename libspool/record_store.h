@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ struct RecordBody {
     std::string output, error_output;
     std::string result;  ///< JSON
 };
+
+/// N of .spool/records/N; none if no record has such a name.
+[[nodiscard]] std::optional<std::uint32_t> record_index(const std::string& name);
 
 /// One record file, open for reading and writing.
 struct RecordFile {

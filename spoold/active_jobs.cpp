@@ -19,6 +19,10 @@ std::string title(const spool::ActiveJob& job) {
     return "job " + std::to_string(job.number) + " (" + job.name + ")";
 }
 
+bool has_supervisor(Stage stage) {
+    return stage == Stage::starting || stage == Stage::running || stage == Stage::orphaned;
+}
+
 }  // namespace
 
 ActiveJobs::ActiveJobs(spool::Spool& spool, const spool::Clock& clock,
@@ -163,9 +167,7 @@ void ActiveJobs::look_at_all() {
 }
 
 void ActiveJobs::look_at(Active& active) {
-    if (active.stage != Stage::starting && active.stage != Stage::running &&
-        active.stage != Stage::orphaned)
-        return;
+    if (!has_supervisor(active.stage)) return;
     auto standing = executor_.standing(active.job);
     if (!standing) {  // cannot be examined: keeps the state it has
         listener_.trouble("record", standing.error().text());
@@ -272,7 +274,8 @@ void ActiveJobs::publish(std::uint64_t number) {
     }
     listener_.trouble("publish", "");
     // A supervisor that died with its machine, or was killed, has not tidied up.
-    (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
+    if ((active.content.claim.flags & spool::record::writes_script) != 0)
+        (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
     (void)history_.append(spool::write_line(spool::HistoryEntry{
@@ -383,6 +386,17 @@ bool ActiveJobs::has_inode(std::uint64_t device, std::uint64_t inode) const {
     return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
         return entry.second.job.inode == inode && entry.second.job.device == device &&
                entry.second.stage < Stage::syncing_result;
+    });
+}
+
+bool ActiveJobs::awaits_supervisor(std::uint32_t record) const {
+    const auto named = by_record_.find(record);
+    return named != by_record_.end() && has_supervisor(jobs_.at(named->second).stage);
+}
+
+bool ActiveJobs::holds_file(const std::string& name) const {
+    return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
+        return entry.second.stage < Stage::syncing_exit && entry.second.job.job_file() == name;
     });
 }
 

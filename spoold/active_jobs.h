@@ -93,6 +93,10 @@ public:
     [[nodiscard]] const std::map<std::uint64_t, Active>& jobs() const { return jobs_; }
     [[nodiscard]] bool name_taken(const std::string& name) const { return names_.contains(name); }
     [[nodiscard]] bool has_inode(std::uint64_t device, std::uint64_t inode) const;
+    /// Whether what a supervisor writes into this record, or its end, changes anything.
+    [[nodiscard]] bool awaits_supervisor(std::uint32_t record) const;
+    /// Whether it is the file in running/ of a job that has not ended.
+    [[nodiscard]] bool holds_file(const std::string& name) const;
     [[nodiscard]] bool none_bound() const;            ///< nothing runs, or is about to
     [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
     /// Jobs whose slots are still held, or that are not known to have none: nothing is started

@@ -73,32 +73,38 @@ void Daemon::on_signal(int number) {
 
 void Daemon::on_events(const EventBatch& batch) {
     if (batch.lost) rescan_ = directories_lost_ = true;
-    for (const Event& event : batch.events) {
-        switch (event.place) {
-            case Place::incoming: {
-                names_.emplace_back(event.name, hint_of(event.mask));
-                break;
-            }
-            case Place::records:
-                if (event.name.find_first_not_of("0123456789") == std::string::npos &&
-                    event.name.size() < 9)
-                    records_.insert(static_cast<std::uint32_t>(std::stoul(event.name)));
-                break;
-            case Place::running:
-                files_changed_ = true;
-                break;
-            case Place::control:
-                requests_ = true;
-                break;
-            case Place::root:
-                if (event.name == "config.json")
-                    config_changed_ = true;
-                else
-                    directories_lost_ = true;
-                break;
+    bool concerns_us = batch.lost;
+    for (const Event& event : batch.events)
+        concerns_us = take_event(event) || concerns_us;
+    if (concerns_us) ask_for_pass();
+}
+
+/// Whether it needs a pass. Most events are echoes of what the daemon did itself.
+bool Daemon::take_event(const Event& event) {
+    switch (event.place) {
+        case Place::incoming:
+            if ((event.mask & ~(IN_MOVED_FROM | IN_DELETE)) == 0 && !incoming_->knows(event.name))
+                return false;
+            names_.emplace_back(event.name, hint_of(event.mask));
+            return true;
+        case Place::records: {
+            const auto record = spool::record_index(event.name);
+            if (!record || !active_->awaits_supervisor(*record)) return false;
+            records_.insert(*record);
+            return true;
         }
+        case Place::running:
+            if (!active_->holds_file(event.name)) return false;
+            files_changed_ = true;
+            return true;
+        case Place::control:
+            requests_ = true;
+            return true;
+        case Place::root:
+            (event.name == "config.json" ? config_changed_ : directories_lost_) = true;
+            return true;
     }
-    ask_for_pass();
+    return false;
 }
 
 void Daemon::ask_for_pass() {
@@ -202,9 +208,14 @@ void Daemon::arm_timer() {
     if (found_environment_) sooner(next_environment_try_);
     if (no_claims_before_ > clock_.monotonic()) sooner(no_claims_before_);
     if (!events_work_ && !active_->jobs().empty()) sooner(clock_.monotonic() + 100ms);
+    // A timer that is due earlier stays as it is: a wake-up for nothing, and a new look here, cost
+    // less than setting it anew in every pass.
+    if (timer_due_ && *timer_due_ <= *next) return;
+    timer_due_ = next;
     timer_.expires_after(std::max(*next - clock_.monotonic(), 0ns));
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (error) return;
+        timer_due_.reset();
         if (clock_.monotonic() >= next_rescan_) rescan_ = true;
         ask_for_pass();
     });

@@ -34,6 +34,7 @@ public:
 private:
     // The loop. Everything that happens only marks what is to be looked at, and asks for a pass.
     void on_events(const EventBatch& batch);
+    bool take_event(const Event& event);
     void on_signal(int number);
     void ask_for_pass();
     void pass();
@@ -100,6 +101,7 @@ private:
 
     boost::asio::io_context io_{1};
     boost::asio::steady_timer timer_{io_};
+    std::optional<std::chrono::nanoseconds> timer_due_;
     boost::asio::signal_set signals_{io_};
     spool::Spool spool_;
     spool::OpenFile lock_;

@@ -16,12 +16,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t claims_ahead = 8;  ///< while jobs are short
+constexpr std::size_t claims_ahead = 32;  ///< while jobs are short
 constexpr auto short_job = 100ms;
 
 /// The driver that is there decides which variables bind a job to GPUs.
 spool::GpuVendor gpu_vendor() {
-    const bool amd = access("/dev/kfd", F_OK) == 0 && access("/dev/nvidiactl", F_OK) != 0;
+    static const bool amd = access("/dev/kfd", F_OK) == 0 && access("/dev/nvidiactl", F_OK) != 0;
     return amd ? spool::GpuVendor::amd : spool::GpuVendor::nvidia;
 }
 
@@ -42,7 +42,8 @@ void Daemon::take_incoming_changes() {
         end_unstarted(spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()),
                       false);
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
-    if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
+    const bool must_wait = numbers_pending_ > 0 && !changes->rejected.empty();
+    if (!changes->numbered && !must_wait) return end_rejected(changes->rejected);
     // A number is shown, in the state or in a result, only once it is certain that no later daemon
     // gives it again.
     ++numbers_pending_;

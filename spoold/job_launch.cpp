@@ -55,6 +55,7 @@ spool::Result<void> JobLauncher::set_environment(spool::Environment environment,
     auto stored = spool::store_environment(spool_, filtered.kept);
     if (!stored) return tl::unexpected(stored.error());
     environment_file_ = *stored;
+    environment_secrets_ = std::move(filtered.secrets);
     environment_ = std::move(environment);
     source_ = std::move(source);
     return {};
@@ -88,7 +89,7 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
     }
     launch.environment_file = environment_file_;
     launch.facts.environment_source = source_;
-    launch.facts.secrets = spool::filter_environment(environment_).secrets;
+    launch.facts.secrets = environment_secrets_;
     return environment_;
 }
 
@@ -104,10 +105,9 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     const spool::Environment& base = base_environment(*spec, launch);
     const std::string home = spool::home_directory();
     const std::string script = spool::executed_script(bytes);
-    spool::LaunchRequest request{*spec, config_, base, script, {}, {}, {}, {},
+    spool::LaunchRequest request{*spec, config_, base, script, {}, {}, {},
                                  {},    {},      1,    {},     {}, {}, {}};
     request.script_path = spool_.path + "/.spool/scripts/" + identity.name + identity.extension;
-    if (spec->submit) request.arguments = spec->submit->arguments;
     request.sbatch_lines = spec->kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes);
     request.number = identity.number;
     request.name = spec->name.empty() ? identity.name : spec->name;
@@ -126,6 +126,7 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     launch.output = output_path(spec->output, identity, made.directory, home);
     launch.error_output = output_path(spec->error, identity, made.directory, home);
     if (made.needs_script) launch.flags |= spool::record::writes_script;
+    if (made.plain_command) launch.flags |= spool::record::plain_command;
     if (spec->truncate_output) launch.flags |= spool::record::truncate_output;
     if (spec->wait_for_leftovers) launch.flags |= spool::record::wait_for_leftovers;
     launch.time_limit =

@@ -41,7 +41,8 @@ private:
 
     spool::Spool& spool_;
     spool::Config config_;
-    spool::Environment environment_;  ///< of bare files
+    spool::Environment environment_;                ///< of bare files
+    std::vector<std::string> environment_secrets_;  ///< names of its secrets
     std::string environment_file_, source_;
     std::map<std::string, spool::Environment> captured_;  ///< by name in .spool/env/
 };

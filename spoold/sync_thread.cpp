@@ -38,7 +38,8 @@ SyncThread::Together::Together(SyncThread& syncs) : syncs_(syncs) {
 
 SyncThread::Together::~Together() {
     syncs_.held_ = false;
-    syncs_.wake_.notify_one();
+    const std::lock_guard lock(syncs_.mutex_);
+    if (!syncs_.waiting_.empty()) syncs_.wake_.notify_one();
 }
 
 void SyncThread::run() {

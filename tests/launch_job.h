@@ -23,7 +23,6 @@ struct LaunchJob {
     spool::Config config;
     spool::Environment base;
     std::string script;
-    std::vector<std::string> arguments;
     bool sbatch_lines = false, bash = true;
     std::uint64_t number = 42;
 
@@ -34,7 +33,6 @@ struct LaunchJob {
              .base = base,
              .script = script,
              .script_path = "/s/42",
-             .arguments = arguments,
              .sbatch_lines = sbatch_lines,
              .number = number,
              .name = "x",

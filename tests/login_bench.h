@@ -31,7 +31,6 @@ struct Job {
     spool::JobSpec spec;
     QByteArray script;
     Environment base;
-    std::vector<std::string> arguments;
 };
 
 inline Job script_job(const QByteArray& script, Environment base) {
@@ -102,7 +101,6 @@ protected:
                                 .base = job.base,
                                 .script = job.script.toStdString(),
                                 .script_path = script_path.toStdString(),
-                                .arguments = job.arguments,
                                 .number = 7,
                                 .name = "x",
                                 .token = "token",

@@ -31,6 +31,9 @@ class SystemExecJob : public QObject {
 private slots:
     void script_with_interpreter();
     void script_without_interpreter_line();
+    void plain_command_is_executed_itself();
+    void plain_command_falls_back_to_bash_data();
+    void plain_command_falls_back_to_bash();
     void script_is_removed_and_replaced();
     void a_body_above_the_pool();
     void environment_precedence();
@@ -65,6 +68,51 @@ void SystemExecJob::script_without_interpreter_line() {
     page = bench.run(job);
     QVERIFY(page);
     QCOMPARE(bench.log(), "by sh: argument\n");
+}
+
+static Job plain_job(const std::string& command) {
+    Job job;
+    job.arguments = {"bash", "-eo", "pipefail", "-c", command};
+    job.flags = record::plain_command;
+    return job;
+}
+
+void SystemExecJob::plain_command_is_executed_itself() {
+    Bench bench;
+    const auto page = bench.run(plain_job("grep  -a\t. /proc/self/cmdline"));
+    QVERIFY(page);
+    QCOMPARE(page->wait_status, 0);
+    QCOMPARE(bench.log(), QString::fromLatin1("grep\0-a\0.\0/proc/self/cmdline\0\n", 30));
+    // bash would have set SHLVL.
+    QCOMPARE(bench.run(plain_job("printenv SHLVL"))->wait_status, 1 << 8);
+    QCOMPARE(bench.run(plain_job("false"))->wait_status, 1 << 8);
+}
+
+void SystemExecJob::plain_command_falls_back_to_bash_data() {
+    QTest::addColumn<QString>("command");
+    QTest::addColumn<int>("code");
+    QTest::addColumn<QString>("log");
+    QTest::newRow("not found") << "no-such-program -v" << 127
+                               << "bash: line 1: no-such-program: command not found\n";
+    QTest::newRow("not executable")
+        << "/etc/passwd" << 126 << "bash: line 1: /etc/passwd: Permission denied\n";
+    QTest::newRow("no #! line") << "./noline one" << 0 << "bash has arrays: one\n";
+}
+
+void SystemExecJob::plain_command_falls_back_to_bash() {
+    QFETCH(QString, command);
+    QFETCH(int, code);
+    QFETCH(QString, log);
+    Bench bench;
+    write_text(bench.spool + "/noline", "words=(\"bash has arrays\")\necho \"$words: $1\"\n");
+    chmod((bench.spool + "/noline").c_str(), 0700);
+    Job job = plain_job(command.toStdString());
+    job.directory = bench.spool;
+    const auto page = bench.run(job);
+    QVERIFY(page);
+    QCOMPARE(page->failed_step, record::Step::none);
+    QCOMPARE(WEXITSTATUS(page->wait_status), code);
+    QCOMPARE(bench.log(), log);
 }
 
 void SystemExecJob::script_is_removed_and_replaced() {

@@ -121,7 +121,7 @@ void JobEnvironmentTest::strict_shell_and_arguments_are_kept() {
         "compgen -A function | grep __gpuspool || true\n",
         login());
     job.spec.shell = "bash -euo pipefail";
-    job.arguments = {"a b", "", "$c"};
+    job.spec.submit.emplace().arguments = {"a b", "", "$c"};
     const Captured captured = run(job);
     QCOMPARE(QString::fromStdString(captured.errors), "");
     QCOMPARE(captured.output, std::string("<a b><><$c>strict\n0\n"));
@@ -169,7 +169,7 @@ void JobEnvironmentTest::directives_for_a_script_of_sh() {
     Job job = script_job("#!/bin/sh\npython \"$1\"\n", login());
     job.spec.interpreter = "/bin/sh";
     job.spec.conda_environment = "deep";
-    job.arguments = {"x y"};
+    job.spec.submit.emplace().arguments = {"x y"};
     QCOMPARE(run(job).output, std::string("python of deep: x y\n"));
 }
 

@@ -17,6 +17,9 @@ private slots:
     void arguments_data();
     void arguments();
     void positional_arguments_follow_the_script();
+    void plain_command_needs_no_script();
+    void plain_command_of_another_shell_data();
+    void plain_command_of_another_shell();
     void argument_list_stays_a_list();
     void without_bash();
     void directory_data();
@@ -84,13 +87,55 @@ void LaunchSpecTest::arguments() {
 
 void LaunchSpecTest::positional_arguments_follow_the_script() {
     Job job;
-    job.arguments = {"--lr", "0 1", "$(x)"};
+    job.script = "true\n";
+    job.spec.submit.emplace().arguments = {"--lr", "0 1", "$(x)"};
     const QStringList expected{"bash", "-eo", "pipefail", "/s/42", "--lr", "0 1", "$(x)"};
     QCOMPARE(as_list(job.launch().arguments), expected);
+}
 
-    Job submitted;
-    submitted.spec.submit.emplace().arguments = job.arguments;
-    QCOMPARE(as_list(submitted.launch().arguments), expected);
+void LaunchSpecTest::plain_command_needs_no_script() {
+    Job job;
+    job.script = "#SPOOL --gpus=1\npython t.py -v\n";
+    const auto launch = job.launch();
+    QCOMPARE(as_list(launch.arguments),
+             (QStringList{"bash", "-eo", "pipefail", "-c", "python t.py -v"}));
+    QVERIFY(launch.plain_command);
+    QVERIFY(!launch.needs_script);
+    QCOMPARE(job.value("PWD"), "/home/u");
+}
+
+void LaunchSpecTest::plain_command_of_another_shell_data() {
+    QTest::addColumn<QString>("interpreter");
+    QTest::addColumn<QString>("configured");
+    QTest::addColumn<QString>("variable");
+    QTest::addColumn<bool>("bash");
+    const auto row = [](const char* name, const QString& interpreter, const QString& configured,
+                        const QString& variable, bool bash) {
+        QTest::newRow(name) << interpreter << configured << variable << bash;
+    };
+    row("#!", "/bin/bash", "", "", true);
+    row("configured", "", "bash -x", "", true);
+    row("no bash", "", "", "", false);
+    row("BASH_ENV", "", "", "BASH_ENV", true);
+    row("function", "", "", "BASH_FUNC_python%%", true);
+    row("options", "", "", "SHELLOPTS", true);
+}
+
+void LaunchSpecTest::plain_command_of_another_shell() {
+    QFETCH(QString, interpreter);
+    QFETCH(QString, configured);
+    QFETCH(QString, variable);
+    QFETCH(bool, bash);
+    Job job;
+    job.script = "python t.py\n";
+    job.spec.interpreter = interpreter.toStdString();
+    job.config.shell = configured.toStdString();
+    if (!variable.isEmpty()) job.base[variable.toStdString()] = "x";
+    job.bash = bash;
+    const auto launch = job.launch();
+    QVERIFY(!launch.plain_command);
+    QVERIFY(launch.needs_script);
+    QCOMPARE(launch.arguments.back(), "/s/42");
 }
 
 void LaunchSpecTest::argument_list_stays_a_list() {

@@ -129,6 +129,22 @@ bool Launch::build_arguments() {
     char* next = const_cast<char*>(strings.data);
     for (std::size_t i = 0; i < count; ++i, next += strlen(next) + 1)
         arguments_[i] = next;
+    const bool plain = count > 0 && (record_.claim().flags & record::plain_command);
+    return !plain || divide(arguments_[count - 1]);
+}
+
+/// A plain command into its words.
+bool Launch::divide(const char* command) {
+    const std::size_t size = strlen(command) + 1;
+    char* const copy = static_cast<char*>(arena_.take(size));
+    plain_ = static_cast<char**>(arena_.take((size / 2 + 1) * sizeof(char*)));
+    if (!copy || !plain_) return false;
+    memcpy(copy, command, size);
+    std::size_t count = 0;
+    char* rest = nullptr;
+    for (char* word = strtok_r(copy, " \t", &rest); word; word = strtok_r(nullptr, " \t", &rest))
+        plain_[count++] = word;
+    if (count == 0) plain_ = nullptr;
     return true;
 }
 
@@ -171,14 +187,18 @@ void Launch::become_job() {
         give_up(Step::exec, errno);
     const std::uint64_t none = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none);
-    execute();
-    give_up(Step::exec, errno);
+    if (plain_) (void)search(plain_, &Launch::execute_program);
+    give_up(Step::exec, search(arguments_, &Launch::execute_file));
 }
 
-/// execve, and for a script without a `#!` line /bin/sh, as the shells do. Returns an errno.
-int Launch::execute_file(const char* path) {
-    execve(path, arguments_, environment_);
-    if (errno != ENOEXEC) return errno;
+int Launch::execute_program(char** arguments, const char* path) {
+    execve(path, arguments, environment_);
+    return errno;
+}
+
+/// For a script without a `#!` line /bin/sh, as the shells do.
+int Launch::execute_file(char** arguments, const char* path) {
+    if (const int error = execute_program(arguments, path); error != ENOEXEC) return error;
     char* const name = arguments_[0];
     arguments_[-1] = const_cast<char*>("/bin/sh");
     arguments_[0] = const_cast<char*>(path);
@@ -187,29 +207,25 @@ int Launch::execute_file(const char* path) {
     return errno;
 }
 
-/// The search of execvp(3), with the job's PATH. Sets errno.
-void Launch::execute() {
-    const char* const name = arguments_[0];
-    if (strchr(name, '/') || !*name) {
-        errno = *name ? execute_file(name) : ENOENT;
-        return;
-    }
+/// The search of execvp(3), with the job's PATH. Returns only if nothing could be executed: why.
+int Launch::search(char** arguments, Attempt attempt) {
+    const char* const name = arguments[0];
+    if (!*name) return ENOENT;
+    if (strchr(name, '/')) return (this->*attempt)(arguments, name);
     int verdict = ENOENT;
     for (const char* part = path_ ? path_ : "/bin:/usr/bin"; part;) {
         const std::size_t length = strcspn(part, ":");
         Text<PATH_MAX> path;
         path.add(part, length).add(length ? "/" : "").add(name);
-        const int error = path.cut() ? ENAMETOOLONG : execute_file(path.c_str());
+        const int error = path.cut() ? ENAMETOOLONG : (this->*attempt)(arguments, path.c_str());
         if (error == EACCES)
             verdict = EACCES;
         else if (error != ENOENT && error != ENOTDIR && error != ESTALE && error != ENODEV &&
-                 error != ETIMEDOUT && error != ENAMETOOLONG) {
-            verdict = error;
-            break;
-        }
+                 error != ETIMEDOUT && error != ENAMETOOLONG)
+            return error;
         part = part[length] ? part + length + 1 : nullptr;
     }
-    errno = verdict;
+    return verdict;
 }
 
 }  // namespace spool::exec

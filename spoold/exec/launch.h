@@ -38,10 +38,14 @@ private:
     Fd open_output(const char* path);
     Failure build_environment();
     bool build_arguments();
+    bool divide(const char* command);
     [[noreturn]] void become_job();
     [[noreturn]] void give_up(record::Step step, int error);
-    void execute();
-    int execute_file(const char* path);
+    /// Executes the file at `path`; returns an errno.
+    using Attempt = int (Launch::*)(char** arguments, const char* path);
+    int search(char** arguments, Attempt attempt);
+    int execute_program(char** arguments, const char* path);
+    int execute_file(char** arguments, const char* path);
 
     int spool_;
     const RecordFile& record_;
@@ -49,6 +53,7 @@ private:
     Arena& arena_;
     Fd output_, error_output_, pipe_read_, pipe_write_;
     char** arguments_ = nullptr;  ///< the element before it is room for "/bin/sh"
+    char** plain_ = nullptr;      ///< tried before: the words of a plain command
     char** environment_ = nullptr;
     const char* path_ = nullptr;  ///< the job's PATH
 };

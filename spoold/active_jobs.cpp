@@ -400,6 +400,12 @@ bool ActiveJobs::holds_file(const std::string& name) const {
     });
 }
 
+bool ActiveJobs::misses_file(const std::string& name) const {
+    return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
+        return entry.second.missing_since && entry.second.job.job_file() == name;
+    });
+}
+
 bool ActiveJobs::none_bound() const {
     return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
         return !entry.second.binding && entry.second.stage == Stage::claimed;

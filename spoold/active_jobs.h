@@ -97,6 +97,8 @@ public:
     [[nodiscard]] bool awaits_supervisor(std::uint32_t record) const;
     /// Whether it is the file in running/ of a job that has not ended.
     [[nodiscard]] bool holds_file(const std::string& name) const;
+    /// The same, of a job whose file was not there when it was looked at.
+    [[nodiscard]] bool misses_file(const std::string& name) const;
     [[nodiscard]] bool none_bound() const;            ///< nothing runs, or is about to
     [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
     /// Jobs whose slots are still held, or that are not known to have none: nothing is started

@@ -94,7 +94,9 @@ bool Daemon::take_event(const Event& event) {
             return true;
         }
         case Place::running:
-            if (!active_->holds_file(event.name)) return false;
+            if ((event.mask & (IN_MOVED_FROM | IN_DELETE)) != 0 ? !active_->holds_file(event.name)
+                                                                : !active_->misses_file(event.name))
+                return false;
             files_changed_ = true;
             return true;
         case Place::control:

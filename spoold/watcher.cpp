@@ -32,8 +32,7 @@ spool::Result<void> Watcher::watch(const spool::Spool& spool) {
                                     name_events | content_events | self_events);
                      })
                      .and_then([&] {
-                         return add(Place::running, spool.running.get(),
-                                    IN_DELETE | IN_MOVED_FROM | self_events);
+                         return add(Place::running, spool.running.get(), name_events | self_events);
                      })
                      .and_then([&] {
                          return add(Place::control, spool.control.get(),

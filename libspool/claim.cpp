@@ -106,17 +106,22 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
 }
 
 Result<void> return_file(Spool& spool, const ActiveJob& job) {
-    const auto split = split_job_name(job.file_name);
-    for (int n = 1;; ++n) {
-        const std::string back =
-            n == 1 ? job.file_name : candidate_name(split->stem, n) + split->extension;
-        auto renamed =
-            move_file(spool, spool.running.get(), job.job_file(), spool.incoming.get(), back);
-        if (renamed || renamed.error().code == ENOENT) break;
-        if (renamed.error().code != EEXIST) return renamed;
+    return return_to_incoming(spool, job.job_file(), job.file_name).map([&] {
+        (void)spool.files->remove(spool.running.get(), job.log_file());
+    });
+}
+
+/// Whether incoming/ has that file under any name.
+Result<bool> has_name_in_incoming(Spool& spool, const FileStat& file) {
+    const auto entries = spool.files->list(spool.incoming.get());
+    if (!entries) return tl::unexpected(entries.error());
+    for (const DirectoryEntry& entry : *entries) {
+        if (entry.inode != file.inode) continue;
+        const auto stat = spool.files->stat_at(spool.incoming.get(), entry.name);
+        if (stat && stat->same_file(file)) return true;
+        if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
     }
-    (void)spool.files->remove(spool.running.get(), job.log_file());
-    return {};
+    return false;
 }
 
 }  // namespace
@@ -137,6 +142,24 @@ Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handl
     const auto here = spool.files->stat_at(from, name), there = spool.files->stat_at(to, new_name);
     if (!here || !there || !here->same_file(*there)) return renamed;
     return spool.files->remove(from, name);
+}
+
+Result<void> return_to_incoming(Spool& spool, const std::string& name,
+                                const std::string& file_name) {
+    Files& files = *spool.files;
+    const auto stat = files.stat_at(spool.running.get(), name);
+    if (!stat && stat.error().code == ENOENT) return {};
+    if (!stat) return tl::unexpected(stat.error());
+    const auto waits = has_name_in_incoming(spool, *stat);
+    if (!waits) return tl::unexpected(waits.error());
+    if (*waits) return files.remove(spool.running.get(), name);
+    const auto split = split_job_name(file_name);
+    for (int n = 1;; ++n) {
+        auto moved =
+            files.rename(spool.running.get(), name, spool.incoming.get(),
+                         n == 1 ? file_name : candidate_name(split->stem, n) + split->extension);
+        if (moved || moved.error().code != EEXIST) return moved;
+    }
 }
 
 Result<bool> is_there(Spool& spool, Handle directory, const std::string& name) {

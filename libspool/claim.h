@@ -75,6 +75,12 @@ Result<bool> name_in_use(Spool& spool, const std::string& name);
 Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handle to,
                        const std::string& new_name);
 
+/// Moves a file from running/ to incoming/, as `file_name` or, where another file has that, under
+/// the next free name. Where incoming/ has the file already, under whatever name (a crash in the
+/// middle of a move leaves both), only the name in running/ goes: two names would be two jobs.
+Result<void> return_to_incoming(Spool& spool, const std::string& name,
+                                const std::string& file_name);
+
 /// Whether a directory has that name. What cannot be examined is an error, not an answer: whoever
 /// looks for a free name would look for ever.
 Result<bool> is_there(Spool& spool, Handle directory, const std::string& name);

@@ -70,21 +70,14 @@ void complete_publication(Spool& spool, const ActiveJob& job) {
 
 Result<void> return_unclaimed(Spool& spool, const std::set<std::string>& named,
                               Recovery& recovery) {
-    Files& files = *spool.files;
-    auto entries = files.list(spool.running.get());
+    auto entries = spool.files->list(spool.running.get());
     if (!entries) return tl::unexpected(entries.error());
     for (const DirectoryEntry& entry : *entries) {
         const auto split = split_job_name(entry.name);
         if (!split || named.contains(split->stem)) continue;
-        for (int n = 1;; ++n) {
-            auto moved = files.rename(spool.running.get(), entry.name, spool.incoming.get(),
-                                      candidate_name(split->stem, n) + split->extension);
-            if (moved) {
-                recovery.requeued.push_back(entry.name);
-                break;
-            }
-            if (moved.error().code != EEXIST) return moved;
-        }
+        if (auto returned = return_to_incoming(spool, entry.name, entry.name); !returned)
+            return returned;
+        recovery.requeued.push_back(entry.name);
     }
     return {};
 }

@@ -38,9 +38,15 @@ private:
     std::int64_t now_ = 0;
 };
 
+/// The name under which a file was dropped, whatever number its name has been given since.
+std::string dropped_name(const std::string& file_name) {
+    const std::size_t dot = file_name.rfind('.');
+    return file_name.substr(0, std::min(file_name.find('~'), dot)) + file_name.substr(dot);
+}
+
 /// What truly happened, whatever the disk says.
 struct Truth {
-    std::map<std::string, int> executed;         ///< by the name in incoming/
+    std::map<std::string, int> executed;         ///< by the name as dropped
     std::set<std::string> finished;              ///< came to their end with exit code 0
     std::map<std::uint64_t, std::string> shown;  ///< which file a number was shown for
     std::vector<std::string> dropped;            ///< must not be lost
@@ -94,8 +100,9 @@ public:
         run.started_at = 1;
         if (!spool::write_page(files_, record, spool::record::run_page, run)) return {};
         if (files_is_off()) return {};
-        ++truth_.executed[job.file_name];
-        running_.push_back({std::move(record), job.token, job.file_name});
+        const std::string name = dropped_name(job.file_name);
+        ++truth_.executed[name];
+        running_.push_back({std::move(record), job.token, name});
         return {};
     }
 
@@ -411,19 +418,20 @@ void check(MemoryFiles& files, Truth& truth) {
     std::map<std::string, std::string> said;
     std::map<std::uint64_t, std::string> numbers;
     for (const auto& result : results) {
-        ++places[result.file];
-        said[result.file] += result.name + " " + std::to_string(result.id) + " " +
-                             std::string(spool::outcome_name(result.state)) + " " +
-                             result.reason.value_or("") + "; ";
-        if (const auto [known, fresh] = numbers.emplace(result.id, result.file); !fresh)
+        const std::string file = dropped_name(result.file);
+        ++places[file];
+        said[file] += result.name + " " + std::to_string(result.id) + " " +
+                      std::string(spool::outcome_name(result.state)) + " " +
+                      result.reason.value_or("") + "; ";
+        if (const auto [known, fresh] = numbers.emplace(result.id, file); !fresh)
             truth.wrong.push_back("number " + std::to_string(result.id) + " is of " +
-                                  known->second + " and of " + result.file);
+                                  known->second + " and of " + file);
         if (const auto shown = truth.shown.find(result.id);
             shown != truth.shown.end() && shown->second != result.file)
             truth.wrong.push_back("a number shown for " + shown->second + " is of " + result.file);
-        const auto executed = truth.executed.find(result.file);
+        const auto executed = truth.executed.find(file);
         const int executions = executed == truth.executed.end() ? 0 : executed->second;
-        const bool ran_well = executions == 1 && truth.finished.contains(result.file);
+        const bool ran_well = executions == 1 && truth.finished.contains(file);
         if (result.state == spool::Outcome::succeeded && !ran_well)
             truth.wrong.push_back(result.file + " succeeded without having run to its end");
     }

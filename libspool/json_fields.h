@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "libspool/name_table.h"
 #include "libspool/names.h"
 #include "libspool/values.h"
 
@@ -83,6 +84,15 @@ public:
         if (!parsed) return fail("a time", key);
         out = *parsed;
     }
+    /// A word of `table`; unlike the others it must be there.
+    template <typename Value, typename Table>
+    void word(const char* key, Value& out, const Table& table) const {
+        std::string name;
+        text(key, name);
+        const auto value = value_in(table, name);
+        if (!value) return fail("a word that this version knows", key);
+        out = *value;
+    }
     void list(const char* key, std::vector<std::string>& out) const {
         const Json* value = find(key);
         if (!value) return;
@@ -91,6 +101,12 @@ public:
             if (!element.is_string()) return fail("a list of strings", key);
             out.push_back(element.get<std::string>());
         }
+    }
+    /// A list of bytes, each written by to_json_text.
+    void bytes_list(const char* key, std::vector<std::string>& out) const {
+        list(key, out);
+        for (std::string& value : out)
+            value = from_json_text(value);
     }
     /// A list of objects: `read` is called with the fields of each.
     template <typename Read>

@@ -15,6 +15,7 @@ enum class Outcome { succeeded, failed, cancelled, timeout, lost, interrupted, r
 
 [[nodiscard]] std::string_view outcome_name(Outcome outcome);
 [[nodiscard]] std::optional<Outcome> outcome_from_name(std::string_view name);
+[[nodiscard]] std::vector<std::string> outcome_names();
 
 /// Times are nanoseconds of the wall clock; 0 = not known, written as null. Names are bytes here
 /// and `to_json_text` in the file.

@@ -2,16 +2,16 @@
 #pragma once
 
 #include "libspool/json_fields.h"
+#include "libspool/json_writer.h"
 #include "libspool/result.h"
 
 namespace spool {
 
-[[nodiscard]] nlohmann::ordered_json result_to_json(const JobResult& result);
+/// Strings of more than `longest` bytes are cut.
+[[nodiscard]] nlohmann::ordered_json result_to_json(const JobResult& result,
+                                                    std::size_t longest = JsonWriter::no_limit);
 
 /// Errors go where `fields` puts them.
 [[nodiscard]] JobResult result_from_fields(const JsonFields& fields);
-
-/// Null for 0, which is a time that is not known.
-[[nodiscard]] nlohmann::ordered_json time_to_json(std::int64_t wall_nanoseconds);
 
 }  // namespace spool

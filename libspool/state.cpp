@@ -1,6 +1,7 @@
 #include "libspool/state.h"
 
 #include <algorithm>
+#include <concepts>
 
 #include "libspool/json_text.h"
 #include "libspool/result_json.h"
@@ -16,93 +17,103 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t largest_state = 64 * 1024;
 constexpr std::size_t longest_text = 500;  ///< bytes of one command, path or sentence
 constexpr std::size_t most_ignored = 50, most_problems = 20, most_holders = 5;
-constexpr std::string_view cut_mark = "…";
 
-std::string cut(std::string_view bytes) {
-    if (bytes.size() <= longest_text) return std::string(bytes);
-    return std::string(cut_utf8(bytes, longest_text - cut_mark.size())) + std::string(cut_mark);
+/// What only reads a T, or only writes it.
+template <typename Maybe, typename T>
+concept Either = std::same_as<std::remove_const_t<Maybe>, T>;
+
+template <typename Fields, Either<DaemonState> Daemon>
+void each_member(Fields& fields, Daemon& daemon) {
+    fields.flag("running", daemon.running);
+    fields.text("host", daemon.host);
+    fields.text("version", daemon.version);
+    fields.number("pid", daemon.pid);
+    fields.text("started_at", daemon.started_at);
+    fields.flag("paused", daemon.paused);
+    fields.bytes("pause_reason", daemon.pause_reason);
+    fields.flag("draining", daemon.draining);
 }
 
-std::string coded(const std::string& bytes) {
-    return to_json_text(cut(bytes));
-}
-std::string sentence(const std::string& text) {
-    return valid_text(cut(text));
+template <typename Fields, Either<GpuState> Gpu>
+void each_member(Fields& fields, Gpu& gpu) {
+    fields.bytes("slot", gpu.slot);
+    fields.number("job", gpu.job);
+    fields.bytes("name", gpu.name);
 }
 
-Json coded_list(const std::vector<std::string>& values, std::size_t most) {
-    Json out = Json::array();
-    for (std::size_t i = 0; i < values.size() && i < most; ++i)
-        out.push_back(coded(values[i]));
+template <typename Fields, Either<RunningState> Job>
+void each_member(Fields& fields, Job& job) {
+    fields.number("id", job.id);
+    fields.bytes("name", job.name);
+    fields.bytes("command", job.command);
+    fields.bytes("cwd", job.directory);
+    fields.bytes("profile", job.profile);
+    fields.text("phase", job.phase);
+    fields.text("detail", job.detail);
+    fields.bytes_list("gpus", job.gpus);
+    fields.time("submitted_at", job.submitted_at);
+    fields.time("started_at", job.started_at);
+    fields.number("attempt", job.attempt);
+    fields.number("pid", job.pid);
+}
+
+template <typename Fields, Either<WaitingState> Job>
+void each_member(Fields& fields, Job& job) {
+    fields.number("id", job.id);
+    fields.bytes("name", job.name);
+    fields.bytes("file", job.file);
+    fields.bytes("command", job.command);
+    fields.number("priority", job.priority);
+    fields.time("submitted_at", job.submitted_at);
+}
+
+template <typename Fields, Either<IgnoredState> Entry>
+void each_member(Fields& fields, Entry& entry) {
+    fields.bytes("path", entry.path);
+    fields.text("reason", entry.reason);
+}
+
+template <typename T>
+Json to_json(const T& value) {
+    JsonWriter out(longest_text);
+    each_member(out, value);
+    return out.take();
+}
+
+template <typename T>
+T from_fields(const JsonFields& fields) {
+    T out;
+    each_member(fields, out);
     return out;
 }
 
-Json to_json(const DaemonState& daemon) {
-    return Json{{"running", daemon.running},
-                {"host", sentence(daemon.host)},
-                {"version", sentence(daemon.version)},
-                {"pid", daemon.pid},
-                {"started_at", sentence(daemon.started_at)},
-                {"paused", daemon.paused},
-                {"pause_reason", coded(daemon.pause_reason)},
-                {"draining", daemon.draining}};
-}
-
-Json to_json(const GpuState& gpu) {
-    return Json{{"slot", coded(gpu.slot)},
-                {"job", gpu.job ? Json(*gpu.job) : Json(nullptr)},
-                {"name", coded(gpu.name)}};
-}
-
-Json to_json(const RunningState& job) {
-    return Json{{"id", job.id},
-                {"name", coded(job.name)},
-                {"command", coded(job.command)},
-                {"cwd", coded(job.directory)},
-                {"profile", coded(job.profile)},
-                {"phase", sentence(job.phase)},
-                {"detail", sentence(job.detail)},
-                {"gpus", coded_list(job.gpus, job.gpus.size())},
-                {"submitted_at", time_to_json(job.submitted_at)},
-                {"started_at", time_to_json(job.started_at)},
-                {"attempt", job.attempt},
-                {"pid", job.pid}};
-}
-
+/// What is not said is left out: there may be 200 of them.
 Json to_json(const WaitReason& reason) {
-    Json out{{"kind", wait_kind_name(reason.kind)}};
-    if (reason.wanted != 0) out["wanted"] = reason.wanted;
-    if (reason.free != 0) out["free"] = reason.free;
-    if (!reason.detail.empty()) out["detail"] = coded(reason.detail);
-    if (!reason.holders.empty()) out["holders"] = coded_list(reason.holders, most_holders);
-    return out;
+    JsonWriter out(longest_text);
+    out.text("kind", std::string(wait_kind_name(reason.kind)));
+    if (reason.wanted != 0) out.number("wanted", reason.wanted);
+    if (reason.free != 0) out.number("free", reason.free);
+    if (!reason.detail.empty()) out.bytes("detail", reason.detail);
+    const auto shown = static_cast<std::ptrdiff_t>(std::min(reason.holders.size(), most_holders));
+    if (shown != 0)
+        out.bytes_list("holders", {reason.holders.begin(), reason.holders.begin() + shown});
+    return out.take();
 }
 
 Json to_json(const WaitingState& job) {
-    return Json{{"id", job.id},
-                {"name", coded(job.name)},
-                {"file", coded(job.file)},
-                {"command", coded(job.command)},
-                {"priority", job.priority},
-                {"submitted_at", time_to_json(job.submitted_at)},
-                {"reason", to_json(job.reason)}};
-}
-
-Json to_json(const IgnoredState& entry) {
-    return Json{{"path", coded(entry.path)}, {"reason", sentence(entry.reason)}};
+    Json out = to_json<WaitingState>(job);
+    out["reason"] = to_json(job.reason);
+    return out;
 }
 
 Json to_json(const std::string& problem) {
-    return sentence(problem);
+    return valid_text(shorten_utf8(problem, longest_text));
 }
 
 /// A result without what only x.json has room for.
 Json to_json(JobResult result) {
     result.notes.clear();
-    result.command = cut(result.command);
-    result.directory = cut(result.directory);
-    if (result.reason) result.reason = cut(*result.reason);
-    return result_to_json(result);
+    return result_to_json(result, longest_text);
 }
 
 /// Fills lists until the published form is as large as it may become.
@@ -151,50 +162,6 @@ Json frame(const SpoolState& state) {
         {"problems", empty}};
 }
 
-DaemonState read_daemon(const JsonFields& fields) {
-    DaemonState out;
-    fields.flag("running", out.running);
-    fields.text("host", out.host);
-    fields.text("version", out.version);
-    fields.number("pid", out.pid);
-    fields.text("started_at", out.started_at);
-    fields.flag("paused", out.paused);
-    fields.bytes("pause_reason", out.pause_reason);
-    fields.flag("draining", out.draining);
-    return out;
-}
-
-GpuState read_gpu(const JsonFields& fields) {
-    GpuState out;
-    fields.bytes("slot", out.slot);
-    fields.number("job", out.job);
-    fields.bytes("name", out.name);
-    return out;
-}
-
-void read_coded_list(const JsonFields& fields, const char* key, std::vector<std::string>& out) {
-    fields.list(key, out);
-    for (std::string& value : out)
-        value = from_json_text(value);
-}
-
-RunningState read_running(const JsonFields& fields) {
-    RunningState out;
-    fields.number("id", out.id);
-    fields.bytes("name", out.name);
-    fields.bytes("command", out.command);
-    fields.bytes("cwd", out.directory);
-    fields.bytes("profile", out.profile);
-    fields.text("phase", out.phase);
-    fields.text("detail", out.detail);
-    read_coded_list(fields, "gpus", out.gpus);
-    fields.time("submitted_at", out.submitted_at);
-    fields.time("started_at", out.started_at);
-    fields.number("attempt", out.attempt);
-    fields.number("pid", out.pid);
-    return out;
-}
-
 WaitReason read_reason(const JsonFields& fields) {
     WaitReason out;
     std::string kind;
@@ -205,34 +172,21 @@ WaitReason read_reason(const JsonFields& fields) {
     fields.number("wanted", out.wanted);
     fields.number("free", out.free);
     fields.bytes("detail", out.detail);
-    read_coded_list(fields, "holders", out.holders);
+    fields.bytes_list("holders", out.holders);
     return out;
 }
 
 WaitingState read_waiting(const JsonFields& fields, std::string& error) {
-    WaitingState out;
-    fields.number("id", out.id);
-    fields.bytes("name", out.name);
-    fields.bytes("file", out.file);
-    fields.bytes("command", out.command);
-    fields.number("priority", out.priority);
-    fields.time("submitted_at", out.submitted_at);
+    auto out = from_fields<WaitingState>(fields);
     if (const nlohmann::json* reason = fields.find("reason"))
         out.reason = read_reason({*reason, error});
-    return out;
-}
-
-IgnoredState read_ignored(const JsonFields& fields) {
-    IgnoredState out;
-    fields.bytes("path", out.path);
-    fields.text("reason", out.reason);
     return out;
 }
 
 SpoolState read_fields(const JsonFields& fields, std::string& error) {
     SpoolState out;
     if (const nlohmann::json* daemon = fields.find("daemon"))
-        out.daemon = read_daemon({*daemon, error});
+        out.daemon = from_fields<DaemonState>({*daemon, error});
     if (const nlohmann::json* found = fields.find("counts")) {
         const JsonFields counts(*found, error);
         counts.number("waiting", out.waiting_count);
@@ -242,11 +196,11 @@ SpoolState read_fields(const JsonFields& fields, std::string& error) {
     const auto each = [&](const char* key, auto& list, auto read) {
         fields.objects(key, [&](const JsonFields& element) { list.push_back(read(element)); });
     };
-    each("gpus", out.gpus, read_gpu);
-    each("running", out.running, read_running);
+    each("gpus", out.gpus, from_fields<GpuState>);
+    each("running", out.running, from_fields<RunningState>);
     each("waiting", out.waiting, [&](const JsonFields& job) { return read_waiting(job, error); });
     each("recent", out.recent, result_from_fields);
-    each("ignored", out.ignored, read_ignored);
+    each("ignored", out.ignored, from_fields<IgnoredState>);
     fields.list("problems", out.daemon.problems);
     return out;
 }

@@ -52,6 +52,12 @@ std::string_view cut_utf8(std::string_view bytes, std::size_t limit) {
     return bytes.substr(0, limit);
 }
 
+std::string shorten_utf8(std::string_view bytes, std::size_t limit) {
+    constexpr std::string_view mark = "…";
+    if (bytes.size() <= limit) return std::string(bytes);
+    return std::string(cut_utf8(bytes, limit - mark.size())) + std::string(mark);
+}
+
 std::string hex_escape(char byte) {
     static constexpr char digits[] = "0123456789ABCDEF";
     const auto value = static_cast<unsigned char>(byte);

@@ -20,6 +20,9 @@ struct Utf8Character {
 /// The longest start of `bytes` with at most `limit` bytes that cuts no character in two.
 [[nodiscard]] std::string_view cut_utf8(std::string_view bytes, std::size_t limit);
 
+/// The same with "…" in place of what was cut; `limit` has room for that.
+[[nodiscard]] std::string shorten_utf8(std::string_view bytes, std::size_t limit);
+
 /// `bytes` with each byte that is not valid UTF-8 as \xNN. Not reversible; for sentences.
 [[nodiscard]] std::string valid_text(std::string_view bytes);
 

@@ -1,5 +1,6 @@
 #include "libspool/wait_reason.h"
 
+#include "libspool/name_table.h"
 #include "libspool/names.h"
 
 namespace spool {
@@ -8,11 +9,7 @@ namespace {
 
 using Kind = WaitReason::Kind;
 
-struct KindName {
-    Kind kind;
-    std::string_view name;
-};
-constexpr KindName kind_names[] = {
+constexpr Named<Kind> kind_table[] = {
     {Kind::next, "next"},
     {Kind::settling, "settling"},
     {Kind::no_command, "no_command"},
@@ -84,15 +81,11 @@ std::string profile_sentence(const std::string& name) {
 }  // namespace
 
 std::string_view wait_kind_name(Kind kind) {
-    for (const KindName& entry : kind_names)
-        if (entry.kind == kind) return entry.name;
-    return "next";  // not reached: every kind is in the table
+    return name_in(kind_table, kind);
 }
 
 std::optional<Kind> wait_kind_from_name(std::string_view name) {
-    for (const KindName& entry : kind_names)
-        if (entry.name == name) return entry.kind;
-    return std::nullopt;
+    return value_in(kind_table, name);
 }
 
 std::string wait_sentence(const WaitReason& reason) {

@@ -1,89 +1,17 @@
-// The waiting jobs: settling, readiness, numbers and names, over a real directory and a clock that
-// the test moves.
+// The waiting jobs: settling, readiness, rejection, and what a scan finds.
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <QtTest>
-
-#include "libspool/claim.h"
-#include "libspool/incoming.h"
-#include "libspool/job_file.h"
-#include "tests/failing_files.h"
-#include "tests/scratch_spool.h"
+#include "tests/incoming_bench.h"
 
 using namespace std::chrono_literals;
 using spool::Hint;
 using spool::WaitingJob;
 using spool::WaitReason;
+using test::hello;
+using test::IncomingBench;
 using Phase = WaitingJob::Phase;
 using Numbers = std::vector<std::uint64_t>;
-
-namespace {
-
-const std::string script = "echo hello\n";
-
-struct Scratch : ScratchSpoolOn<FailingFiles> {
-    std::set<std::uint64_t> used;
-    std::uint64_t active_inode = 0;
-    std::unique_ptr<spool::Incoming> incoming;
-
-    Scratch() { restart(); }
-
-    /// As a new daemon would begin.
-    void restart() {
-        incoming = std::make_unique<spool::Incoming>(
-            spool, clock, [this](std::uint64_t number) { return used.contains(number); },
-            [this](const spool::FileStat& stat) { return stat.inode == active_inode; });
-        if (auto loaded = incoming->load(); !loaded) qFatal("%s", loaded.error().text().c_str());
-    }
-    std::string path(const std::string& name) { return spool.path + "/incoming/" + name; }
-    void drop(const std::string& name, const std::string& bytes = script) {
-        put(spool.incoming, name, bytes);
-        incoming->look(name, Hint::none);
-    }
-    void move(const std::string& from, const std::string& to) {
-        if (::rename(path(from).c_str(), path(to).c_str()) != 0) qFatal("rename");
-    }
-    void remove(const std::string& name) {
-        if (::unlink(path(name).c_str()) != 0) qFatal("unlink %s", name.c_str());
-    }
-    void pass(std::chrono::nanoseconds time) {
-        clock.advance(time);
-        incoming->advance();
-    }
-    void scan() {
-        if (auto begun = incoming->begin_scan(); !begun) qFatal("scan");
-        while (incoming->continue_scan(1ms)) {
-        }
-    }
-    spool::IncomingChanges changes() {
-        auto changes = incoming->take_changes();
-        if (!changes) qFatal("%s", changes.error().text().c_str());
-        return std::move(*changes);
-    }
-    /// Drops a file, lets it settle, and returns its number.
-    std::uint64_t ready(const std::string& name, const std::string& bytes = script) {
-        drop(name, bytes);
-        pass(100ms);
-        const auto ready = changes().ready;
-        if (ready.size() != 1) qFatal("%s is not ready", name.c_str());
-        return ready[0];
-    }
-    const WaitingJob& job(const std::string& name) const { return incoming->jobs().at(name); }
-    std::string submitted(std::uint64_t number, const std::string& identity) {
-        spool::SubmitInfo info;
-        info.spool = identity;
-        info.number = number;
-        info.directory = "/";
-        info.submitted_at = "2026-01-02T03:04:05Z";
-        auto bytes = spool::with_submit_info(script, info);
-        if (!bytes) qFatal("%s", bytes.error().text().c_str());
-        return *bytes;
-    }
-};
-
-}  // namespace
 
 Q_DECLARE_METATYPE(Phase)
 Q_DECLARE_METATYPE(WaitReason::Kind)
@@ -93,7 +21,7 @@ class UnitIncoming : public QObject {
 
 private slots:
     void a_file_is_ready_when_it_has_been_quiet() {
-        Scratch s;
+        IncomingBench s;
         s.drop("x.job");
         s.pass(99ms);
         QVERIFY(s.job("x.job").phase == Phase::settling);
@@ -111,7 +39,7 @@ private slots:
     }
 
     void a_change_starts_the_settling_again() {
-        Scratch s;
+        IncomingBench s;
         s.drop("x.job");
         s.pass(99ms);
         s.put(s.spool.incoming, "x.job", "echo hello; echo more\n");
@@ -130,7 +58,7 @@ private slots:
     void settling_is_waived_for_what_arrived_whole() {
         QFETCH(QByteArray, bytes);
         QFETCH(bool, waived);
-        Scratch s;
+        IncomingBench s;
         s.put(s.spool.incoming, "x.job", bytes.toStdString());
         s.incoming->look("x.job", Hint::renamed);
         s.pass(2ms);
@@ -139,7 +67,7 @@ private slots:
     }
 
     void editing_a_ready_job_takes_it_back() {
-        Scratch s;
+        IncomingBench s;
         const auto number = s.ready("x.job", "#SPOOL --priority=1\necho a\n");
         QCOMPARE(s.job("x.job").priority, 1);
         s.drop("x.job", "#SPOOL --priority=2 --gpus=3\necho b; echo c\n");
@@ -168,7 +96,7 @@ private slots:
         QFETCH(QByteArray, bytes);
         QFETCH(QString, mark);
         QFETCH(WaitReason::Kind, kind);
-        Scratch s;
+        IncomingBench s;
         if (!mark.isEmpty()) s.drop(mark.toStdString(), "");
         s.drop("x.job", bytes.toStdString());
         s.pass(100ms);
@@ -188,7 +116,7 @@ private slots:
     }
 
     void an_editor_that_opens_a_ready_job_holds_it() {
-        Scratch s;
+        IncomingBench s;
         const auto number = s.ready("x.job");
         s.drop(".x.job.swp", "");
         QCOMPARE(s.changes().unready, Numbers{number});
@@ -199,218 +127,6 @@ private slots:
         s.scan();  // found without an event too
         s.pass(100ms);
         QCOMPARE(s.changes().ready, Numbers{number});
-    }
-
-    void a_renamed_job_keeps_its_number_data() {
-        QTest::addColumn<QString>("how");  // what is looked at, in order
-        QTest::newRow("old name first") << "old new";
-        QTest::newRow("new name first") << "new old";
-        QTest::newRow("scan") << "scan";
-        QTest::newRow("restart") << "restart";
-    }
-    void a_renamed_job_keeps_its_number() {
-        QFETCH(QString, how);
-        Scratch s;
-        const auto number = s.ready("a.job");
-        s.move("a.job", "b.job");
-        if (how == "restart") s.restart();
-        if (how == "restart" || how == "scan") s.scan();
-        for (const QString& which : how.split(' '))
-            if (which == "old" || which == "new")
-                s.incoming->look(which == "old" ? "a.job" : "b.job", Hint::none);
-        s.pass(2s);
-        s.pass(2s);
-        const auto changes = s.changes();
-        QCOMPARE(changes.ready, Numbers{number});
-        QVERIFY(changes.withdrawn.empty());
-        QCOMPARE(s.job("b.job").number, number);
-        QCOMPARE(s.incoming->jobs().size(), std::size_t(1));
-    }
-
-    void a_job_saved_by_rename_keeps_its_number() {
-        Scratch s;
-        const auto number = s.ready("x.job");
-        s.put(s.spool.temporary, "new", "echo new\n");
-        QCOMPARE(::rename((s.spool.path + "/.spool/tmp/new").c_str(), s.path("x.job").c_str()), 0);
-        s.incoming->look("x.job", Hint::renamed);
-        s.pass(2ms);
-        const auto changes = s.changes();
-        QCOMPARE(changes.unready, Numbers{number});
-        QCOMPARE(changes.ready, Numbers{number});
-        QCOMPARE(s.job("x.job").command, std::string("echo new"));
-    }
-
-    /// An inode that a waiting job had before it was saved by rename is not that job any more.
-    void an_earlier_inode_of_a_job_is_another_job() {
-        Scratch s;
-        const auto number = s.ready("x.job");
-        const std::string kept = s.spool.path + "/done/kept";
-        QCOMPARE(::link(s.path("x.job").c_str(), kept.c_str()), 0);
-        s.put(s.spool.temporary, "new", "echo new\n");
-        QCOMPARE(::rename((s.spool.path + "/.spool/tmp/new").c_str(), s.path("x.job").c_str()), 0);
-        s.incoming->look("x.job", Hint::none);
-        s.remove("x.job");
-        QCOMPARE(::rename(kept.c_str(), s.path("y.job").c_str()), 0);
-        s.incoming->look("x.job", Hint::none);
-        s.incoming->look("y.job", Hint::none);
-        s.pass(1s);
-        const auto changes = s.changes();
-        QCOMPARE(changes.withdrawn.size(), std::size_t(1));
-        QCOMPARE(changes.withdrawn[0].number, number);
-        QVERIFY(s.job("y.job").number != number);
-    }
-
-    void a_hard_link_is_a_second_job() {
-        Scratch s;
-        const auto first = s.ready("a.job");
-        QCOMPARE(::link(s.path("a.job").c_str(), s.path("b.job").c_str()), 0);
-        s.scan();
-        s.pass(100ms);
-        s.changes();
-        QCOMPARE(s.job("a.job").number, first);
-        QCOMPARE(s.job("b.job").number, first + 1);
-    }
-
-    void a_removed_job_is_withdrawn_after_a_second() {
-        Scratch s;
-        const auto number = s.ready("x.job");
-        s.remove("x.job");
-        s.incoming->look("x.job", Hint::none);
-        QCOMPARE(s.changes().unready, Numbers{number});
-        s.pass(999ms);
-        QVERIFY(s.changes().withdrawn.empty());
-        s.pass(1ms);
-        const auto changes = s.changes();
-        QCOMPARE(changes.withdrawn.size(), std::size_t(1));
-        QCOMPARE(changes.withdrawn[0].number, number);
-        QCOMPARE(changes.withdrawn[0].file_name, std::string("x.job"));
-        QVERIFY(!s.incoming->find(number));
-        QVERIFY(s.changes().withdrawn.empty());
-    }
-
-    void a_job_that_reappears_in_time_keeps_its_number() {
-        Scratch s;
-        const auto number = s.ready("x.job");
-        s.remove("x.job");
-        s.scan();
-        s.pass(900ms);
-        s.drop("x.job", "echo again\n");
-        s.pass(100ms);
-        const auto changes = s.changes();
-        QVERIFY(changes.withdrawn.empty());
-        QCOMPARE(changes.ready, Numbers{number});
-    }
-
-    void a_job_gone_while_no_daemon_ran_is_withdrawn() {
-        Scratch s;
-        const auto number = s.ready("x.job");
-        const auto stays = s.ready("y.job");
-        s.remove("x.job");
-        s.restart();
-        s.scan();
-        s.pass(1s);
-        const auto changes = s.changes();
-        QCOMPARE(changes.withdrawn.size(), std::size_t(1));
-        QCOMPARE(changes.withdrawn[0].number, number);
-        QCOMPARE(changes.ready, Numbers{stays});
-    }
-
-    void a_submitted_number_counts_if_it_is_its_own_data() {
-        QTest::addColumn<QString>("case_");
-        QTest::addColumn<std::uint64_t>("number");  // the counter is at 10
-        QTest::newRow("given by this spool") << "own" << std::uint64_t(7);
-        QTest::newRow("of another spool") << "foreign" << std::uint64_t(11);
-        QTest::newRow("used") << "used" << std::uint64_t(11);
-        QTest::newRow("above the counter") << "above" << std::uint64_t(11);
-        QTest::newRow("of another waiting job") << "twice" << std::uint64_t(11);
-        QTest::newRow("zero") << "zero" << std::uint64_t(11);
-    }
-    void a_submitted_number_counts_if_it_is_its_own() {
-        QFETCH(QString, case_);
-        QFETCH(std::uint64_t, number);
-        Scratch s;
-        QVERIFY(spool::take_numbers(s.spool, 10, false).has_value());
-        if (case_ == "used") s.used.insert(7);
-        if (case_ == "twice") QCOMPARE(s.ready("a.job", s.submitted(7, s.spool.identity)), 7u);
-        const std::uint64_t wanted = case_ == "above" ? 700 : case_ == "zero" ? 0 : 7;
-        const std::string identity = case_ == "foreign" ? std::string(32, 'f') : s.spool.identity;
-        QCOMPARE(s.ready("x.job", s.submitted(wanted, identity)), number);
-        s.restart();
-        s.scan();
-        s.pass(100ms);
-        s.changes();
-        QCOMPARE(s.job("x.job").number, number);
-    }
-
-    void bare_files_are_numbered_by_change_time_then_name() {
-        Scratch s;
-        for (const char* name : {"c.job", "a.job", "b.job"}) {
-            s.put(s.spool.incoming, name, script);
-            // The next one must have a later ctime, whatever the clock's granularity.
-            const auto first = s.files.stat_at(s.spool.incoming.get(), name)->changed;
-            QTRY_VERIFY((s.put(s.spool.temporary, "probe", "x"),
-                         s.files.stat_at(s.spool.temporary.get(), "probe")->changed > first));
-        }
-        s.scan();
-        s.pass(100ms);
-        QCOMPARE(s.changes().ready, (Numbers{1, 2, 3}));
-        QCOMPARE(s.job("c.job").number, 1u);
-        QCOMPARE(s.job("a.job").number, 2u);
-        QCOMPARE(s.job("b.job").number, 3u);
-    }
-
-    void names_decide_between_equal_change_times() {
-        Scratch s;
-        s.put(s.spool.incoming, "b.job", script);
-        QCOMPARE(::link(s.path("b.job").c_str(), s.path("a.job").c_str()), 0);  // one ctime
-        s.scan();
-        s.pass(100ms);
-        s.changes();
-        QCOMPARE(s.job("a.job").number, 1u);
-        QCOMPARE(s.job("b.job").number, 2u);
-    }
-
-    void numbers_outlive_a_restart() {
-        Scratch s;
-        const auto x = s.ready("x.job");
-        const auto y = s.ready("y\xff.job");  // a name is bytes
-        s.restart();
-        QCOMPARE(s.incoming->find(x)->file_name, std::string("x.job"));
-        s.scan();
-        s.pass(100ms);
-        s.changes();
-        QCOMPARE(s.job("x.job").number, x);
-        QCOMPARE(s.job("y\xff.job").number, y);
-        s.used.insert(x);  // ended meanwhile: a moved-back file is a new job
-        s.restart();
-        s.scan();
-        s.pass(100ms);
-        s.changes();
-        QCOMPARE(s.job("x.job").number, y + 1);
-    }
-
-    /// No space for the line in .spool/waiting: the number is not shown before it is there.
-    void a_number_that_could_not_be_written_down_is_not_shown() {
-        for (int call = 1;; ++call) {
-            Scratch s;
-            s.drop("x.job");
-            s.pass(100ms);
-            s.files.arm(call, ENOSPC);
-            const auto failing = s.incoming->take_changes();
-            const bool reached = s.files.failed();
-            s.files.disarm();
-            if (!reached) {
-                QVERIFY(failing.has_value());
-                QVERIFY(call > 3);
-                break;
-            }
-            Numbers ready = failing ? failing->ready : Numbers{};
-            if (!failing) ready = s.changes().ready;
-            QCOMPARE(ready.size(), std::size_t(1));
-            s.restart();
-            QVERIFY2(s.incoming->find(ready[0]),
-                     qPrintable("no line after call " + QString::number(call)));
-        }
     }
 
     void rejects_what_can_never_be_a_job_data() {
@@ -425,7 +141,7 @@ private slots:
     void rejects_what_can_never_be_a_job() {
         QFETCH(QString, what);
         QFETCH(int, line);
-        Scratch s;
+        IncomingBench s;
         const std::string path = s.path("x.job");
         if (what == "symlink")
             QCOMPARE(::symlink("/etc/passwd", path.c_str()), 0);
@@ -453,8 +169,8 @@ private slots:
     }
 
     void a_file_of_an_active_job_waits_for_its_end() {
-        Scratch s;
-        s.put(s.spool.incoming, "x.job", script);
+        IncomingBench s;
+        s.put(s.spool.incoming, "x.job", hello);
         s.active_inode = s.files.stat_at(s.spool.incoming.get(), "x.job")->inode;
         s.incoming->look("x.job", Hint::renamed);
         s.pass(10s);
@@ -468,7 +184,7 @@ private slots:
     }
 
     void a_refused_claim_settles_again() {
-        Scratch s;
+        IncomingBench s;
         const auto number = s.ready("x.job");
         s.incoming->settle_again(number, WaitReason::Kind::open);
         QCOMPARE(s.changes().unready, Numbers{number});
@@ -478,9 +194,9 @@ private slots:
     }
 
     void other_names_are_ignored_and_listed() {
-        Scratch s;
+        IncomingBench s;
         for (const char* name : {"notes.txt", "Makefile", ".hidden", "x.job~", "#x.job#", "a.part"})
-            s.put(s.spool.incoming, name, script);
+            s.put(s.spool.incoming, name, hello);
         s.scan();
         QVERIFY(s.incoming->jobs().empty());
         QCOMPARE(s.incoming->ignored(), (std::set<std::string>{"notes.txt", "Makefile"}));
@@ -491,7 +207,7 @@ private slots:
 
     /// Not seen is not gone.
     void a_name_that_cannot_be_examined_keeps_its_state() {
-        Scratch s;
+        IncomingBench s;
         const auto number = s.ready("x.job");
         for (const int code : {EIO, EACCES, ESTALE}) {
             s.files.arm(1, code);
@@ -510,13 +226,13 @@ private slots:
 
     /// The same events, told one by one or found by scans, end in the same state.
     void a_scan_finds_what_single_looks_find() {
-        Scratch looks, scans;
+        IncomingBench looks, scans;
         const std::vector<std::pair<std::string, std::string>> files = {
-            {"a.job", script},
+            {"a.job", hello},
             {"b.sh", ""},
             {"c.job", "#SPOOL --bad\n:\n"},
             {".d.job.swp", ""},
-            {"d.job", script},
+            {"d.job", hello},
             {"e.txt", "x"},
             {"f.job", "#SPOOL --priority=4\necho f\n"}};
         for (const auto& [name, bytes] : files) {
@@ -525,7 +241,7 @@ private slots:
         }
         scans.scan();
         const auto settle = [&] {
-            for (Scratch* s : {&looks, &scans}) {
+            for (IncomingBench* s : {&looks, &scans}) {
                 s->pass(100ms);
                 s->pass(1s);
             }
@@ -535,7 +251,7 @@ private slots:
                    a.withdrawn.size() == b.withdrawn.size();
         };
         QVERIFY(settle());
-        for (Scratch* s : {&looks, &scans}) {
+        for (IncomingBench* s : {&looks, &scans}) {
             s->remove("a.job");
             s->move("f.job", "g.job");
             s->remove(".d.job.swp");

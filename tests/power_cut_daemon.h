@@ -1,0 +1,232 @@
+// The daemon's own code for active and for waiting jobs, on files in memory.
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <optional>
+
+#include "libspool/finish.h"
+#include "libspool/incoming.h"
+#include "libspool/outcome.h"
+#include "libspool/recover.h"
+#include "spoold/active_jobs.h"
+#include "tests/power_cut_supervisors.h"
+
+namespace test {
+
+/// A daemon without its loop, its events and its scheduling: every ready job is started at once.
+class PowerCutDaemon {
+public:
+    PowerCutDaemon(MemoryFiles& files, TestClock& clock, std::uint8_t boot, Truth& truth)
+        : files_(files),
+          clock_(clock),
+          truth_(truth),
+          spool_(open_spool_in_memory(files)),
+          pool_(spool_),
+          supervisors_(spool_, boot_id(boot), truth) {
+        boot_ = boot_id(boot);
+    }
+
+    spool::Result<void> start();
+    /// Works until nothing waits or runs, or the power is gone. False if it comes to no end.
+    bool work();
+
+private:
+    static spool::record::BootId boot_id(std::uint8_t boot) {
+        spool::record::BootId id{};
+        id[0] = boot;
+        return id;
+    }
+    void pass();
+    void take_changes();
+    bool end_unstarted(spool::JobResult result, bool has_file);
+    void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
+    void finish_unstarted(const spool::JobResult& result, spool::Published published);
+    void claim(std::uint64_t number);
+    void note_shown();
+    [[nodiscard]] bool idle() const;
+    spoold::ActiveJobsListener listener();
+
+    MemoryFiles& files_;
+    TestClock& clock_;
+    Truth& truth_;
+    boost::asio::io_context io_;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> busy_ =
+        boost::asio::make_work_guard(io_);
+    spool::Spool spool_;
+    spool::record::BootId boot_{};
+    spool::RecordPool pool_;
+    Supervisors supervisors_;
+    std::set<std::uint64_t> used_, queue_;
+    std::optional<spool::Journal> history_;
+    std::optional<spool::Incoming> incoming_;
+    std::optional<spoold::ActiveJobs> active_;
+    std::optional<spoold::SyncThread> syncs_;
+    int syncs_pending_ = 0, numbers_pending_ = 0;
+};
+
+inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
+    return {[](std::uint64_t) {},
+            [](const spool::ActiveJob&) {},
+            [](const spoold::Active&) {},
+            [this](const spool::JobResult& result) { used_.insert(result.id); },
+            [] {},
+            [](const spool::ActiveJob&) { return std::vector<std::string>(); },
+            [](const std::string&, const std::string&) {}};
+}
+
+/// As spoold's Daemon::recover does it.
+inline spool::Result<void> PowerCutDaemon::start() {
+    syncs_.emplace(io_, files_);
+    auto history = spool::load_history(spool_, history_);
+    if (!history) return tl::unexpected(history.error());
+    std::uint64_t highest = 0;
+    for (const auto& entry : *history) {
+        highest = std::max(highest, entry.number);
+        used_.insert(entry.number);
+    }
+    auto recovery = spool::recover(spool_, pool_, clock_, boot_,
+                                   [](const spool::record::Token&) { return false; });
+    if (!recovery) return tl::unexpected(recovery.error());
+    active_.emplace(spool_, clock_, boot_, pool_, *history_, *syncs_, supervisors_, listener());
+    incoming_.emplace(
+        spool_, clock_, [this](std::uint64_t number) { return used_.contains(number); },
+        [this](const spool::FileStat& stat) {
+            return active_->has_inode(stat.device, stat.inode);
+        });
+    for (auto& recovered : recovery->jobs) {
+        const std::uint64_t number = recovered.job.number;
+        highest = std::max(highest, number);
+        used_.insert(number);
+        const bool starts = recovered.action == spool::RecoveryAction::start;
+        active_->adopt(std::move(recovered));
+        if (starts) active_->bind(number, {{"0"}, {}});
+    }
+    auto ends = spool::recover_unstarted(
+        spool_, [this](std::uint64_t number) { return used_.contains(number); });
+    if (!ends) return tl::unexpected(ends.error());
+    for (auto& end : *ends)
+        finish_unstarted(end.result, std::move(end.published));
+    if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
+    return incoming_->load();
+}
+
+inline bool PowerCutDaemon::idle() const {
+    if (!active_->jobs().empty() || syncs_pending_ + numbers_pending_ > 0) return false;
+    const auto entries = spool_.files->list(spool_.incoming.get());
+    return entries && entries->empty() && incoming_->jobs().empty();
+}
+
+inline bool PowerCutDaemon::work() {
+    for (int passes = 0; passes < 3000; ++passes) {
+        pass();
+        if (files_.is_off() || idle()) return true;
+    }
+    return false;
+}
+
+inline void PowerCutDaemon::pass() {
+    clock_.advance(60ms);
+    if (incoming_->begin_scan())
+        while (incoming_->continue_scan(1s)) {
+        }
+    incoming_->advance();
+    take_changes();
+    for (const std::uint64_t number : std::set<std::uint64_t>(queue_))
+        if (active_->jobs().size() < 3) claim(number);
+    supervisors_.end_one();
+    active_->look_at_all();
+    active_->advance();
+    io_.run_one_for(200us);  // a sync may be on its way
+    io_.poll();
+}
+
+inline void PowerCutDaemon::take_changes() {
+    auto changes = incoming_->take_changes();
+    if (!changes) return;
+    for (const std::uint64_t number : changes->unready)
+        queue_.erase(number);
+    for (const std::uint64_t number : changes->ready)
+        queue_.insert(number);
+    for (const auto& gone : changes->withdrawn)
+        end_unstarted(spool::withdrawn_result(gone.number, gone.file_name, clock_.wall()), false);
+    if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
+    spool::SyncSet barrier;
+    incoming_->add_barrier(barrier);
+    ++numbers_pending_;
+    syncs_->sync(std::move(barrier), [this, changes = std::move(*changes)](const auto& failures) {
+        --numbers_pending_;
+        if (!failures.empty()) return;
+        note_shown();
+        end_rejected(changes.rejected);
+    });
+}
+
+inline void PowerCutDaemon::end_rejected(
+    const std::vector<spool::IncomingChanges::Rejected>& files) {
+    for (const auto& file : files) {
+        const bool ended = end_unstarted(
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
+        if (ended)
+            incoming_->forget(file.number);
+        else
+            incoming_->settle_again(file.number, spool::WaitReason::Kind::trouble);
+    }
+}
+
+inline void PowerCutDaemon::note_shown() {
+    for (const auto& [name, job] : incoming_->jobs()) {
+        if (job.number == 0) continue;
+        const auto [known, fresh] = truth_.shown.emplace(job.number, name);
+        if (!fresh && known->second != name)
+            truth_.wrong.push_back("number " + std::to_string(job.number) + " was shown for " +
+                                   known->second + " and for " + name);
+    }
+}
+
+inline bool PowerCutDaemon::end_unstarted(spool::JobResult result, bool has_file) {
+    auto published = spool::publish_unstarted(
+        spool_, result, has_file,
+        [this](const std::string& name) { return active_->name_taken(name); });
+    if (published) finish_unstarted(result, std::move(*published));
+    return published.has_value();
+}
+
+inline void PowerCutDaemon::finish_unstarted(const spool::JobResult& result,
+                                             spool::Published published) {
+    used_.insert(result.id);
+    (void)history_->append(spool::write_line(spool::history_entry(result)));
+    spool::SyncSet barrier;
+    spool::add_publish_barrier(spool_, published, barrier);
+    barrier.add(spool_.incoming.get(), true);
+    barrier.add(history_->handle(), false);
+    auto kept = std::make_shared<spool::Published>(std::move(published));
+    ++syncs_pending_;
+    syncs_->sync(std::move(barrier), [this, kept](const auto&) { --syncs_pending_; });
+}
+
+inline void PowerCutDaemon::claim(std::uint64_t number) {
+    const spool::WaitingJob* job = incoming_->find(number);
+    queue_.erase(number);
+    if (job == nullptr) return;
+    spool::ClaimRequest request;
+    request.file_name = job->file_name;
+    request.seen = job->stat;
+    request.number = number;
+    request.launch = [](const spool::ClaimIdentity&, const std::string&) {
+        spool::Launch launch;
+        launch.arguments = {"/bin/true"};
+        launch.directory = "/";
+        return launch;
+    };
+    request.name_taken = [this](const std::string& name) { return active_->name_taken(name); };
+    auto claimed = spool::claim(spool_, pool_, clock_, boot_, request);
+    if (!claimed || std::holds_alternative<spool::NotClaimed>(*claimed))
+        return incoming_->settle_again(number, spool::WaitReason::Kind::settling);
+    incoming_->forget(number);
+    active_->add(std::get<spool::ActiveJob>(std::move(*claimed)));
+    active_->bind(number, {{"0"}, {}});
+}
+
+}  // namespace test

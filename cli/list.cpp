@@ -20,19 +20,23 @@ struct ListOptions {
     bool json = false;
 };
 
+std::string joined(const std::vector<std::string>& words) {
+    std::string out;
+    for (const std::string& word : words)
+        out += (out.empty() ? "" : ", ") + word;
+    return out;
+}
+
 /// The outcomes asked for; empty: all. Nothing if a word is none.
 std::optional<std::vector<spool::Outcome>> wanted_outcomes(const std::vector<std::string>& words) {
-    static const std::vector<std::string> known = {
-        "succeeded", "failed", "cancelled", "timeout", "lost", "interrupted", "rejected"};
     std::vector<spool::Outcome> out;
     for (const std::string& word : words) {
         const auto outcome = spool::outcome_from_name(word);
         if (!outcome) {
-            const auto meant = spool::nearest(word, known);
+            const auto meant = spool::nearest(word, spool::outcome_names());
             complain("--state " + spool::printable(word) + ": " +
                      (meant ? "did you mean " + *meant + '?' : "no such state") +
-                     " The states are succeeded, failed, cancelled, timeout, lost, interrupted, "
-                     "rejected");
+                     " The states are " + joined(spool::outcome_names()));
             return std::nullopt;
         }
         out.push_back(*outcome);
@@ -72,8 +76,11 @@ int run_list(Context& context, const ListOptions& options) {
     if (!spool) return report(spool.error());
     const std::size_t read =
         wanted->empty() ? options.limit : std::numeric_limits<std::size_t>::max();
-    auto results = spool::read_results(**spool, read);
+    std::vector<spool::Error> unreadable;
+    auto results = spool::read_results(**spool, read, &unreadable);
     if (!results) return report(results.error());
+    for (const spool::Error& error : unreadable)
+        complain("left out: " + error.text());
     if (!wanted->empty())
         std::erase_if(*results, [&](const spool::JobResult& job) {
             return std::find(wanted->begin(), wanted->end(), job.state) == wanted->end();
@@ -95,9 +102,7 @@ int run_list(Context& context, const ListOptions& options) {
 void add_list(CLI::App& app, Run& run) {
     CLI::App* verb = app.add_subcommand("list", "List the jobs that have ended, the newest first");
     const auto options = std::make_shared<ListOptions>();
-    verb->add_option(
-            "--state", options->states,
-            "Only these: succeeded, failed, cancelled, timeout, lost, interrupted, rejected")
+    verb->add_option("--state", options->states, "Only these: " + joined(spool::outcome_names()))
         ->delimiter(',')
         ->allow_extra_args(false);
     verb->add_option("-n,--limit", options->limit, "At most N");

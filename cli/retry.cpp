@@ -25,14 +25,6 @@ bool wants_retry(spool::Outcome state) {
            state == Outcome::interrupted;
 }
 
-/// The name without "~N", so that the third run of x is x~3 and not x~2~2.
-std::string plain_stem(const std::string& name) {
-    const auto tilde = name.rfind('~');
-    const bool counted = tilde != name.npos && tilde > 0 && tilde + 1 < name.size() &&
-                         name.find_first_not_of("0123456789", tilde + 1) == name.npos;
-    return counted ? name.substr(0, tilde) : name;
-}
-
 spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool::FoundJob& job) {
     const std::string subject = "job " + job_text(job.id, job.name);
     if (!job.result)
@@ -48,7 +40,7 @@ spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool:
     if (!spec) return tl::unexpected(spec.error());
     spool::Submission out;
     out.bytes = std::move(*bytes);
-    out.stem = plain_stem(job.name);
+    out.stem = spool::plain_name(job.name);  // the third run of x is x~3, not x~2~2
     if (const auto name = spool::split_job_name(job.file_name)) out.extension = name->extension;
     out.info = spec->submit.value_or(spool::SubmitInfo{});
     out.info.retry_of = job.id;

@@ -30,10 +30,6 @@ private:
     const Terminal& terminal_;
 };
 
-std::string file_path(const spool::Spool& spool, const char* directory, const std::string& name) {
-    return name.empty() ? std::string() : spool.path + '/' + directory + '/' + name;
-}
-
 void print(Facts& facts, const spool::WaitingState& job) {
     facts.add("state", "waiting", Style::yellow);
     facts.add("reason", spool::wait_sentence(job.reason));
@@ -79,6 +75,18 @@ void print(Facts& facts, const spool::JobResult& job) {
         facts.add("note", note);
 }
 
+void add_files(Facts& facts, const spool::Spool& spool, const spool::FoundJob& job) {
+    const spool::OpenFile& directory = job.waiting   ? spool.incoming
+                                       : job.running ? spool.running
+                                                     : spool.done;
+    const std::string path = spool.path + (job.waiting   ? "/incoming/"
+                                           : job.running ? "/running/"
+                                                         : "/done/");
+    if (!job.file_name.empty()) facts.add("file", path + job.file_name);
+    const std::string log = job.name + ".log";  // a job that was rejected or withdrawn has none
+    if (!job.waiting && spool.files->stat_at(directory.get(), log)) facts.add("log", path + log);
+}
+
 void print_text(const Context& context, const spool::Spool& spool, const spool::FoundJob& job) {
     Facts facts(context.out);
     facts.add("job", number_text(job.id), Style::bold);
@@ -86,9 +94,7 @@ void print_text(const Context& context, const spool::Spool& spool, const spool::
     if (job.waiting) print(facts, *job.waiting);
     if (job.running) print(facts, *job.running, context.clock.wall());
     if (job.result) print(facts, *job.result);
-    const char* directory = job.waiting ? "incoming" : job.running ? "running" : "done";
-    facts.add("file", file_path(spool, directory, job.file_name));
-    if (!job.waiting) facts.add("log", file_path(spool, directory, job.name + ".log"));
+    add_files(facts, spool, job);
 }
 
 Json json_of(const spool::FoundJob& job) {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "libspool/indexes.h"
 #include "libspool/job_file.h"
+#include "libspool/journal_reader.h"
 #include "libspool/names.h"
 #include "libspool/reader.h"
 #include "libspool/reading.h"
@@ -35,14 +35,6 @@ FoundJob found(Spool& spool, JobResult result, const std::string& name) {
     }
     out.result = std::move(result);
     return out;
-}
-
-/// The name without "~N"; the name itself if it has none.
-std::string plain_name(const std::string& name) {
-    const auto tilde = name.rfind('~');
-    if (tilde == name.npos || tilde == 0 || tilde + 1 == name.size()) return name;
-    const bool digits = name.find_first_not_of("0123456789", tilde + 1) == name.npos;
-    return digits ? name.substr(0, tilde) : name;
 }
 
 std::optional<std::uint64_t> as_number(const std::string& text) {

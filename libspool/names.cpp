@@ -166,6 +166,13 @@ std::string candidate_name(std::string_view stem, int n) {
            suffix;
 }
 
+std::string plain_name(const std::string& name) {
+    const auto tilde = name.rfind('~');
+    if (tilde == name.npos || tilde == 0 || tilde + 1 == name.size()) return name;
+    const bool digits = name.find_first_not_of("0123456789", tilde + 1) == name.npos;
+    return digits ? name.substr(0, tilde) : name;
+}
+
 std::string unique_name(std::string_view stem,
                         const std::function<bool(const std::string&)>& taken) {
     for (int n = 1;; ++n) {

@@ -35,6 +35,9 @@ struct JobName {
 /// bytes.
 [[nodiscard]] std::string candidate_name(std::string_view stem, int n);
 
+/// The name without the "~N" of a candidate; the name itself if it has none.
+[[nodiscard]] std::string plain_name(const std::string& name);
+
 /// The first candidate for which `taken` is false.
 [[nodiscard]] std::string unique_name(std::string_view stem,
                                       const std::function<bool(const std::string&)>& taken);

@@ -34,7 +34,9 @@ struct FoundJob {
 /// "" for the newest job of all. The error names what is there instead.
 Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock);
 
-/// All results in done/, newest first, at most `limit`.
-Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit);
+/// All results in done/, newest first, at most `limit`. Those that were looked at and cannot be
+/// understood are left out; `unreadable` receives why.
+Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
+                                            std::vector<Error>* unreadable = nullptr);
 
 }  // namespace spool

@@ -17,7 +17,7 @@ Result<SpoolState> read_state_and_files(Spool& spool, const Clock& clock, bool e
 
 /// Unique names of all jobs that have a result in done/, in no order.
 [[nodiscard]] std::vector<std::string> result_names(Spool& spool);
-/// Nothing if it is not there or cannot be understood.
-[[nodiscard]] std::optional<JobResult> read_done(Spool& spool, const std::string& name);
+/// The error is ENOENT if it is not there.
+[[nodiscard]] Result<JobResult> read_done(Spool& spool, const std::string& name);
 
 }  // namespace spool

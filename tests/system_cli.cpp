@@ -116,6 +116,8 @@ private slots:
     void retry_makes_a_new_job();
     void retry_failed_tries_once();
     void list_filters();
+    void list_tells_of_what_it_cannot_read();
+    void show_names_the_files_that_are_there();
     void unknown_jobs_exit_with_3();
     void hostile_names_do_no_harm();
     void doctor_names_the_missing_daemon();
@@ -383,6 +385,29 @@ void SystemCli::list_filters() {
     QCOMPARE(names({"--state", "failed,succeeded", "-n", "1"}), QStringList{"b"});
     const Ran table = cli.run({"list"});
     QVERIFY2(table.out.contains("failed (exit code 3)") && !has_escape(table.out), table.out);
+    QCOMPARE(table.err, QByteArray());
+}
+
+void SystemCli::list_tells_of_what_it_cannot_read() {
+    const Cli cli;
+    cli.run({"pause"});
+    cli.put_done("a", 1, succeeded, "");
+    cli.write(cli.path("done/torn.json"), "{");
+    const Ran table = cli.run({"list"});
+    QCOMPARE(table.code, 0);
+    QVERIFY2(table.out.contains("succeeded"), table.out);
+    QVERIFY2(table.err.contains("left out: done/torn.json"), table.err);
+}
+
+void SystemCli::show_names_the_files_that_are_there() {
+    const Cli cli;
+    cli.run({"pause"});
+    cli.put_done("x", 1, succeeded, "");
+    const Ran all = cli.run({"show", "x"});
+    QVERIFY2(all.out.contains("/done/x.job\n") && all.out.contains("/done/x.log\n"), all.out);
+    QVERIFY(QFile::remove(cli.path("done/x.log")));
+    const Ran rest = cli.run({"show", "x"});
+    QVERIFY2(rest.out.contains("/done/x.job\n") && !rest.out.contains("x.log"), rest.out);
 }
 
 void SystemCli::unknown_jobs_exit_with_3() {

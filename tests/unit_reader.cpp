@@ -1,3 +1,4 @@
+#include "libspool/journal.h"
 #include "libspool/reader.h"
 #include "libspool/submit.h"
 #include "libspool/system.h"
@@ -102,9 +103,8 @@ void UnitReader::bare_files_have_the_numbers_that_were_shown() {
     scratch.put(scratch.spool.incoming, "saved.job", "true\n");
     const auto stat = *scratch.files.stat_at(scratch.spool.incoming.get(), "moved.job");
     scratch.put(scratch.spool.internal, "waiting",
-                R"({"n":5,"dev":)" + std::to_string(stat.device) + R"(,"ino":)" +
-                    std::to_string(stat.inode) + R"(,"name":"old.job"})" + "\n" +
-                    R"({"n":6,"dev":1,"ino":1,"name":"saved.job"})" + "\n" + "not json\n" +
+                spool::write_line(spool::WaitingEntry{5, stat.device, stat.inode, "old.job", 0}) +
+                    spool::write_line(spool::WaitingEntry{6, 1, 1, "saved.job", 0}) + "not json\n" +
                     R"({"n":9,"name":"torn)");
     QCOMPARE(spool::find_job(scratch.spool, "moved", scratch.clock)->id, std::uint64_t(5));
     QCOMPARE(spool::find_job(scratch.spool, "6", scratch.clock)->name, std::string("saved"));
@@ -208,6 +208,10 @@ void UnitReader::results_are_newest_first() {
         ids.push_back(result.id);
     QCOMPARE(ids, (std::vector<std::uint64_t>{1, 3, 2}));
     QCOMPARE(spool::read_results(scratch.spool, 1)->front().id, std::uint64_t(1));
+    std::vector<spool::Error> unreadable;
+    QVERIFY(spool::read_results(scratch.spool, 10, &unreadable).has_value());
+    QCOMPARE(unreadable.size(), std::size_t(1));
+    QCOMPARE(unreadable[0].path, std::string("done/torn.json"));
 }
 
 void UnitReader::the_history_is_a_hint_only() {
@@ -215,9 +219,11 @@ void UnitReader::the_history_is_a_hint_only() {
     put_done(scratch, 1, "a", 10);
     put_done(scratch, 2, "b", 20);
     put_done(scratch, 3, "c", 30);
-    scratch.put(scratch.spool.internal, "history",
-                "{\"n\":1,\"name\":\"a\"}\n{\"n\":2,\"name\":\"b\"}\n{\"n\":3,\"name\":\"c\"}\n{"
-                "\"n\":4,\"name\":\"removed\"}\n{\"n\":5,\"na");
+    std::string history;
+    for (const auto& [number, name] : {std::pair(1, "a"), {2, "b"}, {3, "c"}, {4, "removed"}})
+        history += spool::write_line(spool::HistoryEntry{
+            std::uint64_t(number), name, spool::Outcome::succeeded, 0, number * 10});
+    scratch.put(scratch.spool.internal, "history", history + "{\"n\":5,\"na");
     QCOMPARE(spool::read_results(scratch.spool, 2)->front().id, std::uint64_t(3));
     QCOMPARE(spool::read_results(scratch.spool, 2)->size(), std::size_t(2));
     QCOMPARE(spool::find_job(scratch.spool, "2", scratch.clock)->name, std::string("b"));

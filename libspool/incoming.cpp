@@ -1,41 +1,13 @@
 #include "libspool/incoming.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 
 #include "libspool/claim.h"
-#include "libspool/job_file.h"
 #include "libspool/names.h"
-#include "libspool/values.h"
 
 namespace spool {
 namespace {
-
-Error rejection(const WaitingJob& job, std::string message) {
-    return Error{{}, "incoming/" + printable(job.file_name), std::move(message), 0, std::nullopt};
-}
-
-/// Why a file of this kind can never be a job.
-std::optional<std::string> unfit(const FileStat& stat) {
-    switch (stat.kind) {
-        case FileKind::symlink:
-            return "is a symbolic link: use cp or ln to put the file itself here";
-        case FileKind::directory:
-            return "is a directory: drop a job file";
-        case FileKind::other:
-            return "is not a regular file (a FIFO, socket or device)";
-        case FileKind::regular:
-            break;
-    }
-    if (stat.owner != geteuid()) return "belongs to another user: copy it to a file of your own";
-    if (stat.size > max_job_file_size)
-        return "has " + std::to_string(stat.size) + " bytes; a job file has at most " +
-               std::to_string(max_job_file_size) +
-               ": put the data beside the job and name it there";
-    return std::nullopt;
-}
 
 /// Writing sets both times of a file to the same value; making a link to it, or removing one, only
 /// its ctime.
@@ -63,44 +35,44 @@ Result<void> Incoming::load() {
     journal_ = std::move(*journal);
     std::uint64_t highest = 0;
     for (const std::string& line : lines) {
-        const auto binding = read_binding(line);
-        if (!binding) continue;
-        highest = std::max(highest, binding->number);
-        if (!number_used_(binding->number)) remember(*binding);
+        const auto entry = read_waiting_entry(line);
+        if (!entry) continue;
+        highest = std::max(highest, entry->number);
+        if (!number_used_(entry->number)) remember(*entry);
     }
     // After a loss of power the counter may be older than the numbers that were taken from it.
     if (auto raised = raise_counter(spool_, highest); !raised) return raised;
     std::string kept;
     for (const auto& [name, job] : jobs_)
         kept += write_line(
-            Binding{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
+            WaitingEntry{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
     return journal_->rewrite(kept);
 }
 
-/// An entry for a file that was there: gone until a look finds it. A later binding of the same
+/// An entry for a file that was there: gone until a look finds it. A later entry of the same
 /// number, or of the same name, is the truth.
-void Incoming::remember(const Binding& binding) {
-    if (const auto known = by_number_.find(binding.number); known != by_number_.end())
+void Incoming::remember(const WaitingEntry& entry) {
+    if (const auto known = by_number_.find(entry.number); known != by_number_.end())
         erase(std::string(known->second));
-    erase(binding.file_name);
-    WaitingJob& job = jobs_[binding.file_name];
-    job.file_name = binding.file_name;
-    job.stat.device = binding.device;
-    job.stat.inode = binding.inode;
-    job.number = binding.number;
-    job.submitted_at = binding.submitted_at;
+    erase(entry.file_name);
+    WaitingJob& job = jobs_[entry.file_name];
+    job.file_name = entry.file_name;
+    job.stat.device = entry.device;
+    job.stat.inode = entry.inode;
+    job.number = entry.number;
+    job.submitted_at = entry.submitted_at;
     job.phase = WaitingJob::Phase::vanished;
     by_number_[job.number] = job.file_name;
-    by_inode_[binding.inode] = job.file_name;
+    by_inode_[entry.inode] = job.file_name;
     set_deadline(job, clock_.monotonic() + settings_.vanish);
 }
 
-void Incoming::expect(const Binding& binding) {
-    remember(binding);
+void Incoming::expect(const WaitingEntry& entry) {
+    remember(entry);
     const auto entries = spool_.files->list(spool_.incoming.get());
     if (!entries) return;  // the next scan finds it
-    for (const DirectoryEntry& entry : *entries)
-        if (entry.inode == binding.inode) look(entry.name, Hint::none);
+    for (const DirectoryEntry& found : *entries)
+        if (found.inode == entry.inode) look(found.name, Hint::none);
 }
 
 void Incoming::look(const std::string& file_name, Hint hint) {
@@ -190,8 +162,8 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
     WaitingJob& job = jobs_.insert(std::move(node)).position->second;
     if (job.number != 0) {
         by_number_[job.number] = file_name;
-        (void)journal_->append(
-            write_line(Binding{job.number, stat.device, stat.inode, file_name, job.submitted_at}));
+        (void)journal_->append(write_line(
+            WaitingEntry{job.number, stat.device, stat.inode, file_name, job.submitted_at}));
         changes_.numbered = true;
     }
     return &job;
@@ -239,86 +211,6 @@ void Incoming::advance() {
 std::optional<std::chrono::nanoseconds> Incoming::next_deadline() const {
     if (deadlines_.empty()) return std::nullopt;
     return deadlines_.begin()->first;
-}
-
-void Incoming::settled(WaitingJob& job) {
-    if (const auto why = unfit(job.stat)) return reject(job, rejection(job, *why));
-    if (is_active_(job.stat)) {
-        unready(job, WaitReason::Kind::previous_run);
-        return set_deadline(job, clock_.monotonic() + settings_.vanish);
-    }
-    if (job.stat.size == 0) return unready(job, WaitReason::Kind::no_command);
-    if (const auto mark = editor_mark(job.file_name))
-        return unready(job, WaitReason::Kind::editor, *mark);
-    read(job);
-}
-
-void Incoming::read(WaitingJob& job) {
-    auto bytes = read_whole(*spool_.files, spool_.incoming.get(), job.file_name, max_job_file_size);
-    if (!bytes && bytes.error().code == ENOENT) return vanish(job);
-    if (!bytes && bytes.error().code == EACCES)
-        return reject(job, rejection(job, "cannot be read: chmod u+r before dropping it"));
-    if (!bytes) {  // trouble of the machine, not of the file
-        unready(job, WaitReason::Kind::trouble, bytes.error().text());
-        return set_deadline(job, clock_.monotonic() + settings_.vanish);
-    }
-    if (!has_command(*bytes)) return unready(job, WaitReason::Kind::no_command);
-    const bool unfinished = bytes->back() != '\n' && settings_.unfinished_line > settings_.settle;
-    if (unfinished && clock_.wall() - job.stat.modified < settings_.unfinished_line.count())
-        return set_deadline(job, clock_.monotonic() + settings_.unfinished_line);
-
-    const auto spec = read_job_file(*bytes, "incoming/" + printable(job.file_name));
-    if (!spec) return reject(job, spec.error());
-    job.priority = spec->priority;
-    job.need = Need{spec->gpus};
-    job.command = command_line(*spec, *bytes).substr(0, 500);
-    job.bare = !spec->submit || spec->submit->environment.empty();
-    if (spec->submit && spec->submit->spool == spool_.identity) {
-        submitted_numbers_[job.file_name] = spec->submit->number;
-        if (const auto at = parse_time(spec->submit->submitted_at)) job.submitted_at = *at;
-    }
-    if (job.number == 0) unnumbered_.insert(job.file_name);
-    if (!settings_.profiles.contains(spec->profile))
-        return unready(job, WaitReason::Kind::profile, spec->profile);
-    job.phase = WaitingJob::Phase::ready;
-    set_deadline(job, std::nullopt);
-    if (job.number != 0) changes_.ready.push_back(job.number);
-}
-
-/// Whether a program has the file open for writing: what is in it is not its last word yet.
-bool Incoming::is_being_written(const WaitingJob& job) const {
-    if (job.stat.kind != FileKind::regular) return false;
-    Files& files = *spool_.files;
-    const auto file = open_file(files, spool_.incoming.get(), job.file_name, OpenMode::read);
-    if (!file) return false;
-    const LeaseAnswer answer = files.lease(file->get());
-    if (answer == LeaseAnswer::granted) files.release_lease(file->get());
-    return answer == LeaseAnswer::refused;
-}
-
-void Incoming::reject(WaitingJob& job, Error error) {
-    if (is_being_written(job)) {
-        unready(job, WaitReason::Kind::open);
-        return set_deadline(job, clock_.monotonic() + settings_.settle);
-    }
-    leave_ready(job);
-    job.phase = WaitingJob::Phase::rejected;
-    set_deadline(job, std::nullopt);
-    if (job.number == 0) unnumbered_.insert(job.file_name);
-    rejections_.emplace_back(job.file_name, std::move(error));
-}
-
-void Incoming::unready(WaitingJob& job, WaitReason::Kind kind, std::string detail) {
-    leave_ready(job);
-    job.phase = WaitingJob::Phase::unready;
-    job.reason = {kind, 0, 0, std::move(detail), {}};
-    set_deadline(job, std::nullopt);
-    if (job.number == 0) unnumbered_.insert(job.file_name);
-}
-
-void Incoming::leave_ready(WaitingJob& job) {
-    if (job.phase == WaitingJob::Phase::ready && job.number != 0)
-        changes_.unready.push_back(job.number);
 }
 
 void Incoming::settle_again(std::uint64_t number, WaitReason::Kind why) {

@@ -85,7 +85,7 @@ public:
     void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
 
     /// A job that was claimed is back under its number (an undone claim): looks for it.
-    void expect(const Binding& binding);
+    void expect(const WaitingEntry& entry);
     /// Examines one name in incoming/.
     void look(const std::string& file_name, Hint hint);
     /// Whether that name's going would change anything.
@@ -124,7 +124,7 @@ private:
     WaitingJob& job_for(const std::string& file_name, const FileStat& stat);
     void restart_settling(WaitingJob& job, Hint hint);
     void vanish(WaitingJob& job);
-    void remember(const Binding& binding);
+    void remember(const WaitingEntry& entry);
     void settled(WaitingJob& job);
     void read(WaitingJob& job);
     [[nodiscard]] bool is_being_written(const WaitingJob& job) const;

@@ -1,4 +1,4 @@
-// The full scan of incoming/, and the numbering of what was found: the second half of `Incoming`.
+// The full scan of incoming/, and the numbering of what was found: a part of `Incoming`.
 #include <algorithm>
 
 #include "libspool/claim.h"
@@ -74,8 +74,8 @@ Result<void> Incoming::number_new() {
         }
     }
     for (const WaitingJob* job : jobs) {
-        unwritten_lines_ += write_line(Binding{job->number, job->stat.device, job->stat.inode,
-                                               job->file_name, job->submitted_at});
+        unwritten_lines_ += write_line(WaitingEntry{job->number, job->stat.device, job->stat.inode,
+                                                    job->file_name, job->submitted_at});
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
     }
     unnumbered_.clear();
@@ -96,8 +96,8 @@ Result<IncomingChanges> Incoming::take_changes() {
         std::string kept;
         for (const auto& [name, job] : jobs_)
             if (job.number != 0)
-                kept += write_line(
-                    Binding{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
+                kept += write_line(WaitingEntry{job.number, job.stat.device, job.stat.inode, name,
+                                                job.submitted_at});
         // A file whose line goes must not come back after a loss of power.
         if (auto synced = spool_.files->sync(spool_.incoming.get(), true); !synced)
             return tl::unexpected(synced.error());

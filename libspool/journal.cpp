@@ -18,11 +18,6 @@ std::vector<std::string> whole_lines(const std::string& bytes) {
     return lines;
 }
 
-bool ends_with(const std::string& text, std::string_view suffix) {
-    return text.size() > suffix.size() &&
-           text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
-}
-
 /// Removed meanwhile, or not ours; anything else is trouble, and then it may be one.
 bool is_no_result(const Error& error) {
     return error.code == 0 || error.code == ENOENT || error.code == ELOOP || error.code == EACCES ||
@@ -34,14 +29,12 @@ Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
     if (!names) return tl::unexpected(names.error());
     std::vector<HistoryEntry> entries;
     for (const DirectoryEntry& entry : *names) {
-        if (!ends_with(entry.name, ".json")) continue;
+        if (!entry.name.ends_with(".json")) continue;
         const auto bytes = read_whole(*spool.files, spool.done.get(), entry.name, 1 << 20);
         if (!bytes && !is_no_result(bytes.error())) return tl::unexpected(bytes.error());
         if (!bytes) continue;
         const auto result = read_result(*bytes, entry.name);
-        if (result && result->id != 0)
-            entries.push_back(
-                {result->id, result->name, result->state, result->exit_code, result->ended_at});
+        if (result && result->id != 0) entries.push_back(history_entry(*result));
     }
     std::sort(entries.begin(), entries.end(),
               [](const auto& a, const auto& b) { return a.ended_at < b.ended_at; });
@@ -50,12 +43,16 @@ Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
 
 }  // namespace
 
-std::string write_line(const Binding& binding) {
-    const json line = {{"n", binding.number},
-                       {"dev", binding.device},
-                       {"ino", binding.inode},
-                       {"name", to_json_text(binding.file_name)},
-                       {"at", binding.submitted_at}};
+HistoryEntry history_entry(const JobResult& result) {
+    return {result.id, result.name, result.state, result.exit_code, result.ended_at};
+}
+
+std::string write_line(const WaitingEntry& entry) {
+    const json line = {{"n", entry.number},
+                       {"dev", entry.device},
+                       {"ino", entry.inode},
+                       {"name", to_json_text(entry.file_name)},
+                       {"at", entry.submitted_at}};
     return line.dump() + "\n";
 }
 
@@ -68,15 +65,15 @@ std::string write_line(const HistoryEntry& entry) {
     return line.dump() + "\n";
 }
 
-std::optional<Binding> read_binding(std::string_view line) {
+std::optional<WaitingEntry> read_waiting_entry(std::string_view line) {
     const json document = json::parse(line, nullptr, false);
     if (!document.is_object()) return std::nullopt;
     try {
-        return Binding{document.at("n").get<std::uint64_t>(),
-                       document.at("dev").get<std::uint64_t>(),
-                       document.at("ino").get<std::uint64_t>(),
-                       from_json_text(document.at("name").get<std::string>()),
-                       document.at("at").get<std::int64_t>()};
+        return WaitingEntry{document.at("n").get<std::uint64_t>(),
+                            document.at("dev").get<std::uint64_t>(),
+                            document.at("ino").get<std::uint64_t>(),
+                            from_json_text(document.at("name").get<std::string>()),
+                            document.at("at").get<std::int64_t>()};
     } catch (const json::exception&) {
         return std::nullopt;
     }

@@ -14,7 +14,7 @@
 namespace spool {
 
 /// A line of .spool/waiting.
-struct Binding {
+struct WaitingEntry {
     std::uint64_t number = 0, device = 0, inode = 0;
     std::string file_name;
     std::int64_t submitted_at = 0;
@@ -29,9 +29,11 @@ struct HistoryEntry {
     std::int64_t ended_at = 0;
 };
 
-[[nodiscard]] std::string write_line(const Binding& binding);
+[[nodiscard]] HistoryEntry history_entry(const JobResult& result);
+
+[[nodiscard]] std::string write_line(const WaitingEntry& entry);
 [[nodiscard]] std::string write_line(const HistoryEntry& entry);
-[[nodiscard]] std::optional<Binding> read_binding(std::string_view line);
+[[nodiscard]] std::optional<WaitingEntry> read_waiting_entry(std::string_view line);
 [[nodiscard]] std::optional<HistoryEntry> read_history_entry(std::string_view line);
 
 /// A file of lines that only grows, held open. The caller syncs `handle()`.

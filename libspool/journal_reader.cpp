@@ -1,14 +1,9 @@
-#include "libspool/indexes.h"
+#include "libspool/journal_reader.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "libspool/names.h"
 
 namespace spool {
 namespace {
-
-using Json = nlohmann::json;
 
 /// Calls `use` with each complete line of `bytes`.
 template <typename Use>
@@ -17,24 +12,6 @@ void for_each_line(std::string_view bytes, Use use) {
         use(bytes.substr(0, end));
         bytes.remove_prefix(end + 1);
     }
-}
-
-std::uint64_t number_at(const Json& json, const char* key) {
-    const auto found = json.find(key);
-    return found != json.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-std::string name_at(const Json& json) {
-    const auto found = json.find("name");
-    if (found == json.end() || !found->is_string()) return {};
-    return from_json_text(found->get<std::string>());
-}
-
-std::optional<HistoryLine> parse_history(std::string_view line) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object()) return std::nullopt;
-    HistoryLine out{number_at(json, "n"), name_at(json)};
-    return out.number == 0 || out.name.empty() ? std::nullopt : std::optional(std::move(out));
 }
 
 std::string whole(Spool& spool, std::string_view name) {
@@ -60,41 +37,38 @@ std::string history_tail(Spool& spool, std::size_t limit) {
 
 }  // namespace
 
-std::vector<WaitingLine> read_waiting_lines(Spool& spool) {
-    std::vector<WaitingLine> out;
+std::vector<WaitingEntry> read_waiting_entries(Spool& spool) {
+    std::vector<WaitingEntry> out;
     for_each_line(whole(spool, "waiting"), [&](std::string_view line) {
-        const Json json = Json::parse(line, nullptr, false);
-        if (!json.is_object()) return;
-        WaitingLine read{number_at(json, "n"), number_at(json, "dev"), number_at(json, "ino"),
-                         name_at(json)};
-        if (read.number != 0) out.push_back(std::move(read));
+        if (auto read = read_waiting_entry(line)) out.push_back(std::move(*read));
     });
     return out;
 }
 
-std::vector<HistoryLine> read_last_history(Spool& spool, std::size_t limit) {
-    std::vector<HistoryLine> out;
+std::vector<HistoryEntry> read_last_history(Spool& spool, std::size_t limit) {
+    std::vector<HistoryEntry> out;
     for_each_line(history_tail(spool, limit), [&](std::string_view line) {
-        if (auto read = parse_history(line)) out.push_back(std::move(*read));
+        if (auto read = read_history_entry(line)) out.push_back(std::move(*read));
     });
     std::reverse(out.begin(), out.end());
     if (out.size() > limit) out.resize(limit);
     return out;
 }
 
-std::optional<HistoryLine> find_in_history(Spool& spool, std::uint64_t number) {
-    std::optional<HistoryLine> out;
+std::optional<HistoryEntry> find_in_history(Spool& spool, std::uint64_t number) {
+    std::optional<HistoryEntry> out;
     const std::string digits = std::to_string(number);
     for_each_line(whole(spool, "history"), [&](std::string_view line) {
         if (line.find(digits) == line.npos) return;  // spares parsing nearly all lines
-        if (auto read = parse_history(line); read && read->number == number) out = std::move(read);
+        if (auto read = read_history_entry(line); read && read->number == number)
+            out = std::move(read);
     });
     return out;
 }
 
-std::optional<HistoryLine> newest_in_history(Spool& spool) {
-    std::optional<HistoryLine> out;
-    for (HistoryLine& line : read_last_history(spool, 4096))
+std::optional<HistoryEntry> newest_in_history(Spool& spool) {
+    std::optional<HistoryEntry> out;
+    for (HistoryEntry& line : read_last_history(spool, 4096))
         if (!out || line.number > out->number) out = std::move(line);
     return out;
 }

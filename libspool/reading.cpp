@@ -7,8 +7,8 @@
 #include <unordered_set>
 
 #include "libspool/control.h"
-#include "libspool/indexes.h"
 #include "libspool/job_file.h"
+#include "libspool/journal_reader.h"
 #include "libspool/names.h"
 #include "libspool/values.h"
 
@@ -49,7 +49,7 @@ Listing list_jobs(Spool& spool) {
 class Numbers {
 public:
     explicit Numbers(Spool& spool) : spool_(spool), counter_(counter_value(spool).value_or(0)) {
-        for (WaitingLine& line : read_waiting_lines(spool)) {
+        for (WaitingEntry& line : read_waiting_entries(spool)) {
             by_inode_[line.inode] = {line.device, line.number};
             by_name_[std::move(line.file_name)] = line.number;
         }

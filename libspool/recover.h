@@ -49,7 +49,7 @@ struct Recovered {
 struct Recovery {
     std::vector<Recovered> jobs;        ///< all that need something done, in order of number
     std::vector<std::string> problems;  ///< records left alone
-    std::vector<Binding> undone;        ///< jobs whose claim was undone: they keep their numbers
+    std::vector<WaitingEntry> undone;   ///< jobs whose claim was undone: they keep their numbers
     std::vector<std::string> requeued;  ///< files of running/ that went back to incoming/
 };
 

@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <map>
 
-#include "libspool/indexes.h"
+#include "libspool/journal_reader.h"
 #include "libspool/names.h"
 #include "libspool/recover.h"
 
@@ -23,7 +23,7 @@ Result<bool> is_free(Spool& spool, const std::string& name) {
 }
 
 /// The name under which done/ has the end of this waiting job, if it has.
-Result<std::optional<JobResult>> find_end(Spool& spool, const WaitingLine& line,
+Result<std::optional<JobResult>> find_end(Spool& spool, const WaitingEntry& line,
                                           const std::string& stem) {
     for (int n = 1;; ++n) {
         const std::string name = candidate_name(stem, n);
@@ -41,14 +41,14 @@ Result<std::optional<JobResult>> find_end(Spool& spool, const WaitingLine& line,
 
 /// Whether the file that was judged is still in incoming/. A name or an inode that was used again
 /// has changed since.
-Result<bool> still_waits(Spool& spool, const WaitingLine& line, std::int64_t judged_at) {
+Result<bool> still_waits(Spool& spool, const WaitingEntry& line, std::int64_t judged_at) {
     const auto stat = spool.files->stat_at(spool.incoming.get(), line.file_name);
     if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
     return stat && stat->inode == line.inode && stat->device == line.device &&
            stat->changed <= judged_at;
 }
 
-Result<void> move_beside(Spool& spool, const WaitingLine& line, const JobResult& end,
+Result<void> move_beside(Spool& spool, const WaitingEntry& line, const JobResult& end,
                          const std::string& extension) {
     const auto waits = still_waits(spool, line, end.ended_at);
     if (!waits) return tl::unexpected(waits.error());
@@ -61,8 +61,8 @@ Result<void> move_beside(Spool& spool, const WaitingLine& line, const JobResult&
 
 Result<std::vector<UnstartedEnd>> recover_unstarted(
     Spool& spool, const std::function<bool(std::uint64_t)>& number_used) {
-    std::map<std::uint64_t, WaitingLine> waiting;
-    for (WaitingLine& line : read_waiting_lines(spool))
+    std::map<std::uint64_t, WaitingEntry> waiting;
+    for (WaitingEntry& line : read_waiting_entries(spool))
         waiting[line.number] = std::move(line);
     std::vector<UnstartedEnd> ends;
     bool any_moved = false;

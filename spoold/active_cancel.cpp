@@ -1,5 +1,5 @@
-// Cancelling active jobs, by request and by deletion of their files (docs/protocol.md §7): the
-// second half of `ActiveJobs`.
+// Cancelling active jobs, by request and by deletion of their files (docs/protocol.md §7): a
+// part of `ActiveJobs`.
 #include <algorithm>
 #include <cerrno>
 

@@ -44,6 +44,9 @@ struct Active {
     std::optional<spool::Published> published;
 };
 
+/// "job 42 (x)", for the log.
+[[nodiscard]] std::string title(const spool::ActiveJob& job);
+
 /// What the rest of the daemon wants to know. Called from within the functions of `ActiveJobs`, so
 /// they must only take notes.
 struct ActiveJobsListener {

@@ -1,4 +1,5 @@
-// Setting the daemon up, and setting it up again after a change of its surroundings.
+// Setting the daemon up: the lock, the owner, recovery, the watches; and opening again what was
+// moved away.
 #include <sys/file.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -11,26 +12,15 @@
 #include "cgroup.h"
 #include "daemon.h"
 #include "libspool/job_file.h"
-#include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 #include "log.h"
-#include "login_environment.h"
 
 namespace spoold {
 
 using namespace std::chrono_literals;
 
 namespace {
-
-LoginRequest login_request() {
-    LoginRequest request;
-    request.own = own_environment();
-    request.shell = user_shell(request.own);
-    request.home = user_home(request.own);
-    request.is_dropped = spool::is_session_variable;
-    return request;
-}
 
 /// Whether other machines may change the directory without this kernel's notice (statfs(2) for the
 /// numbers).
@@ -200,8 +190,8 @@ spool::Result<void> Daemon::recover() {
     for (const auto& [name, job] : incoming_->jobs())
         highest = std::max(highest, job.number);
     if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
-    for (const spool::Binding& binding : recovery->undone)
-        incoming_->expect(binding);
+    for (const spool::WaitingEntry& entry : recovery->undone)
+        incoming_->expect(entry);
     return {};
 }
 
@@ -253,96 +243,6 @@ void Daemon::heal_directories() {
     if (same) return;
     log_warning("a directory of the spool was moved or removed: opened again");
     watch();
-}
-
-void Daemon::load_config() {
-    config_changed_ = false;
-    auto bytes = spool::read_whole(files_, spool_.root.get(), "config.json", 1 << 20);
-    const std::string path = spool_.path + "/config.json";
-    auto config = bytes || bytes.error().code != ENOENT
-                      ? bytes.and_then(
-                            [&](const std::string& text) { return spool::read_config(text, path); })
-                      : spool::Result<spool::Config>(spool::Config{});
-    troubles_.set("config",
-                  config ? "" : config.error().text() + "; the last good settings stay in force");
-    if (!config) return set_pool();
-    config_ = std::move(*config);
-    std::string warnings;
-    for (const std::string& warning : config_.warnings)
-        warnings += (warnings.empty() ? "" : "; ") + warning;
-    troubles_.set("config warnings", warnings);
-    spool::IncomingSettings settings;
-    settings.settle = config_.settle;
-    if (on_network_) {
-        // Leases and notices do not reach across the network: only time tells that a file is whole.
-        settings.settle = std::max<std::chrono::nanoseconds>(settings.settle, 2s);
-        settings.unfinished_line = 10s;
-    }
-    incoming_->set_settings(std::move(settings));
-    launcher_->set_config(config_);
-    set_pool();
-}
-
-void Daemon::set_pool() {
-    spool::Pool pool;
-    const auto& listed = options_.gpus ? options_.gpus : config_.gpus;
-    for (const std::string& slot : listed.value_or(std::vector<std::string>{}))
-        pool.gpu_slots.push_back(spool::make_gpu_slot(slot));
-    const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
-    pool.cpu_slots = slots.value_or(std::max(1, processors / 2));
-    policy_.set_pool(std::move(pool));
-    state_changed_ = true;
-}
-
-void Daemon::reload_if_changed() {
-    if (config_changed_) load_config();
-}
-
-/// A start-up file of the login shell that was edited changes what bare jobs get.
-void Daemon::notice_changed_startup_files() {
-    if (startup_stamp(login_request()) == startup_stamp_) return;
-    log_notice("a start-up file of the login shell has changed: its environment is read again");
-    capture_environment();
-}
-
-/// The login environment, read beside everything else; only bare files wait for it.
-void Daemon::capture_environment() {
-    const LoginRequest request = login_request();
-    startup_stamp_ = startup_stamp(request);
-    capture_login_environment(io_, request, [this](spool::Result<spool::Environment> captured) {
-        const bool good = captured.has_value();
-        troubles_.set(
-            "environment",
-            good ? "" : "bare jobs get the daemon's own environment: " + captured.error().text());
-        spool::Environment environment;
-        if (good) {
-            environment = std::move(*captured);
-        } else {
-            for (auto& [name, value] : own_environment())
-                if (!spool::is_session_variable(name)) environment.emplace(name, value);
-        }
-        found_environment_ = {std::move(environment), good ? "login" : "daemon"};
-        next_environment_try_ = 0ns;
-        ask_for_pass();
-    });
-}
-
-/// Takes the environment that was found into use. A full disk may refuse its file: then again
-/// later.
-void Daemon::use_found_environment() {
-    if (!found_environment_ || clock_.monotonic() < next_environment_try_) return;
-    const auto& [environment, source] = *found_environment_;
-    const auto set = launcher_->set_environment(environment, source);
-    troubles_.set(
-        "environment file",
-        set ? "" : "the environment of bare jobs cannot be stored: " + set.error().text());
-    state_changed_ = true;
-    next_environment_try_ = clock_.monotonic() + 1s;
-    if (!set) return;
-    found_environment_.reset();
-    for (const auto& [name, job] : incoming_->jobs())
-        if (!policy_.waits(job.number)) enqueue(job.number);
 }
 
 }  // namespace spoold

@@ -75,8 +75,8 @@ ActiveJobsListener Daemon::listener() {
     };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
-        incoming_->expect(spool::Binding{job.number, job.device, job.inode, job.file_name,
-                                         job.facts.submitted_at});
+        incoming_->expect(spool::WaitingEntry{job.number, job.device, job.inode, job.file_name,
+                                              job.facts.submitted_at});
         ask_for_pass();
     };
     listener.adopted = [this](const Active& active) { adopt_binding(active); };

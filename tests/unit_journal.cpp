@@ -5,10 +5,10 @@
 #include "tests/failing_files.h"
 #include "tests/scratch_spool.h"
 
-using spool::Binding;
 using spool::HistoryEntry;
 using spool::Journal;
 using spool::Outcome;
+using spool::WaitingEntry;
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -44,7 +44,7 @@ class UnitJournal : public QObject {
     Q_OBJECT
 
 private slots:
-    void a_binding_is_read_as_written_data() {
+    void a_waiting_entry_is_read_as_written_data() {
         QTest::addColumn<QByteArray>("name");
         QTest::newRow("plain") << QByteArray("x.job");
         QTest::newRow("line feed") << QByteArray("a\nb.job");
@@ -52,19 +52,19 @@ private slots:
         QTest::newRow("not UTF-8") << QByteArray("\xff\xfe.job");
         QTest::newRow("UTF-8") << QByteArray("größe.job");
     }
-    void a_binding_is_read_as_written() {
+    void a_waiting_entry_is_read_as_written() {
         QFETCH(QByteArray, name);
-        const Binding binding{~0ull, 2049, 7, name.toStdString(), -5};
-        const std::string line = spool::write_line(binding);
+        const WaitingEntry entry{~0ull, 2049, 7, name.toStdString(), -5};
+        const std::string line = spool::write_line(entry);
         QCOMPARE(std::count(line.begin(), line.end(), '\n'), std::ptrdiff_t(1));
         QVERIFY(line.ends_with('\n'));
-        const auto read = spool::read_binding(line);
+        const auto read = spool::read_waiting_entry(line);
         QVERIFY(read.has_value());
-        QCOMPARE(read->number, binding.number);
-        QCOMPARE(read->device, binding.device);
-        QCOMPARE(read->inode, binding.inode);
-        QCOMPARE(read->file_name, binding.file_name);
-        QCOMPARE(read->submitted_at, binding.submitted_at);
+        QCOMPARE(read->number, entry.number);
+        QCOMPARE(read->device, entry.device);
+        QCOMPARE(read->inode, entry.inode);
+        QCOMPARE(read->file_name, entry.file_name);
+        QCOMPARE(read->submitted_at, entry.submitted_at);
     }
 
     void a_history_entry_is_read_as_written() {
@@ -92,7 +92,7 @@ private slots:
     }
     void a_damaged_line_is_passed_over() {
         QFETCH(QByteArray, line);
-        QVERIFY(!spool::read_binding(line.toStdString()));
+        QVERIFY(!spool::read_waiting_entry(line.toStdString()));
         QVERIFY(!spool::read_history_entry(line.toStdString()));
     }
 

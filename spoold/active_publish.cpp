@@ -1,0 +1,137 @@
+// From the end of a job to its released record: barrier 2, the result, barrier 3 (docs/protocol.md
+// §5). A part of `ActiveJobs`.
+#include "active_jobs.h"
+#include "libspool/outcome.h"
+#include "libspool/system.h"
+#include "log.h"
+
+namespace spoold {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto result_delay = 100ms;          ///< how long barrier 3 waits for further results
+constexpr std::size_t results_together = 64;  ///< at most
+
+}  // namespace
+
+void ActiveJobs::exited(Active& active) {
+    const std::uint64_t number = active.job.number;
+    active.stage = Stage::syncing_exit;
+    active.next_look.reset();
+    active.missing_since.reset();
+    listener_.freed(number);
+    listener_.changed();
+    spool::SyncSet barrier;
+    barrier.add(active.job.record.file.get(), false);
+    syncs_.sync(std::move(barrier),
+                [this, number](const auto& failures) { exit_synced(number, failures); });
+}
+
+void ActiveJobs::exit_synced(std::uint64_t number, const SyncThread::Failures& failures) {
+    // A result whose record may not survive is published all the same: what the page says is true,
+    // and x.json is synced on its own.
+    if (!failures.empty())
+        listener_.trouble("record sync",
+                          "a record could not be synced: " + failures.begin()->second.text());
+    publish(number);
+}
+
+void ActiveJobs::publish(std::uint64_t number) {
+    Active& active = jobs_.at(number);
+    spool::JobResult result =
+        spool::decide_outcome(active.job, active.content, boot_, clock_.wall());
+    result.host = spool::host_name();
+    auto published = spool::publish(spool_, active.job, result);
+    if (!published) {
+        listener_.trouble("publish",
+                          "results cannot be written to done/: " + published.error().text());
+        active.stage = Stage::publishing;
+        active.next_look = clock_.monotonic() + 1s;
+        return;
+    }
+    listener_.trouble("publish", "");
+    // A supervisor that died with its machine, or was killed, has not tidied up.
+    if ((active.content.claim.flags & spool::record::writes_script) != 0)
+        (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
+    active.stage = Stage::syncing_result;
+    active.published = std::move(*published);
+    (void)history_.append(spool::write_line(spool::history_entry(result)));
+    log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
+             (result.reason ? ", " + *result.reason : ""));
+    listener_.ended(result);
+    sync_result_soon(number);
+}
+
+void ActiveJobs::sync_result_soon(std::uint64_t number) {
+    results_to_sync_.push_back(number);
+    if (!results_due_) results_due_ = clock_.monotonic() + result_delay;
+    if (results_to_sync_.size() >= results_together) sync_results();
+}
+
+/// Barrier 3. Nobody waits for it, the record has the truth meanwhile: so it is put off until there
+/// are many.
+void ActiveJobs::sync_results() {
+    results_due_.reset();
+    spool::SyncSet barrier;
+    for (const std::uint64_t number : results_to_sync_)
+        spool::add_publish_barrier(spool_, *jobs_.at(number).published, barrier);
+    barrier.add(history_.handle(), false);
+    syncs_.sync(std::move(barrier), [this, numbers = std::exchange(results_to_sync_, {})](
+                                        const SyncThread::Failures& failures) {
+        for (const std::uint64_t number : numbers)
+            result_synced(number, failures);
+    });
+}
+
+void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures& failures) {
+    const Active& active = jobs_.at(number);
+    // Not on the disk for certain: the record keeps the truth until a later daemon publishes again.
+    if (!failures.empty()) {
+        listener_.trouble("result sync",
+                          "results could not be synced: " + failures.begin()->second.text());
+        return finish(number, false);
+    }
+    listener_.trouble("result sync", "");
+    const bool released = spool::release(spool_, active.job).has_value();
+    finish(number, released);
+}
+
+void ActiveJobs::finish(std::uint64_t number, bool reuse) {
+    const auto found = jobs_.find(number);
+    spool::ActiveJob job = std::move(found->second.job);
+    jobs_.erase(found);
+    by_record_.erase(job.record.index);
+    names_.erase(names_.find(job.name));
+    if (reuse)
+        pool_.give_back(std::move(job.record));
+    else
+        pool_.discard(std::move(job.record));
+    listener_.changed();
+}
+
+/// Its x.json was written, the free mark was not. That it can be read does not say that the disk
+/// has it: barrier 3 comes first, as ever.
+void ActiveJobs::release_published(spool::ActiveJob job) {
+    const std::uint64_t number = job.number;
+    auto json =
+        spool::open_file(*spool_.files, spool_.done.get(), job.json_file(), spool::OpenMode::read);
+    // Without an answer the record stays as it is, for a later daemon.
+    if (!json) return listener_.trouble("release", json.error().text());
+    const auto bytes = spool::read_whole(*spool_.files, spool_.done.get(), job.json_file());
+    const auto result =
+        bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); });
+    if (result) {
+        (void)history_.append(spool::write_line(spool::history_entry(*result)));
+        listener_.ended(*result);
+    }
+    by_record_[job.record.index] = number;
+    names_.insert(job.name);
+    Active& active = jobs_[number];
+    active.published = spool::Published{job.name, std::move(*json)};
+    active.job = std::move(job);
+    active.stage = Stage::syncing_result;
+    sync_result_soon(number);
+}
+
+}  // namespace spoold

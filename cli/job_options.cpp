@@ -27,13 +27,18 @@ spool::Result<std::string> directive(const std::string& word) {
     return "#SPOOL " + (plain ? word : spool::shell_quote({word})) + '\n';
 }
 
+std::string assignment(std::string name, const std::string& value) {
+    name += '=';
+    return name += value;
+}
+
 spool::Result<std::string> directives(const JobOptions& options, bool with_environment) {
     std::vector<std::string> words;
     for (const auto& [key, value] : options.settings)
-        words.push_back("--" + key + '=' + value);
+        words.push_back(assignment("--" + key, value));
     if (with_environment)
         for (const auto& [name, value] : options.environment)
-            words.push_back("--env=" + name + '=' + value);
+            words.push_back(assignment("--env=" + name, value));
     std::string out;
     for (const std::string& word : words) {
         const auto line = directive(word);

@@ -53,6 +53,15 @@ struct ScratchSpoolOn {
     [[nodiscard]] bool has(const spool::OpenFile& where, const std::string& name) {
         return files.stat_at(where.get(), name).has_value();
     }
+    /// Sorted.
+    [[nodiscard]] QStringList names(const spool::OpenFile& where) {
+        QStringList out;
+        const auto entries = files.list(where.get());
+        for (const auto& entry : *entries)
+            out << QString::fromStdString(entry.name);
+        out.sort();
+        return out;
+    }
     [[nodiscard]] std::size_t count(const spool::OpenFile& where) {
         return files.list(where.get())->size();
     }

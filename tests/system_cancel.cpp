@@ -4,6 +4,7 @@
 #include <QDir>
 #include <QElapsedTimer>
 #include <QtTest>
+#include <algorithm>
 
 #include "tests/support/look.h"
 
@@ -24,6 +25,24 @@ bool all_gone(const TestSpool& spool) {
 
 QString number_of(const TestSpool& spool, const QString& name) {
     return QString::number(running_job(spool, name)["id"].toInt());
+}
+
+const QByteArray until_go = "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n";
+const char* const three[] = {"x", "y", "z"};
+
+bool start_three(TestSpool& spool) {
+    if (!spool.start({"--gpus", "0,1,2"})) return false;
+    for (const char* name : three)
+        if (!spool.drop(QString(name) + ".job", until_go)) return false;
+    return std::all_of(std::begin(three), std::end(three),
+                       [&](const char* name) { return wait_for_log(spool, name, "started"); });
+}
+
+bool all_three_succeed(const TestSpool& spool) {
+    return write_home_file(spool, "go", {}) &&
+           std::all_of(std::begin(three), std::end(three), [&](const char* name) {
+               return spool.wait_for_result(name)["state"].toString() == "succeeded";
+           });
 }
 
 bool remove(const TestSpool& spool, const QString& inside) {
@@ -195,7 +214,7 @@ void CancelTest::deleting_the_running_file_cancels() {
 void CancelTest::a_running_file_that_comes_back_does_not() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0"}));
-    QVERIFY(spool.drop("x.job", "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n"));
+    QVERIFY(spool.drop("x.job", until_go));
     QVERIFY(wait_for_log(spool, "x", "started"));
     const QString x = "$GPUSPOOL_DIR/running/x.job";
     for (int i = 0; i < 3; ++i)
@@ -220,35 +239,24 @@ void CancelTest::another_file_of_the_name_counts_as_present() {
 
 void CancelTest::all_running_files_deleted_are_put_back() {
     TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0,1,2"}));
-    const QByteArray job = "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n";
-    for (const char* name : {"x", "y", "z"})
-        QVERIFY(spool.drop(QString(name) + ".job", job));
-    for (const char* name : {"x", "y", "z"})
-        QVERIFY(wait_for_log(spool, name, "started"));
+    QVERIFY(start_three(spool));
     QVERIFY(shell(spool, "rm $GPUSPOOL_DIR/running/*.job"));
     QVERIFY(wait_for_problem(spool, "gpuspool cancel"));
     QVERIFY2(problems_of(spool).contains("put back"), qPrintable(problems_of(spool)));
-    for (const char* name : {"x", "y", "z"}) {
+    for (const char* name : three) {
         QVERIFY2(problems_of(spool).contains(number_of(spool, name)),
                  qPrintable(problems_of(spool)));
         QVERIFY(spool.wait_for(
-            [&] { return spool.read(QString("running/%1.job").arg(name)) == job; }, "the file"));
+            [&] { return spool.read(QString("running/%1.job").arg(name)) == until_go; },
+            "the file"));
     }
-    QVERIFY(write_home_file(spool, "go", {}));
-    for (const char* name : {"x", "y", "z"})
-        QCOMPARE(spool.wait_for_result(name)["state"].toString(), "succeeded");
+    QVERIFY(all_three_succeed(spool));
 }
 
 /// As rm does it, seen by a daemon that is fast: between any two of them it has looked.
 void CancelTest::running_files_deleted_one_after_another_are_put_back() {
     TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0,1,2"}));
-    const QByteArray job = "echo started\nuntil [ -e ~/go ]; do sleep 0.05; done\n";
-    for (const char* name : {"x", "y", "z"})
-        QVERIFY(spool.drop(QString(name) + ".job", job));
-    for (const char* name : {"x", "y", "z"})
-        QVERIFY(wait_for_log(spool, name, "started"));
+    QVERIFY(start_three(spool));
     QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/running; for j in *.job; do rm $j; sleep 0.2; done"));
     QVERIFY(wait_for_problem(spool, "put back"));
     QVERIFY(spool.wait_for(
@@ -257,9 +265,7 @@ void CancelTest::running_files_deleted_one_after_another_are_put_back() {
                    spool.exists("running/z.job");
         },
         "all three files", 5s));
-    QVERIFY(write_home_file(spool, "go", {}));
-    for (const char* name : {"x", "y", "z"})
-        QCOMPARE(spool.wait_for_result(name)["state"].toString(), "succeeded");
+    QVERIFY(all_three_succeed(spool));
 }
 
 void CancelTest::leftovers_are_shown_and_ended() {

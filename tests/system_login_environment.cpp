@@ -4,23 +4,12 @@
 #include <QUuid>
 
 #include "login_bench.h"
+#include "process_list.h"
 
 using namespace std::chrono_literals;
+using test::processes_with;
 using test::value;
 using test::write_file;
-
-namespace {
-
-int processes_with(const QByteArray& word) {
-    int count = 0;
-    for (const QString& entry : QDir("/proc").entryList(QDir::Dirs)) {
-        QFile file("/proc/" + entry + "/cmdline");
-        if (file.open(QIODevice::ReadOnly) && file.readAll().contains(word)) ++count;
-    }
-    return count;
-}
-
-}  // namespace
 
 class LoginEnvironmentTest : public QObject, private test::LoginBench {
     Q_OBJECT

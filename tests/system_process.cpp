@@ -12,6 +12,7 @@
 #include <string>
 
 #include "loop.h"
+#include "process_list.h"
 #include "spoold/captured_run.h"
 #include "spoold/process.h"
 #include "spoold/process_tree.h"
@@ -19,21 +20,12 @@
 using namespace std::chrono_literals;
 using spoold::Captured;
 using spoold::ProcessOptions;
+using test::processes_with;
 
 namespace {
 
 ProcessOptions shell(const std::string& script) {
     return {.arguments = {"/bin/sh", "-c", script}};
-}
-
-/// Processes one of whose arguments contains `word`.
-int processes_with(const QByteArray& word) {
-    int count = 0;
-    for (const QString& entry : QDir("/proc").entryList(QDir::Dirs)) {
-        QFile file("/proc/" + entry + "/cmdline");
-        if (file.open(QIODevice::ReadOnly) && file.readAll().contains(word)) ++count;
-    }
-    return count;
 }
 
 bool has_children() {

@@ -64,14 +64,6 @@ struct Scratch : ScratchSpoolOn<FailingFiles> {
         result.token = spool::to_hex(job.token);
         return result;
     }
-    [[nodiscard]] QStringList names(const spool::OpenFile& where) {
-        QStringList out;
-        const auto entries = files.list(where.get());
-        for (const auto& entry : *entries)
-            out << QString::fromStdString(entry.name);
-        out.sort();
-        return out;
-    }
     std::string path(const std::string& below) { return spool.path + "/" + below; }
 };
 

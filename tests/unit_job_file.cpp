@@ -1,8 +1,8 @@
 // Reading job files: shell scripts and their directives, what is rejected and where.
 #include <QtTest>
 
-#include "libspool/job_file.h"
 #include "libspool/sbatch_options.h"
+#include "tests/rejections.h"
 
 using spool::JobSpec;
 using std::chrono::milliseconds;
@@ -11,12 +11,7 @@ using std::string_literals::operator""s;
 class UnitJobFile : public QObject {
     Q_OBJECT
 
-    /// The job of a script that must be accepted.
-    static JobSpec read(const std::string& text) {
-        auto spec = spool::read_job_file(text, "x.job");
-        if (!spec) qFatal("%s", spec.error().text().c_str());
-        return *spec;
-    }
+    static JobSpec read(const std::string& text) { return test::read_accepted(text); }
     static spool::SubmitInfo submit_info() {
         return {"0123456789abcdef0123456789abcdef",
                 42,
@@ -206,13 +201,8 @@ private slots:
     }
 
     void rejections_name_line_and_remedy_data() {
-        QTest::addColumn<QByteArray>("text");
-        QTest::addColumn<int>("line");
-        QTest::addColumn<QByteArray>("part");
-        const auto row = [](const QByteArray& text, int line, const char* part) {
-            QTest::addRow("%s", text.toPercentEncoding().left(200).constData())
-                << text << line << QByteArray(part);
-        };
+        const auto row = test::add_rejection;
+        test::add_rejection_columns();
         row("#!/bin/sh\n#SPOOL --gpu=1\ntrue", 2, "unknown key 'gpu' (did you mean '--gpus'?)");
         row("\n\n#SPOOL --banana=1\ntrue", 3, "unknown key 'banana'");
         row("#SPOOL --gpus=two\ntrue", 1, "expected a number from 0 to 1024");
@@ -268,17 +258,7 @@ private slots:
         row("true\n#SPOOL-SUBMIT [1]\n", 2, "#SPOOL-SUBMIT line cannot be understood");
         row("{ echo a; }", 1, "begin a shell script with a #! line");
     }
-    void rejections_name_line_and_remedy() {
-        QFETCH(QByteArray, text);
-        QFETCH(int, line);
-        QFETCH(QByteArray, part);
-        const auto spec = spool::read_job_file(text.toStdString(), "incoming/x.job");
-        QVERIFY(!spec);
-        QCOMPARE(spec.error().path, "incoming/x.job"s);
-        QCOMPARE(spec.error().line.value_or(0), line);
-        QVERIFY2(spec.error().message.find(part.toStdString()) != std::string::npos,
-                 spec.error().message.c_str());
-    }
+    void rejections_name_line_and_remedy() { test::check_rejection(); }
 
     void too_large_is_rejected() {
         QVERIFY(!spool::read_job_file(std::string(spool::max_job_file_size + 1, 'a'), "x.job"));

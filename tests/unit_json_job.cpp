@@ -2,8 +2,8 @@
 #include <QtTest>
 #include <nlohmann/json.hpp>
 
-#include "libspool/job_file.h"
 #include "libspool/json_text.h"
+#include "tests/rejections.h"
 
 using spool::JobSpec;
 using std::string_literals::operator""s;
@@ -12,11 +12,7 @@ using Words = std::vector<std::string>;
 class UnitJsonJob : public QObject {
     Q_OBJECT
 
-    static JobSpec read(const std::string& text) {
-        auto spec = spool::read_job_file(text, "x.job");
-        if (!spec) qFatal("%s", spec.error().text().c_str());
-        return *spec;
-    }
+    static JobSpec read(const std::string& text) { return test::read_accepted(text); }
     static spool::SubmitInfo submit_info() {
         return {"0123456789abcdef0123456789abcdef", 42, "/home/a",   "hash", {"A_TOKEN"},
                 "2026-11-21T09:30:00.000+01:00",    {}, std::nullopt};
@@ -107,13 +103,8 @@ private slots:
     }
 
     void rejections_name_line_and_remedy_data() {
-        QTest::addColumn<QByteArray>("text");
-        QTest::addColumn<int>("line");
-        QTest::addColumn<QByteArray>("part");
-        const auto row = [](const QByteArray& text, int line, const char* part) {
-            QTest::addRow("%s", text.toPercentEncoding().left(200).constData())
-                << text << line << QByteArray(part);
-        };
+        const auto row = test::add_rejection;
+        test::add_rejection_columns();
         row("{", 1, "no valid JSON");
         row("{\n", 1, "no valid JSON");
         row("{\"command\": [\"a\"],\n}", 2, "no valid JSON");
@@ -151,16 +142,7 @@ private slots:
         row("{\"command\": [\"a\"],\n\"spool_submit\": {\"number\": \"x\"}}", 2, "'spool_submit'");
         row("{\"command\": [\"a\"], \"escaped\": 1}", 1, "'escaped' is true or false");
     }
-    void rejections_name_line_and_remedy() {
-        QFETCH(QByteArray, text);
-        QFETCH(int, line);
-        QFETCH(QByteArray, part);
-        const auto spec = spool::read_job_file(text.toStdString(), "x.job");
-        QVERIFY(!spec);
-        QVERIFY2(spec.error().line.value_or(0) == line, spec.error().text().c_str());
-        QVERIFY2(spec.error().message.find(part.toStdString()) != std::string::npos,
-                 spec.error().message.c_str());
-    }
+    void rejections_name_line_and_remedy() { test::check_rejection(); }
 
     void deep_nesting_and_long_tokens_are_survived() {
         const std::string deep(1 << 20, '[');

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 using spool::test::MemoryFiles;
 using spool::test::WrittenBack;
 using test::dropped_name;
+using test::open_spool_in_memory;
 using test::PowerCutDaemon;
 using test::TestClock;
 using test::Truth;

@@ -111,14 +111,6 @@ struct Scratch : ScratchSpool {
         if (!recovery) qFatal("%s", recovery.error().text().c_str());
         return std::move(*recovery);
     }
-    [[nodiscard]] QStringList names(const spool::OpenFile& where) {
-        QStringList out;
-        const auto entries = files.list(where.get());
-        for (const auto& entry : *entries)
-            out << QString::fromStdString(entry.name);
-        out.sort();
-        return out;
-    }
 };
 
 }  // namespace

@@ -37,12 +37,8 @@ std::optional<std::string> nonce_of(std::string_view name, std::string_view endi
 }
 
 bool is_verb(std::string_view verb) {
-    static constexpr std::string_view verbs[] = {"cancel", "drain", "undrain", "reload", "retry"};
+    static constexpr std::string_view verbs[] = {"cancel", "drain", "undrain", "reload"};
     return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);
-}
-
-bool needs_job(std::string_view verb) {
-    return verb == "cancel" || verb == "retry";
 }
 
 Result<Request> parse_request(const std::string& bytes, const std::string& path) {
@@ -51,11 +47,11 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     const auto verb = json.find("verb"), job = json.find("job"), at = json.find("at");
     if (verb == json.end() || !verb->is_string() || !is_verb(verb->get<std::string>()))
         return content_error(path, std::nullopt,
-                             "'verb' must be cancel, drain, undrain, reload or retry");
+                             "'verb' must be cancel, drain, undrain or reload");
     Request out;
     out.verb = verb->get<std::string>();
     if (job != json.end() && job->is_number_unsigned()) out.job = job->get<std::uint64_t>();
-    if (needs_job(out.verb) && !out.job)
+    if (out.verb == "cancel" && !out.job)
         return content_error(path, std::nullopt,
                              "'" + out.verb + "' needs 'job', the number of a job");
     if (at != json.end() && at->is_string())

@@ -1,5 +1,4 @@
 #include <dirent.h>
-#include <pwd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 #include <memory>
 
 #include "cli/doctor.h"
+#include "cli/lingering.h"
 #include "libspool/system.h"
 
 namespace cli {
@@ -21,15 +21,6 @@ std::string own_directory() {
     if (length <= 0) return {};
     const std::string program(path, static_cast<std::size_t>(length));
     return program.substr(0, program.rfind('/'));
-}
-
-std::string user_name() {
-    const passwd* user = ::getpwuid(::geteuid());
-    return user != nullptr ? user->pw_name : std::to_string(::geteuid());
-}
-
-bool exists(const std::string& path) {
-    return ::access(path.c_str(), F_OK) == 0;
 }
 
 std::size_t count_nvidia_devices() {
@@ -65,8 +56,8 @@ void check_inotify(Findings& out) {
 }
 
 void check_lingering(Findings& out) {
-    if (!exists("/run/systemd/system") || ::geteuid() == 0) return;
-    if (exists("/var/lib/systemd/linger/" + user_name()))
+    if (::access("/run/systemd/system", F_OK) != 0 || ::geteuid() == 0) return;
+    if (is_lingering())
         out.push_back({Level::good, "lingering is on: jobs go on after you log out", ""});
     else
         out.push_back({Level::warning,

@@ -13,6 +13,7 @@
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/job_options.h"
+#include "cli/lingering.h"
 #include "cli/verbs.h"
 #include "libspool/environment.h"
 #include "libspool/job_file.h"
@@ -162,14 +163,25 @@ spool::Result<void> capture(spool::Spool& spool, const SubmitOptions& options,
     return {};
 }
 
+/// The daemon of this machine would take the job with it when the user logs out.
+void warn_of_logout(spool::Spool& spool) {
+    const auto owner = spool::read_owner(spool);
+    const auto here = spool::machine_id();
+    if (owner && here && owner->machine_id == *here && ends_at_logout(owner->pid))
+        complain(
+            "warning: lingering is off: systemd may end the daemon and its jobs when you log out; "
+            "loginctl enable-linger keeps them");
+}
+
 void tell(Context& context, spool::Spool& spool, const spool::Submitted& submitted) {
     const std::string name = submitted.file_name.substr(0, submitted.file_name.rfind('.'));
     if (!daemon_runs(context, spool))
-        complain("no daemon runs; job " + job_text(submitted.number, name) +
-                 " waits until it is started: " + how_to_start());
-    else if (context.err.is_terminal)
+        return complain("no daemon runs; job " + job_text(submitted.number, name) +
+                        " waits until it is started: " + how_to_start());
+    if (context.err.is_terminal)
         complain("job " + job_text(submitted.number, name) + " is queued; gpuspool log -f " +
                  std::to_string(submitted.number) + " shows what it prints");
+    warn_of_logout(spool);
 }
 
 int follow(Context& context, spool::Spool& spool, std::uint64_t number) {

@@ -46,8 +46,7 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     if (!json.is_object()) return content_error(path, std::nullopt, "not a JSON object");
     const auto verb = json.find("verb"), job = json.find("job"), at = json.find("at");
     if (verb == json.end() || !verb->is_string() || !is_verb(verb->get<std::string>()))
-        return content_error(path, std::nullopt,
-                             "'verb' must be cancel, drain, undrain or reload");
+        return content_error(path, std::nullopt, "'verb' must be cancel, drain, undrain or reload");
     Request out;
     out.verb = verb->get<std::string>();
     if (job != json.end() && job->is_number_unsigned()) out.job = job->get<std::uint64_t>();

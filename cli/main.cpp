@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "cli/verbs.h"
 #include "libspool/system.h"
@@ -52,6 +55,13 @@ int usage(const CLI::App& app, const CLI::ParseError& error) {
     return cli::usage_error;
 }
 
+/// What could not be printed was not done.
+int checked(int code) {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    cli::complain(std::string("standard output cannot be written: ") + std::strerror(errno));
+    return code == cli::success ? cli::failure : code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,5 +87,5 @@ int main(int argc, char** argv) {
         return usage(app, error);
     }
     if (!context.path.empty()) context.path = spool::absolute_path(context.path);
-    return run(context);
+    return checked(run(context));
 }

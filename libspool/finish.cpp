@@ -40,12 +40,14 @@ Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& na
                            std::string_view bytes, bool durable = false) {
     const std::string temporary = "done." + random_hex();
     auto file = write_new(spool, temporary, bytes);
+    if (!file) file.error().path = name;
     if (!file) return file;
     Result<void> renamed;
     if (durable) renamed = spool.files->sync(file->get(), true);
     if (renamed) renamed = spool.files->rename(spool.temporary.get(), temporary, directory, name);
     if (!renamed) {
         (void)spool.files->remove(spool.temporary.get(), temporary);
+        renamed.error().path = name;
         return tl::unexpected(renamed.error());
     }
     return file;

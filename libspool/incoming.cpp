@@ -25,7 +25,7 @@ Incoming::Incoming(Spool& spool, const Clock& clock, std::function<bool(std::uin
       number_used_(std::move(number_used)),
       is_active_(std::move(is_active)) {}
 
-Result<void> Incoming::load() {
+Result<void> Incoming::load(std::uint64_t highest) {
     auto sequence = open_file(*spool_.files, spool_.internal.get(), "seq", OpenMode::create);
     if (!sequence) return tl::unexpected(sequence.error());
     sequence_ = std::move(*sequence);
@@ -33,7 +33,6 @@ Result<void> Incoming::load() {
     auto journal = Journal::open(spool_, "waiting", lines);
     if (!journal) return tl::unexpected(journal.error());
     journal_ = std::move(*journal);
-    std::uint64_t highest = 0;
     for (const std::string& line : lines) {
         const auto entry = read_waiting_entry(line);
         if (!entry) continue;
@@ -42,6 +41,7 @@ Result<void> Incoming::load() {
     }
     // After a loss of power the counter may be older than the numbers that were taken from it.
     if (auto raised = raise_counter(spool_, highest); !raised) return raised;
+    highest_ = highest;
     std::string kept;
     for (const auto& [name, job] : jobs_)
         kept += write_line(

@@ -81,7 +81,8 @@ public:
              std::function<bool(const FileStat&)> is_active);
 
     /// Reads .spool/waiting. Jobs in it whose file is gone are withdrawn after the usual second.
-    Result<void> load();
+    /// New numbers will be greater than `highest` and than those of the file.
+    Result<void> load(std::uint64_t highest = 0);
     void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
 
     /// A job that was claimed is back under its number (an undone claim): looks for it.
@@ -143,7 +144,8 @@ private:
     std::function<bool(const FileStat&)> is_active_;
     IncomingSettings settings_;
     std::optional<Journal> journal_;
-    OpenFile sequence_;  ///< only to sync the counter
+    OpenFile sequence_;          ///< only to sync the counter
+    std::uint64_t highest_ = 0;  ///< of the numbers that are known
 
     std::map<std::string, WaitingJob> jobs_;  ///< by file name
     std::unordered_map<std::uint64_t, std::string> by_number_;

@@ -66,7 +66,7 @@ Result<void> Incoming::number_new() {
         }
     }
     if (!bare.empty()) {
-        auto first = take_numbers(spool_, bare.size(), false);
+        auto first = take_numbers(spool_, bare.size(), false, highest_);
         if (!first) return tl::unexpected(first.error());
         for (WaitingJob* job : bare) {
             job->number = (*first)++;
@@ -74,6 +74,7 @@ Result<void> Incoming::number_new() {
         }
     }
     for (const WaitingJob* job : jobs) {
+        highest_ = std::max(highest_, job->number);
         unwritten_lines_ += write_line(WaitingEntry{job->number, job->stat.device, job->stat.inode,
                                                     job->file_name, job->submitted_at});
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -51,10 +53,16 @@ Result<void> check_ancestors(const std::string& path) {
     return {};
 }
 
-Result<void> check_directory(const FileStat& stat, const std::string& path) {
-    if (stat.owner != geteuid())
-        return content_error(
-            path, {}, "belongs to another user: set GPUSPOOL_DIR to a directory of your own");
+Result<void> check_owner(const FileStat& stat, const std::string& path) {
+    if (stat.owner == geteuid()) return {};
+    return content_error(path, {},
+                         "belongs to another user: set GPUSPOOL_DIR to a directory of your own");
+}
+
+/// The spool itself is closed, and so is all below it, whatever mode `rsync -a` and `tar` give
+/// incoming/.
+Result<void> check_root(const FileStat& stat, const std::string& path) {
+    if (auto own = check_owner(stat, path); !own) return own;
     if ((stat.mode & 077) != 0)
         return content_error(path, {}, "is open to others: chmod 700 '" + path + "'");
     return {};
@@ -91,7 +99,7 @@ Result<OpenFile> open_directory(Files& files, const OpenFile& parent, const char
     }
     const auto stat = files.stat(opened->get());
     if (!stat) return tl::unexpected(stat.error());
-    if (auto safe = check_directory(*stat, path); !safe) return tl::unexpected(safe.error());
+    if (auto own = check_owner(*stat, path); !own) return tl::unexpected(own.error());
     return opened;
 }
 
@@ -137,6 +145,14 @@ Result<std::string> ensure_identity(Spool& spool, IfMissing if_missing) {
     return read_identity(spool);
 }
 
+/// The time of the format file says since when there are records: what was taken before may have
+/// been executed.
+Result<void> stamp_again(Spool& spool) {
+    const auto bytes = read_whole(*spool.files, spool.internal.get(), "format", 4096);
+    if (!bytes) return tl::unexpected(bytes.error());
+    return write_atomically(spool, spool.internal.get(), "format", *bytes, true);
+}
+
 std::uint64_t decode(const std::string& bytes) {
     std::uint64_t value = 0;
     if (bytes.size() >= sizeof value) std::memcpy(&value, bytes.data(), sizeof value);
@@ -170,9 +186,13 @@ Result<Spool> open_spool(Files& files, const std::string& path, IfMissing if_mis
     spool.root = OpenFile(files, *root);
     const auto stat = files.stat(spool.root.get());
     if (!stat) return tl::unexpected(stat.error());
-    if (auto safe = check_directory(*stat, path); !safe) return tl::unexpected(safe.error());
+    if (auto safe = check_root(*stat, path); !safe) return tl::unexpected(safe.error());
 
+    bool records_lost = false;
     for (const Seat& seat : seats) {
+        if (seat.directory == &Spool::records)
+            records_lost = !files.stat_at(spool.internal.get(), "records") &&
+                           files.stat_at(spool.internal.get(), "format");
         const OpenFile& parent = spool.*seat.parent;
         const std::string inside = seat.parent == &Spool::internal ? "/.spool/" : "/";
         auto opened =
@@ -183,6 +203,8 @@ Result<Spool> open_spool(Files& files, const std::string& path, IfMissing if_mis
     auto identity = ensure_identity(spool, if_missing);
     if (!identity) return tl::unexpected(identity.error());
     spool.identity = *identity;
+    if (records_lost)
+        if (auto stamped = stamp_again(spool); !stamped) return tl::unexpected(stamped.error());
     return spool;
 }
 
@@ -251,23 +273,29 @@ Result<void> write_atomically(Spool& spool, Handle directory, std::string_view n
     Files& files = *spool.files;
     const std::string temporary = std::string(name) + "." + random_hex();
     auto file = open_file(files, spool.temporary.get(), temporary, OpenMode::create_exclusive);
+    // Errors name the file that was wanted: a sentence with a random name is a new one every time.
+    if (!file) file.error().path = name;
     if (!file) return tl::unexpected(file.error());
     auto done = files.write(file->get(), 0, bytes);
     if (done && durable) done = files.sync(file->get(), true);
     if (done) done = files.replace(spool.temporary.get(), temporary, directory, name);
     if (done && durable) return files.sync(directory, true);
-    if (!done) (void)files.remove(spool.temporary.get(), temporary);
+    if (done) return done;
+    (void)files.remove(spool.temporary.get(), temporary);
+    done.error().path = name;
     return done;
 }
 
-Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable) {
+Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable,
+                                   std::uint64_t above) {
     Files& files = *spool.files;
     auto file = open_file(files, spool.internal.get(), "seq", OpenMode::create);
     if (!file) return tl::unexpected(file.error());
     if (auto locked = files.lock_wait(file->get()); !locked) return tl::unexpected(locked.error());
     auto bytes = files.read(file->get(), 0, 8);
     if (!bytes) return tl::unexpected(bytes.error());
-    const std::uint64_t last = decode(*bytes);
+    const std::uint64_t last = std::max(decode(*bytes), above);
+    if (last > UINT64_MAX - count) return content_error(".spool/seq", {}, "is damaged: remove it");
     if (auto written = files.write(file->get(), 0, encode(last + count)); !written)
         return tl::unexpected(written.error());
     if (durable)

@@ -23,8 +23,8 @@ struct Spool {
 enum class IfMissing { create, fail };
 
 /// Opens the spool at `path`; with `create`, makes (mode 0700) and syncs what is missing. Fails,
-/// saying what to do, if an ancestor can be written by others, a directory belongs to somebody else
-/// or is open to others, or the format is newer.
+/// saying what to do, if an ancestor can be written by others, a directory belongs to somebody
+/// else, the spool itself is open to others, or the format is newer.
 Result<Spool> open_spool(Files& files, const std::string& path, IfMissing if_missing);
 
 /// The owner file: which host's daemon has, or last had, this spool.
@@ -52,8 +52,10 @@ Result<void> write_atomically(Spool& spool, Handle directory, std::string_view n
                               std::string_view bytes, bool durable);
 
 /// Adds `count` to the job-number counter and returns the first of the new numbers; with `durable`
-/// it is synced before. Takes the counter's lock.
-Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable);
+/// it is synced before. Takes the counter's lock. The numbers are greater than `above`, whatever
+/// became of the counter.
+Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable,
+                                   std::uint64_t above = 0);
 /// Makes sure that the counter is at least `number` (recovery).
 Result<void> raise_counter(Spool& spool, std::uint64_t number);
 /// The last number given.

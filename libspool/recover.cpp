@@ -68,13 +68,27 @@ void complete_publication(Spool& spool, const ActiveJob& job) {
         (void)move_file(spool, spool.running.get(), name, spool.done.get(), name);
 }
 
-Result<void> return_unclaimed(Spool& spool, const std::set<std::string>& named,
-                              Recovery& recovery) {
+/// Whether a file was taken when the records were others, so that what became of it is not known.
+bool is_older_than_records(Spool& spool, const std::string& name) {
+    const auto taken = spool.files->stat_at(spool.running.get(), name);
+    const auto format = spool.files->stat_at(spool.internal.get(), "format");
+    return taken && format && taken->changed < format->modified;
+}
+
+Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recovery& recovery) {
     auto entries = spool.files->list(spool.running.get());
     if (!entries) return tl::unexpected(entries.error());
     for (const DirectoryEntry& entry : *entries) {
         const auto split = split_job_name(entry.name);
         if (!split || named.contains(split->stem)) continue;
+        if (is_older_than_records(spool, entry.name)) {
+            recovery.problems.push_back(
+                "running/" + printable(entry.name) +
+                " was taken before .spool/records was made anew, and may have been executed: left "
+                "alone; to run it (again), move it to incoming/");
+            named.insert(split->stem);
+            continue;
+        }
         if (auto returned = return_to_incoming(spool, entry.name, entry.name); !returned)
             return returned;
         recovery.requeued.push_back(entry.name);

@@ -72,10 +72,13 @@ void ActiveJobs::look_at_files() {
         if (file_is_missing(active)) missing = &active;
         if (active.missing_since) absent.push_back(&active);
     }
+    if (std::exchange(restoring_, false) && !absent.empty())
+        return put_back(absent, "running/ was removed or moved with the files of jobs");
     if (missing == nullptr) return;
     // One file is deleted by somebody who wants that job to end; several are an accident, those
     // that went within the last second included: rm takes them one after another.
-    if (absent.size() > 1) return put_back(absent);
+    if (absent.size() > 1)
+        return put_back(absent, "several job files vanished from running/ at once");
     cancel(missing->job.number, "its file was removed from running/",
            [this](const spool::Result<void>& marked) {
                if (!marked)
@@ -84,7 +87,7 @@ void ActiveJobs::look_at_files() {
            });
 }
 
-void ActiveJobs::put_back(const std::vector<Active*>& absent) {
+void ActiveJobs::put_back(const std::vector<Active*>& absent, const std::string& what) {
     std::string names;
     for (Active* active : absent) {
         const auto restored = spool::restore_job_file(spool_, active->job, spool_.running.get(),
@@ -95,12 +98,10 @@ void ActiveJobs::put_back(const std::vector<Active*>& absent) {
         active->missing_since.reset();
         names += " " + std::to_string(active->job.number);
     }
-    log_warning("several job files vanished from running/ at once and were put back");
-    listener_.trouble("vanished",
-                      "several job files vanished from running/ at once: nothing was cancelled, "
-                      "they were put back; to "
-                      "cancel these jobs: gpuspool cancel" +
-                          names);
+    listener_.trouble("vanished", what +
+                                      ": nothing was cancelled, they were put back; to cancel "
+                                      "these jobs: gpuspool cancel" +
+                                      names);
 }
 
 }  // namespace spoold

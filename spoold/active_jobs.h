@@ -39,6 +39,7 @@ struct Active {
     std::optional<Binding> binding;  ///< once slots are granted
     bool cancel_sent = false;
     bool distrusted = false;  ///< its record could not be synced: not to be used again
+    bool unlisted = false;    ///< the history could not be told of its end
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;
@@ -83,6 +84,9 @@ public:
     std::optional<std::chrono::nanoseconds> advance();
     /// Looks whether the files in running/ are still there (docs/protocol.md §7, 2).
     void look_at_files();
+    /// At the next look, files that are missing are put back, whatever their number: running/
+    /// itself was removed or moved.
+    void restore_files() { restoring_ = true; }
     /// Undoes the claims of jobs that have no slot yet.
     void give_up_claims(const std::string& why);
     /// A supervisor could not be forked.
@@ -122,7 +126,7 @@ private:
     void undo_claim(Active& active, const std::string& why);
     void release_published(spool::ActiveJob job);
     bool file_is_missing(Active& active);
-    void put_back(const std::vector<Active*>& absent);
+    void put_back(const std::vector<Active*>& absent, const std::string& what);
     void finish(std::uint64_t number, bool reuse);
     Active* find(std::uint64_t number);
 
@@ -137,6 +141,7 @@ private:
     std::map<std::uint64_t, Active> jobs_;
     std::map<std::uint32_t, std::uint64_t> by_record_;
     std::multiset<std::string> names_;
+    bool restoring_ = false;
     std::vector<std::uint64_t> results_to_sync_;
     std::optional<std::chrono::nanoseconds> results_due_;
 };

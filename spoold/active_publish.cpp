@@ -56,7 +56,8 @@ void ActiveJobs::publish(std::uint64_t number) {
         (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
-    (void)history_.append(spool::write_line(spool::history_entry(result)));
+    // On a full disk: the record stays, so that a later daemon writes the line.
+    active.unlisted = !history_.append(spool::write_line(spool::history_entry(result)));
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
@@ -93,6 +94,7 @@ void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures&
         return finish(number, false);
     }
     listener_.trouble("result sync", "");
+    if (active.unlisted) return finish(number, false);
     const bool released = spool::release(spool_, active.job).has_value();
     finish(number, released);
 }

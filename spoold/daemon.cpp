@@ -102,6 +102,9 @@ bool Daemon::take_event(const Event& event) {
         case Place::control:
             requests_ = true;
             return true;
+        case Place::internal:
+            directories_lost_ = true;
+            return true;
         case Place::root:
             (event.name == "config.json" ? config_changed_ : directories_lost_) = true;
             return true;

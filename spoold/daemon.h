@@ -15,6 +15,7 @@
 #include "libspool/incoming.h"
 #include "libspool/policy.h"
 #include "local_executor.h"
+#include "number_set.h"
 #include "options.h"
 #include "sync_thread.h"
 #include "troubles.h"
@@ -42,6 +43,7 @@ private:
     // The steps of a pass, in order.
     void reload_if_changed();
     void heal_directories();
+    spool::Result<bool> holds_records();
     void apply_requests();
     void look_at_incoming();
     void look_at_active();
@@ -109,7 +111,7 @@ private:
     Troubles troubles_;
 
     std::optional<spool::Journal> history_;
-    std::vector<bool> used_numbers_;
+    NumberSet used_numbers_;
     std::deque<spool::JobResult> recent_;
     std::deque<std::chrono::nanoseconds> recent_durations_;
     std::unique_ptr<spool::Incoming> incoming_;

@@ -58,7 +58,7 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
                                 : title + " could not be moved to done/; see gpuspool status");
     }
     if (!active_->jobs().contains(number)) {
-        const bool used = number < used_numbers_.size() && used_numbers_[number];
+        const bool used = used_numbers_.contains(number);
         return reply(false, title + (used ? " has ended already" : " is not known"));
     }
     active_->cancel(number, "cancelled by request",

@@ -12,6 +12,7 @@
 #include "cgroup.h"
 #include "daemon.h"
 #include "libspool/job_file.h"
+#include "libspool/posix_files.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 #include "log.h"
@@ -75,10 +76,7 @@ spool::Result<void> Daemon::open() {
                                                     ask_for_pass();
                                                 });
     incoming_ = std::make_unique<spool::Incoming>(
-        spool_, clock_,
-        [this](std::uint64_t number) {
-            return number < used_numbers_.size() && used_numbers_[number];
-        },
+        spool_, clock_, [this](std::uint64_t number) { return used_numbers_.contains(number); },
         [this](const spool::FileStat& stat) {
             return active_->has_inode(stat.device, stat.inode);
         });
@@ -180,16 +178,12 @@ spool::Result<void> Daemon::recover() {
         if (starts) policy_.add(number, priority, need);
         if (holds) adopt_binding(active_->jobs().at(number));
     }
-    auto ends = spool::recover_unstarted(spool_, [this](std::uint64_t number) {
-        return number < used_numbers_.size() && used_numbers_[number];
-    });
+    auto ends = spool::recover_unstarted(
+        spool_, [this](std::uint64_t number) { return used_numbers_.contains(number); });
     if (!ends) return tl::unexpected(ends.error());
     for (spool::UnstartedEnd& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
-    if (auto loaded = incoming_->load(); !loaded) return loaded;
-    for (const auto& [name, job] : incoming_->jobs())
-        highest = std::max(highest, job.number);
-    if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
+    if (auto loaded = incoming_->load(highest); !loaded) return loaded;
     for (const spool::WaitingEntry& entry : recovery->undone)
         incoming_->expect(entry);
     return {};
@@ -216,10 +210,38 @@ void Daemon::watch() {
     rescan_ = files_changed_ = true;
 }
 
+/// Whether .spool and its records are still those that were opened. They are not made anew: without
+/// them nobody would know which jobs have been executed.
+spool::Result<bool> Daemon::holds_records() {
+    const auto root = spool::PosixFiles::open_root(spool_.path);
+    if (!root) return tl::unexpected(root.error());
+    const spool::OpenFile held(files_, *root);
+    const auto internal = files_.stat_at(held.get(), ".spool"),
+               records = files_.stat_at(spool_.internal.get(), "records"),
+               own_internal = files_.stat(spool_.internal.get()),
+               own_records = files_.stat(spool_.records.get());
+    for (const auto* stat : {&internal, &records, &own_internal, &own_records})
+        if (!*stat) return tl::unexpected(stat->error());
+    return internal->same_file(*own_internal) && records->same_file(*own_records);
+}
+
 /// A directory of the spool that was moved or removed is opened, or made, again under its name.
 void Daemon::heal_directories() {
     if (!std::exchange(directories_lost_, false)) return;
-    auto again = spool::open_spool(files_, spool_.path, spool::IfMissing::create);
+    const auto holds = holds_records();
+    if (holds && !*holds) {
+        log_error(spool_.path +
+                  "/.spool or its records/ is another one now: this spoold ends; running jobs go "
+                  "on, start spoold again");
+        ending_ = true;
+        return;
+    }
+    auto again =
+        holds ? spool::open_spool(files_, spool_.path, spool::IfMissing::create)
+              : spool::Result<spool::Spool>(spool::content_error(
+                    spool_.path, {},
+                    holds.error().text() +
+                        ": move it back; if it is gone for good, end spoold and start it again"));
     troubles_.set("spool", again ? "" : "the spool cannot be opened: " + again.error().text());
     if (!again) {
         no_claims_before_ = clock_.monotonic() + 2s;
@@ -227,6 +249,7 @@ void Daemon::heal_directories() {
         directories_lost_ = true;
         return;
     }
+    if (!files_.stat_at(spool_.internal.get(), "lock")) (void)take_lock();
     bool same = true;
     for (spool::OpenFile spool::Spool::*member :
          {&spool::Spool::root, &spool::Spool::incoming, &spool::Spool::running, &spool::Spool::done,
@@ -236,6 +259,8 @@ void Daemon::heal_directories() {
                    after = files_.stat(((*again).*member).get());
         if (before && after && before->same_file(*after)) continue;
         same = false;
+        if (member == &spool::Spool::running) active_->restore_files();
+        if (member == &spool::Spool::environments) capture_environment();
         // A sync may be under way on the old descriptor: it is replaced, and closed with the
         // daemon.
         retired_.push_back(std::exchange(spool_.*member, std::move((*again).*member)));
@@ -243,6 +268,9 @@ void Daemon::heal_directories() {
     if (same) return;
     log_warning("a directory of the spool was moved or removed: opened again");
     watch();
+    // What went before the new watches were there is found by one more look.
+    directories_lost_ = true;
+    ask_for_pass();
 }
 
 }  // namespace spoold

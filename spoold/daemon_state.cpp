@@ -50,8 +50,7 @@ spool::RunningState running_state(const Active& active) {
 }  // namespace
 
 void Daemon::note_used(std::uint64_t number) {
-    if (used_numbers_.size() <= number) used_numbers_.resize(number + 1024, false);
-    used_numbers_[number] = true;
+    used_numbers_.insert(number);
 }
 
 void Daemon::note_ended(const spool::JobResult& result) {

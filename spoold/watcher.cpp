@@ -39,6 +39,10 @@ spool::Result<void> Watcher::watch(const spool::Spool& spool) {
                                     name_events | IN_CLOSE_WRITE | self_events);
                      })
                      .and_then([&] {
+                         return add(Place::internal, spool.internal.get(),
+                                    IN_DELETE | IN_MOVED_FROM | self_events);
+                     })
+                     .and_then([&] {
                          return add(Place::records, spool.records.get(),
                                     IN_MODIFY | IN_CLOSE_WRITE | self_events);
                      });

@@ -11,7 +11,7 @@
 
 namespace spoold {
 
-enum class Place { root, incoming, running, control, records };
+enum class Place { root, incoming, running, control, internal, records };
 
 /// What happened to one name since the last call, all events taken together.
 struct Event {

@@ -96,6 +96,7 @@ bool has_escape(const QByteArray& bytes) {
 class SystemCli : public QObject {
     Q_OBJECT
 private slots:
+    void output_that_cannot_be_written_is_a_failure();
     void a_missing_spool_is_explained();
     void submit_prints_the_number_alone();
     void submit_keeps_arguments_apart();
@@ -458,6 +459,19 @@ void SystemCli::doctor_names_the_missing_daemon() {
     QVERIFY2(ran.out.contains("no daemon runs") && ran.out.contains("spoold"), ran.out);
     QVERIFY2(ran.out.contains("config.json:2"), ran.out);
     QVERIFY2(ran.out.contains("gpuspool resume"), ran.out);
+}
+
+void SystemCli::output_that_cannot_be_written_is_a_failure() {
+    Cli cli;
+    for (const QStringList& arguments : {QStringList{"submit", "--", "true"}, {"status"}}) {
+        QProcess process;
+        process.setProcessEnvironment(cli.environment);
+        process.setStandardOutputFile("/dev/full");
+        process.start(GPUSPOOL, arguments);
+        QVERIFY(process.waitForFinished());
+        QCOMPARE(process.exitCode(), 1);
+        QVERIFY(process.readAllStandardError().contains("No space left"));
+    }
 }
 
 QTEST_GUILESS_MAIN(SystemCli)

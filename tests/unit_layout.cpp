@@ -95,6 +95,7 @@ private slots:
                 QTest::addRow("%s %o", directory, mode) << directory << mode;
         }
     }
+    /// The spool itself closes what is below it: `rsync -a` and `tar` change the mode of incoming/.
     void what_is_open_to_others_is_refused() {
         QFETCH(QString, below);
         QFETCH(int, mode);
@@ -103,7 +104,8 @@ private slots:
         const std::string path = d.path + below.toStdString();
         QCOMPARE(::chmod(path.c_str(), static_cast<mode_t>(mode)), 0);
         const auto refused = d.open();
-        QVERIFY(!refused.has_value());
+        QCOMPARE(refused.has_value(), !below.isEmpty());
+        if (refused) return;
         QCOMPARE(refused.error().path, path);
         QVERIFY(refused.error().message.find("chmod 700 '" + path + "'") != std::string::npos);
         QCOMPARE(d.mode(below.toStdString()), mode_t(mode));  // not repaired

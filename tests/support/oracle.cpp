@@ -140,16 +140,13 @@ bool CrashJobs::drop_invalid(const QString& label) {
 }
 
 bool CrashJobs::submit(const QString& label, const QByteArray& body) {
-    jobs_.append({label + ".job"});
+    // A submitted script keeps its extension.
+    jobs_.append({label + ".sh"});
     const QString file = spool_.scratch(label + ".sh");
     QFile out(file);
     if (!out.open(QIODevice::WriteOnly) || out.write(script(label, body)) < 0) return false;
     out.close();
-    const Finished submitted = spool_.gpuspool({"submit", "--name", label, "--no-env", file});
-    // A submitted script keeps its extension.
-    jobs_.last().file_name =
-        spool_.exists("incoming/" + label + ".sh") ? label + ".sh" : jobs_.last().file_name;
-    return submitted.exit_code == 0;
+    return spool_.gpuspool({"submit", "--name", label, "--no-env", file}).exit_code == 0;
 }
 
 bool CrashJobs::settled() const {

@@ -226,8 +226,11 @@ void Incoming::advance() {
                 !still->second.deadline)
                 settled(still->second);
         } else if (job.phase == WaitingJob::Phase::vanished) {
-            if (job.number != 0) changes_.withdrawn.push_back({name, job.number});
-            erase(name);
+            // One with a number stays until its end is written down.
+            if (job.number != 0)
+                changes_.withdrawn.push_back({name, job.number});
+            else
+                erase(name);
         } else if (job.phase == WaitingJob::Phase::unready) {
             const WaitReason reason = job.reason;
             restart_settling(job, Hint::none);

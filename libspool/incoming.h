@@ -71,7 +71,7 @@ struct IncomingChanges {
     std::vector<std::uint64_t> ready;    ///< may be started from now on
     std::vector<std::uint64_t> unready;  ///< may not be started any more
     std::vector<Rejected> rejected;      ///< to be moved to done/, then `forget`
-    std::vector<Withdrawn> withdrawn;
+    std::vector<Withdrawn> withdrawn;    ///< to be ended, then `forget`
     bool numbered = false;  ///< numbers were given: sync before they are shown (`add_barrier`)
 };
 
@@ -109,7 +109,8 @@ public:
     [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
     /// The file was claimed, or moved to done/: it is no longer here.
     void forget(std::uint64_t number);
-    /// A claim was refused: look at it again after the settling time.
+    /// A claim was refused, or an end could not be written: look at it again after the settling
+    /// time.
     void settle_again(std::uint64_t number, WaitReason::Kind why);
 
     [[nodiscard]] const std::map<std::string, WaitingJob>& jobs() const { return jobs_; }

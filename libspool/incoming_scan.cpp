@@ -90,6 +90,10 @@ Result<IncomingChanges> Incoming::take_changes() {
         if (const auto found = jobs_.find(name); found != jobs_.end())
             changes_.rejected.push_back({name, found->second.number, std::move(error)});
     rejections_.clear();
+    std::erase_if(changes_.withdrawn, [this](const IncomingChanges::Withdrawn& gone) {
+        const WaitingJob* job = find(gone.number);
+        return job == nullptr || job->phase != WaitingJob::Phase::vanished || job->deadline;
+    });
     // The journal is written anew when most of it is about jobs that wait no more.
     constexpr std::uint64_t line_length = 120, small = 64 << 10;
     if (journal_->size() > small + 2 * line_length * jobs_.size()) {

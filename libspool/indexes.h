@@ -27,6 +27,9 @@ struct HistoryLine {
 [[nodiscard]] std::vector<HistoryLine> read_last_history(Spool& spool, std::size_t limit);
 /// The line of job `number`.
 [[nodiscard]] std::optional<HistoryLine> find_in_history(Spool& spool, std::uint64_t number);
+/// The highest number that anything in the spool names: what is left to go by where the counter was
+/// lost.
+[[nodiscard]] std::uint64_t highest_known_number(Spool& spool);
 /// The line with the highest number.
 [[nodiscard]] std::optional<HistoryLine> newest_in_history(Spool& spool);
 

@@ -105,13 +105,15 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
     return tl::unexpected(done.error());
 }
 
-Result<void> return_file(Spool& spool, const ActiveJob& job) {
+/// `job.file_name` is where it is from then on.
+Result<void> return_file(Spool& spool, ActiveJob& job) {
     const auto split = split_job_name(job.file_name);
     for (int n = 1;; ++n) {
         const std::string back =
             n == 1 ? job.file_name : candidate_name(split->stem, n) + split->extension;
         auto renamed =
             move_file(spool, spool.running.get(), job.job_file(), spool.incoming.get(), back);
+        if (renamed) job.file_name = back;
         if (renamed || renamed.error().code == ENOENT) break;
         if (renamed.error().code != EEXIST) return renamed;
     }

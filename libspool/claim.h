@@ -61,9 +61,9 @@ Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool
 void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier);
 
 /// Undoes a claim whose job was not started: the record is marked free, durably, then the file goes
-/// back to incoming/ (under another name if its own is taken). EBUSY: a supervisor has it, or had
-/// it. May be repeated. The caller gives the record back to the pool if the answer is true; else it
-/// is not to be used again, and is discarded.
+/// back to incoming/ (under another name if its own is taken: `job.file_name` is set to it). EBUSY:
+/// a supervisor has it, or had it. May be repeated. The caller gives the record back to the pool if
+/// the answer is true; else it is not to be used again, and is discarded.
 Result<bool> unclaim(Spool& spool, ActiveJob& job);
 
 /// Whether done/ has any file that belongs to a job of this name. (In running/ names are held by

@@ -154,7 +154,8 @@ void ActiveJobs::look(std::uint32_t record) {
     if (Active* active = find(number)) look_at(*active);
     // A supervisor that dies is reported a moment before its lock is free: one more look.
     Active* active = find(number);
-    if (active != nullptr && active->stage == Stage::running && !active->content.ended())
+    if (active != nullptr &&
+        (active->stage == Stage::running || (active->stage == Stage::starting && !active->binding)))
         active->next_look = clock_.monotonic() + 100ms;
 }
 
@@ -183,13 +184,14 @@ void ActiveJobs::look_at(Active& active) {
         active.next_look.reset();
         if (!active.binding) listener_.adopted(active);
     }
-    if (content.cancelled() && !active.cancel_sent && standing->alive && content.started())
+    if (content.cancelled() && !active.cancel_sent && standing->alive && content.started()) {
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
+        if (!active.cancel_sent) active.next_look = clock_.monotonic() + 1s;
+    }
     // With a complete exit page nothing of the job is left but a supervisor on its way out.
-    if (content.ended() &&
-        (!standing->alive || content.exit.phase == spool::record::Phase::complete))
+    if (content.ended() && content.exit.phase == spool::record::Phase::complete)
         return exited(active);
-    if (!standing->alive && content.started()) {
+    if (!standing->alive && (content.started() || content.ended())) {
         if (spool::token_is_alive(active.job.token)) {
             if (active.stage != Stage::orphaned) {
                 log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
@@ -278,7 +280,7 @@ void ActiveJobs::publish(std::uint64_t number) {
         (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
-    (void)history_.append(spool::write_line(spool::HistoryEntry{
+    (void)history_.append_or_keep(spool::write_line(spool::HistoryEntry{
         result.id, result.name, result.state, result.exit_code, result.ended_at}));
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
@@ -296,6 +298,13 @@ void ActiveJobs::sync_result_soon(std::uint64_t number) {
 /// are many.
 void ActiveJobs::sync_results() {
     results_due_.reset();
+    // Without its line in the history a job that has ended would be taken for one that waits.
+    const bool written = history_.append_or_keep({});
+    listener_.trouble("history", written ? "" : "the history cannot be written");
+    if (!written) {
+        results_due_ = clock_.monotonic() + 1s;
+        return;
+    }
     spool::SyncSet barrier;
     for (const std::uint64_t number : results_to_sync_)
         spool::add_publish_barrier(spool_, *jobs_.at(number).published, barrier);
@@ -369,7 +378,7 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
     const auto result =
         bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); });
     if (result) {
-        (void)history_.append(spool::write_line(spool::HistoryEntry{
+        (void)history_.append_or_keep(spool::write_line(spool::HistoryEntry{
             result->id, result->name, result->state, result->exit_code, result->ended_at}));
         listener_.ended(*result);
     }

@@ -105,23 +105,26 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
     return tl::unexpected(done.error());
 }
 
-Result<void> return_file(Spool& spool, const ActiveJob& job) {
-    return return_to_incoming(spool, job.job_file(), job.file_name).map([&] {
-        (void)spool.files->remove(spool.running.get(), job.log_file());
-    });
+/// `job.file_name` is where it is from then on.
+Result<void> return_file(Spool& spool, ActiveJob& job) {
+    return return_to_incoming(spool, job.job_file(), job.file_name)
+        .map([&](const std::string& name) {
+            if (!name.empty()) job.file_name = name;
+            (void)spool.files->remove(spool.running.get(), job.log_file());
+        });
 }
 
-/// Whether incoming/ has that file under any name.
-Result<bool> has_name_in_incoming(Spool& spool, const FileStat& file) {
+/// The name that this file has in incoming/; empty: none.
+Result<std::string> name_in_incoming(Spool& spool, const FileStat& file) {
     const auto entries = spool.files->list(spool.incoming.get());
     if (!entries) return tl::unexpected(entries.error());
     for (const DirectoryEntry& entry : *entries) {
         if (entry.inode != file.inode) continue;
         const auto stat = spool.files->stat_at(spool.incoming.get(), entry.name);
-        if (stat && stat->same_file(file)) return true;
+        if (stat && stat->same_file(file)) return entry.name;
         if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
     }
-    return false;
+    return std::string();
 }
 
 }  // namespace
@@ -144,21 +147,22 @@ Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handl
     return spool.files->remove(from, name);
 }
 
-Result<void> return_to_incoming(Spool& spool, const std::string& name,
-                                const std::string& file_name) {
+Result<std::string> return_to_incoming(Spool& spool, const std::string& name,
+                                       const std::string& file_name) {
     Files& files = *spool.files;
     const auto stat = files.stat_at(spool.running.get(), name);
-    if (!stat && stat.error().code == ENOENT) return {};
+    if (!stat && stat.error().code == ENOENT) return std::string();
     if (!stat) return tl::unexpected(stat.error());
-    const auto waits = has_name_in_incoming(spool, *stat);
-    if (!waits) return tl::unexpected(waits.error());
-    if (*waits) return files.remove(spool.running.get(), name);
+    const auto there = name_in_incoming(spool, *stat);
+    if (!there) return tl::unexpected(there.error());
+    if (!there->empty()) return files.remove(spool.running.get(), name).map([&] { return *there; });
     const auto split = split_job_name(file_name);
     for (int n = 1;; ++n) {
-        auto moved =
-            files.rename(spool.running.get(), name, spool.incoming.get(),
-                         n == 1 ? file_name : candidate_name(split->stem, n) + split->extension);
-        if (moved || moved.error().code != EEXIST) return moved;
+        const std::string back =
+            n == 1 ? file_name : candidate_name(split->stem, n) + split->extension;
+        const auto moved = files.rename(spool.running.get(), name, spool.incoming.get(), back);
+        if (moved) return back;
+        if (moved.error().code != EEXIST) return tl::unexpected(moved.error());
     }
 }
 

@@ -61,9 +61,9 @@ Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool
 void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier);
 
 /// Undoes a claim whose job was not started: the record is marked free, durably, then the file goes
-/// back to incoming/ (under another name if its own is taken). EBUSY: a supervisor has it, or had
-/// it. May be repeated. The caller gives the record back to the pool if the answer is true; else it
-/// is not to be used again, and is discarded.
+/// back to incoming/ (under another name if its own is taken: `job.file_name` is set to it). EBUSY:
+/// a supervisor has it, or had it. May be repeated. The caller gives the record back to the pool if
+/// the answer is true; else it is not to be used again, and is discarded.
 Result<bool> unclaim(Spool& spool, ActiveJob& job);
 
 /// Whether done/ has any file that belongs to a job of this name. (In running/ names are held by
@@ -77,9 +77,10 @@ Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handl
 
 /// Moves a file from running/ to incoming/, as `file_name` or, where another file has that, under
 /// the next free name. Where incoming/ has the file already, under whatever name (a crash in the
-/// middle of a move leaves both), only the name in running/ goes: two names would be two jobs.
-Result<void> return_to_incoming(Spool& spool, const std::string& name,
-                                const std::string& file_name);
+/// middle of a move leaves both), only the name in running/ goes: two names would be two jobs. The
+/// answer is its name in incoming/, empty if it was not in running/.
+Result<std::string> return_to_incoming(Spool& spool, const std::string& name,
+                                       const std::string& file_name);
 
 /// Whether a directory has that name. What cannot be examined is an error, not an answer: whoever
 /// looks for a free name would look for ever.

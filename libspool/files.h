@@ -27,9 +27,12 @@ struct FileStat {
     std::uint32_t owner = 0, mode = 0;
     std::uint64_t size = 0, links = 0;
     std::int64_t modified = 0, changed = 0;  ///< nanoseconds of the wall clock
+    std::int64_t born = 0;  ///< when it was made; 0 where the file system does not say
 
     [[nodiscard]] bool same_file(const FileStat& other) const {
-        return device == other.device && inode == other.inode;
+        // The inode of a removed file may be that of a new one a moment later.
+        const bool same_birth = born == other.born || born == 0 || other.born == 0;
+        return device == other.device && inode == other.inode && same_birth;
     }
     [[nodiscard]] bool unchanged(const FileStat& other) const {
         return same_file(other) && size == other.size && modified == other.modified &&

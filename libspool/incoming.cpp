@@ -25,7 +25,7 @@ Incoming::Incoming(Spool& spool, const Clock& clock, std::function<bool(std::uin
       number_used_(std::move(number_used)),
       is_active_(std::move(is_active)) {}
 
-Result<void> Incoming::load(std::uint64_t highest) {
+Result<void> Incoming::load() {
     auto sequence = open_file(*spool_.files, spool_.internal.get(), "seq", OpenMode::create);
     if (!sequence) return tl::unexpected(sequence.error());
     sequence_ = std::move(*sequence);
@@ -35,13 +35,8 @@ Result<void> Incoming::load(std::uint64_t highest) {
     journal_ = std::move(*journal);
     for (const std::string& line : lines) {
         const auto entry = read_waiting_entry(line);
-        if (!entry) continue;
-        highest = std::max(highest, entry->number);
-        if (!number_used_(entry->number)) remember(*entry);
+        if (entry && !number_used_(entry->number)) remember(*entry);
     }
-    // After a loss of power the counter may be older than the numbers that were taken from it.
-    if (auto raised = raise_counter(spool_, highest); !raised) return raised;
-    highest_ = highest;
     std::string kept;
     for (const auto& [name, job] : jobs_)
         kept += write_line(
@@ -198,8 +193,11 @@ void Incoming::advance() {
                 !still->second.deadline)
                 settled(still->second);
         } else if (job.phase == WaitingJob::Phase::vanished) {
-            if (job.number != 0) changes_.withdrawn.push_back({name, job.number});
-            erase(name);
+            // One with a number stays until its end is written down.
+            if (job.number != 0)
+                changes_.withdrawn.push_back({name, job.number});
+            else
+                erase(name);
         } else if (job.phase == WaitingJob::Phase::unready) {
             const WaitReason reason = job.reason;
             restart_settling(job, Hint::none);

@@ -71,7 +71,7 @@ struct IncomingChanges {
     std::vector<std::uint64_t> ready;    ///< may be started from now on
     std::vector<std::uint64_t> unready;  ///< may not be started any more
     std::vector<Rejected> rejected;      ///< to be moved to done/, then `forget`
-    std::vector<Withdrawn> withdrawn;
+    std::vector<Withdrawn> withdrawn;    ///< to be ended, then `forget`
     bool numbered = false;  ///< numbers were given: sync before they are shown (`add_barrier`)
 };
 
@@ -81,8 +81,7 @@ public:
              std::function<bool(const FileStat&)> is_active);
 
     /// Reads .spool/waiting. Jobs in it whose file is gone are withdrawn after the usual second.
-    /// New numbers will be greater than `highest` and than those of the file.
-    Result<void> load(std::uint64_t highest = 0);
+    Result<void> load();
     void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
 
     /// A job that was claimed is back under its number (an undone claim): looks for it.
@@ -110,7 +109,8 @@ public:
     [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
     /// The file was claimed, or moved to done/: it is no longer here.
     void forget(std::uint64_t number);
-    /// A claim was refused: look at it again after the settling time.
+    /// A claim was refused, or an end could not be written: look at it again after the settling
+    /// time.
     void settle_again(std::uint64_t number, WaitReason::Kind why);
 
     [[nodiscard]] const std::map<std::string, WaitingJob>& jobs() const { return jobs_; }
@@ -144,8 +144,7 @@ private:
     std::function<bool(const FileStat&)> is_active_;
     IncomingSettings settings_;
     std::optional<Journal> journal_;
-    OpenFile sequence_;          ///< only to sync the counter
-    std::uint64_t highest_ = 0;  ///< of the numbers that are known
+    OpenFile sequence_;  ///< only to sync the counter
 
     std::map<std::string, WaitingJob> jobs_;  ///< by file name
     std::unordered_map<std::uint64_t, std::string> by_number_;

@@ -66,7 +66,7 @@ Result<void> Incoming::number_new() {
         }
     }
     if (!bare.empty()) {
-        auto first = take_numbers(spool_, bare.size(), false, highest_);
+        auto first = take_numbers(spool_, bare.size(), false);
         if (!first) return tl::unexpected(first.error());
         for (WaitingJob* job : bare) {
             job->number = (*first)++;
@@ -74,7 +74,6 @@ Result<void> Incoming::number_new() {
         }
     }
     for (const WaitingJob* job : jobs) {
-        highest_ = std::max(highest_, job->number);
         unwritten_lines_ += write_line(WaitingEntry{job->number, job->stat.device, job->stat.inode,
                                                     job->file_name, job->submitted_at});
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
@@ -91,6 +90,10 @@ Result<IncomingChanges> Incoming::take_changes() {
         if (const auto found = jobs_.find(name); found != jobs_.end())
             changes_.rejected.push_back({name, found->second.number, std::move(error)});
     rejections_.clear();
+    std::erase_if(changes_.withdrawn, [this](const IncomingChanges::Withdrawn& gone) {
+        const WaitingJob* job = find(gone.number);
+        return job == nullptr || job->phase != WaitingJob::Phase::vanished || job->deadline;
+    });
     // The journal is written anew when most of it is about jobs that wait no more.
     constexpr std::uint64_t line_length = 120, small = 64 << 10;
     if (journal_->size() > small + 2 * line_length * jobs_.size()) {

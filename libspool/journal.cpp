@@ -133,6 +133,12 @@ Result<void> Journal::append(std::string_view lines) {
     return written;
 }
 
+bool Journal::append_or_keep(std::string_view lines) {
+    unwritten_ += lines;
+    if (!unwritten_.empty() && append(unwritten_)) unwritten_.clear();
+    return unwritten_.empty();
+}
+
 Result<void> Journal::rewrite(std::string_view lines) {
     return write_atomically(*spool_, spool_->internal.get(), name_, lines, true).and_then([&] {
         return reopen();

@@ -44,6 +44,9 @@ public:
                                 std::vector<std::string>& lines);
 
     Result<void> append(std::string_view lines);
+    /// Appends `lines` behind those that could not be appended before; what a full disk refuses is
+    /// kept for the next call. True: nothing is left to be written.
+    bool append_or_keep(std::string_view lines);
     /// Replaces the content, durably, and goes on appending behind it.
     Result<void> rewrite(std::string_view lines);
     [[nodiscard]] Handle handle() const { return file_.get(); }
@@ -57,6 +60,7 @@ private:
     std::string name_;
     OpenFile file_;
     std::uint64_t size_ = 0;
+    std::string unwritten_;
 };
 
 /// Loads the history; if there is none, it is rebuilt from done/*.json and written.

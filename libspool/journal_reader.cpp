@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/record_store.h"
+
 namespace spool {
 namespace {
 
@@ -35,7 +39,50 @@ std::string history_tail(Spool& spool, std::size_t limit) {
     return bytes;
 }
 
+std::uint64_t highest_in_records(Spool& spool) {
+    std::uint64_t highest = 0;
+    const auto entries = spool.files->list(spool.records.get());
+    if (!entries) return 0;
+    for (const DirectoryEntry& entry : *entries) {
+        const auto index = record_index(entry.name);
+        if (!index) continue;
+        auto file = open_file(*spool.files, spool.records.get(), entry.name, OpenMode::read);
+        if (!file) continue;
+        const auto content = read_record(*spool.files, RecordFile{*index, std::move(*file)});
+        if (content && content->claim_validity == record::Validity::valid)
+            highest = std::max(highest, content->claim.job);
+    }
+    return highest;
+}
+
+/// Of submitted files that no daemon has seen yet.
+std::uint64_t highest_submitted(Spool& spool) {
+    std::uint64_t highest = 0;
+    const auto entries = spool.files->list(spool.incoming.get());
+    if (!entries) return 0;
+    for (const DirectoryEntry& entry : *entries) {
+        if (classify_name(entry.name) != NameClass::job) continue;
+        const auto bytes =
+            read_whole(*spool.files, spool.incoming.get(), entry.name, max_job_file_size);
+        if (!bytes) continue;
+        const auto spec = read_job_file(*bytes, entry.name);
+        if (spec && spec->submit && spec->submit->spool == spool.identity)
+            highest = std::max(highest, spec->submit->number);
+    }
+    return highest;
+}
+
 }  // namespace
+
+std::uint64_t highest_known_number(Spool& spool) {
+    std::uint64_t highest = std::max(highest_in_records(spool), highest_submitted(spool));
+    for (const WaitingEntry& line : read_waiting_entries(spool))
+        highest = std::max(highest, line.number);
+    for_each_line(whole(spool, "history"), [&](std::string_view line) {
+        if (const auto read = read_history_entry(line)) highest = std::max(highest, read->number);
+    });
+    return highest;
+}
 
 std::vector<WaitingEntry> read_waiting_entries(Spool& spool) {
     std::vector<WaitingEntry> out;

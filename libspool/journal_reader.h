@@ -14,6 +14,10 @@ namespace spool {
 /// Oldest first. Empty if the file cannot be read.
 [[nodiscard]] std::vector<WaitingEntry> read_waiting_entries(Spool& spool);
 
+/// The highest number that anything in the spool names: what is left to go by where the counter was
+/// lost.
+[[nodiscard]] std::uint64_t highest_known_number(Spool& spool);
+
 /// The last `limit` jobs that ended, newest first.
 [[nodiscard]] std::vector<HistoryEntry> read_last_history(Spool& spool, std::size_t limit);
 /// The entry of job `number`.

@@ -173,9 +173,15 @@ bool is_ordinary_bash(const LaunchRequest& request, const Environment& overrides
     const std::array names = {std::string("BASH_ENV"), std::string("SHELLOPTS"),
                               std::string("BASHOPTS"), std::string("POSIXLY_CORRECT"),
                               "BASH_FUNC_" + program + "%%"};
-    return std::none_of(names.begin(), names.end(), [&](const std::string& name) {
-        return request.base.contains(name) || overrides.contains(name);
-    });
+    // bash takes the tilde in PATH="~/bin" for the home directory, execve does not.
+    const auto has_tilde = [](const Environment& layer) {
+        const auto path = layer.find("PATH");
+        return path != layer.end() && path->second.find('~') != std::string::npos;
+    };
+    return !has_tilde(request.base) && !has_tilde(overrides) &&
+           std::none_of(names.begin(), names.end(), [&](const std::string& name) {
+               return request.base.contains(name) || overrides.contains(name);
+           });
 }
 
 /// Completes the arguments, which name the interpreter so far. With its path as an argument a

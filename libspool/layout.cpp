@@ -11,6 +11,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "libspool/journal_reader.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
 
@@ -159,6 +160,11 @@ std::uint64_t decode(const std::string& bytes) {
     return value;
 }
 
+/// The last number given. A counter that is new, or was lost, goes on behind what is there.
+std::uint64_t last_number(Spool& spool, const std::string& bytes) {
+    return bytes.size() >= sizeof(std::uint64_t) ? decode(bytes) : highest_known_number(spool);
+}
+
 std::string encode(std::uint64_t value) {
     std::string bytes(sizeof value, '\0');
     std::memcpy(bytes.data(), &value, sizeof value);
@@ -286,15 +292,14 @@ Result<void> write_atomically(Spool& spool, Handle directory, std::string_view n
     return done;
 }
 
-Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable,
-                                   std::uint64_t above) {
+Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable) {
     Files& files = *spool.files;
     auto file = open_file(files, spool.internal.get(), "seq", OpenMode::create);
     if (!file) return tl::unexpected(file.error());
     if (auto locked = files.lock_wait(file->get()); !locked) return tl::unexpected(locked.error());
     auto bytes = files.read(file->get(), 0, 8);
     if (!bytes) return tl::unexpected(bytes.error());
-    const std::uint64_t last = std::max(decode(*bytes), above);
+    const std::uint64_t last = last_number(spool, *bytes);
     if (last > UINT64_MAX - count) return content_error(".spool/seq", {}, "is damaged: remove it");
     if (auto written = files.write(file->get(), 0, encode(last + count)); !written)
         return tl::unexpected(written.error());
@@ -314,8 +319,9 @@ Result<void> raise_counter(Spool& spool, std::uint64_t number) {
     if (auto locked = files.lock_wait(file->get()); !locked) return locked;
     auto bytes = files.read(file->get(), 0, 8);
     if (!bytes) return tl::unexpected(bytes.error());
-    if (decode(*bytes) >= number) return {};
-    return files.write(file->get(), 0, encode(number)).and_then([&] {
+    const std::uint64_t stored = decode(*bytes), last = last_number(spool, *bytes);
+    if (stored >= std::max(number, last)) return {};
+    return files.write(file->get(), 0, encode(std::max(number, last))).and_then([&] {
         return files.sync(file->get(), true);
     });
 }

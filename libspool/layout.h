@@ -52,10 +52,9 @@ Result<void> write_atomically(Spool& spool, Handle directory, std::string_view n
                               std::string_view bytes, bool durable);
 
 /// Adds `count` to the job-number counter and returns the first of the new numbers; with `durable`
-/// it is synced before. Takes the counter's lock. The numbers are greater than `above`, whatever
-/// became of the counter.
-Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable,
-                                   std::uint64_t above = 0);
+/// it is synced before. Takes the counter's lock. A counter that was lost goes on behind every
+/// number that anything in the spool names.
+Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable);
 /// Makes sure that the counter is at least `number` (recovery).
 Result<void> raise_counter(Spool& spool, std::uint64_t number);
 /// The last number given.

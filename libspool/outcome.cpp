@@ -119,13 +119,15 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
         return result;
     }
     result.ended_at = now;
-    if (content.claim.boot_id != boot) {
+    if (content.cancelled() && !content.started()) {
+        result.state = Outcome::cancelled;
+        result.reason = cancel_reason(content);
+    } else if (content.claim.boot_id != boot) {
         result.state = Outcome::interrupted;
         result.reason = "the machine went down while it ran; how far it came is not known";
     } else if (content.cancelled()) {
-        result.state = content.started() ? Outcome::lost : Outcome::cancelled;
-        result.reason = content.started() ? "its supervisor died while it was being cancelled"
-                                          : cancel_reason(content);
+        result.state = Outcome::lost;
+        result.reason = "its supervisor died while it was being cancelled";
     } else {
         result.state = Outcome::lost;
         result.reason = "its supervisor died, so its exit code is not known";

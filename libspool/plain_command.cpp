@@ -7,6 +7,7 @@ namespace spool {
 namespace {
 
 constexpr std::string_view blanks = " \t";
+constexpr std::size_t longest_line = 100'000;
 
 /// Characters that mean nothing to bash, wherever in a word they stand.
 constexpr std::string_view harmless =
@@ -51,6 +52,8 @@ std::optional<std::string> plain_command(std::string_view script) {
         if (!command.empty()) return std::nullopt;
         command = line;
     }
+    // The line is one argument of bash's, which the kernel bounds at 128 KiB.
+    if (command.size() > longest_line) return std::nullopt;
     if (command.empty() || command.find_first_not_of(harmless) != std::string_view::npos)
         return std::nullopt;
     if (!is_program_name(command.substr(0, command.find_first_of(blanks)))) return std::nullopt;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,25 +19,31 @@ int fd(Handle handle) {
 }
 
 constexpr std::int64_t second = 1'000'000'000;
+constexpr unsigned wanted_facts = STATX_BASIC_STATS | STATX_BTIME;
 
 std::int64_t nanoseconds(const timespec& time) {
     return time.tv_sec * second + time.tv_nsec;
 }
 
-FileStat convert(const struct stat& raw) {
-    FileKind kind = S_ISREG(raw.st_mode)   ? FileKind::regular
-                    : S_ISDIR(raw.st_mode) ? FileKind::directory
-                    : S_ISLNK(raw.st_mode) ? FileKind::symlink
-                                           : FileKind::other;
-    return {raw.st_dev,
-            raw.st_ino,
+std::int64_t nanoseconds(const struct statx_timestamp& time) {
+    return time.tv_sec * second + time.tv_nsec;
+}
+
+FileStat convert(const struct statx& raw) {
+    FileKind kind = S_ISREG(raw.stx_mode)   ? FileKind::regular
+                    : S_ISDIR(raw.stx_mode) ? FileKind::directory
+                    : S_ISLNK(raw.stx_mode) ? FileKind::symlink
+                                            : FileKind::other;
+    return {makedev(raw.stx_dev_major, raw.stx_dev_minor),
+            raw.stx_ino,
             kind,
-            raw.st_uid,
-            raw.st_mode & 07777u,
-            static_cast<std::uint64_t>(raw.st_size),
-            raw.st_nlink,
-            nanoseconds(raw.st_mtim),
-            nanoseconds(raw.st_ctim)};
+            raw.stx_uid,
+            raw.stx_mode & 07777u,
+            raw.stx_size,
+            raw.stx_nlink,
+            nanoseconds(raw.stx_mtime),
+            nanoseconds(raw.stx_ctime),
+            (raw.stx_mask & STATX_BTIME) != 0 ? nanoseconds(raw.stx_btime) : 0};
 }
 
 int flags_of(OpenMode mode) {
@@ -93,15 +100,16 @@ void PosixFiles::close(Handle file) {
 }
 
 Result<FileStat> PosixFiles::stat(Handle file) {
-    struct stat raw {};
-    if (fstat(fd(file), &raw) != 0) return system_error("fstat", {}, errno);
+    struct statx raw {};
+    if (statx(fd(file), "", AT_EMPTY_PATH, wanted_facts, &raw) != 0)
+        return system_error("fstat", {}, errno);
     return convert(raw);
 }
 
 Result<FileStat> PosixFiles::stat_at(Handle directory, std::string_view name) {
     const std::string path(name);
-    struct stat raw {};
-    if (fstatat(fd(directory), path.c_str(), &raw, AT_SYMLINK_NOFOLLOW) != 0)
+    struct statx raw {};
+    if (statx(fd(directory), path.c_str(), AT_SYMLINK_NOFOLLOW, wanted_facts, &raw) != 0)
         return system_error("stat", path, errno);
     return convert(raw);
 }

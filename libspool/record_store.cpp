@@ -1,6 +1,7 @@
 #include "libspool/record_store.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <optional>
 
@@ -27,6 +28,19 @@ record::Validity load_own_page(const std::string& bytes, std::size_t number, Pag
     const record::Validity validity = load_page(bytes, number, page);
     const bool ours = validity == record::Validity::newer || page.token == token;
     return ours ? validity : record::Validity::absent;
+}
+
+/// Whether there was a start: the pages of supervisors are not all zeros.
+bool has_been_started(const std::string& bytes) {
+    constexpr std::size_t begin = record::run_page * record::page_size;
+    const std::size_t found = bytes.find_first_not_of('\0', begin);
+    return found < record::cancel_page * record::page_size;
+}
+
+/// Not a record, whoever asks, and however often; anything else is trouble of the machine.
+bool is_no_record(const Error& error) {
+    return error.code == ELOOP || error.code == EISDIR || error.code == ENXIO ||
+           error.code == EACCES || error.code == EPERM;
 }
 
 /// Builds the body and notes where each block is.
@@ -94,6 +108,9 @@ Result<RecordContent> read_record(Files& files, const RecordFile& record) {
     if (!bytes) return tl::unexpected(bytes.error());
     RecordContent content;
     content.claim_validity = load_page(*bytes, record::claim_page, content.claim);
+    // A claim is on the disk before its start: without it somebody has damaged the file.
+    if (content.claim_validity == record::Validity::absent && has_been_started(*bytes))
+        content.claim_validity = record::Validity::damaged;
     if (content.claim_validity != record::Validity::valid) return content;
     // Lengths come from the disk: they are bounded before anything uses them.
     content.claim.name_length =
@@ -150,19 +167,23 @@ Result<void> write_claim(Files& files, RecordFile& record, record::Claim& claim,
     });
 }
 
-Result<std::vector<RecordFile>> RecordPool::open_all() {
+Result<std::vector<RecordFile>> RecordPool::open_all(std::vector<std::string>& left_alone) {
     auto entries = spool_->files->list(spool_->records.get());
     if (!entries) return tl::unexpected(entries.error());
     std::vector<RecordFile> records;
     for (const DirectoryEntry& entry : *entries) {
         const auto index = record_index(entry.name);
         if (!index) continue;
+        next_index_ = std::max(next_index_, *index + 1);
         auto file =
             open_file(*spool_->files, spool_->records.get(), entry.name, OpenMode::read_write);
-        if (!file) return tl::unexpected(file.error());
-        const auto stat = spool_->files->stat(file->get());
+        if (!file && !is_no_record(file.error())) return tl::unexpected(file.error());
+        const auto stat = file ? spool_->files->stat(file->get()) : Result<FileStat>(FileStat{});
         if (!stat) return tl::unexpected(stat.error());
-        next_index_ = std::max(next_index_, *index + 1);
+        if (stat->kind != FileKind::regular) {
+            left_alone.push_back(entry.name);
+            continue;
+        }
         // An earlier daemon may have died between making it and syncing it.
         records.push_back({*index, std::move(*file), stat->size, true});
     }
@@ -185,8 +206,14 @@ Result<RecordFile> RecordPool::take() {
 }
 
 Result<RecordFile> RecordPool::make() {
-    const std::string name = std::to_string(next_index_);
-    auto file = open_file(*spool_->files, spool_->records.get(), name, OpenMode::create_exclusive);
+    const auto create = [this](const std::string& name) {
+        return open_file(*spool_->files, spool_->records.get(), name, OpenMode::create_exclusive);
+    };
+    std::string name = std::to_string(next_index_);
+    auto file = create(name);
+    // Something that came there by another hand must not keep all jobs from being claimed.
+    for (; !file && file.error().code == EEXIST; file = create(name))
+        name = std::to_string(++next_index_);
     if (!file) return tl::unexpected(file.error());
     // Written, not merely allocated: overwriting written blocks needs neither space nor a journal
     // commit.

@@ -85,8 +85,9 @@ class RecordPool {
 public:
     explicit RecordPool(Spool& spool) : spool_(&spool) {}
 
-    /// Opens every file in .spool/records/ whose name is a number, for recovery to sort out.
-    Result<std::vector<RecordFile>> open_all();
+    /// Opens every file in .spool/records/ whose name is a number, for recovery to sort out. What
+    /// can never be a record (symbolic link, directory, unreadable) is named in `left_alone`.
+    Result<std::vector<RecordFile>> open_all(std::vector<std::string>& left_alone);
     /// A free record; makes a new one (zeroed, not synced: `fresh`) if there is none.
     Result<RecordFile> take();
     /// Gives a record back. One that has grown large is removed.

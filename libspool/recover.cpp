@@ -41,13 +41,15 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     RecoveryFacts facts;
     facts.claim = content.claim_validity;
     facts.claimed = content.claimed();
+    const auto locked = spool.files->is_locked(record.file.get());
+    if (!locked) return tl::unexpected(locked.error());
+    // A supervisor holds what was a claim: somebody has cut the file.
+    if (facts.claim == record::Validity::absent && *locked) facts.claim = record::Validity::damaged;
     if (!facts.claimed) return facts;
     facts.same_boot = content.claim.boot_id == boot;
     facts.started = content.started();
     facts.ended = content.ended();
     facts.cancelled = content.cancelled();
-    const auto locked = spool.files->is_locked(record.file.get());
-    if (!locked) return tl::unexpected(locked.error());
     facts.lock_held = *locked;
     facts.published = is_published(spool, content.name(), content.claim.token);
     const auto in_running = is_claimed_file(
@@ -57,8 +59,10 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     const auto waits = in_incoming(spool, content);
     if (!waits) return tl::unexpected(waits.error());
     facts.in_incoming = *waits;
+    const bool complete = facts.ended && content.exit.phase == record::Phase::complete;
+    const bool ran = facts.started || facts.ended;
     facts.tree_alive =
-        facts.same_boot && facts.started && !facts.lock_held && tree_alive(content.claim.token);
+        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content.claim.token);
     return facts;
 }
 
@@ -75,22 +79,37 @@ bool is_older_than_records(Spool& spool, const std::string& name) {
     return taken && format && taken->changed < format->modified;
 }
 
+/// Nothing writes into the log of a job that was not started.
+bool has_output(Spool& spool, const std::string& stem) {
+    const auto log = spool.files->stat_at(spool.running.get(), stem + ".log");
+    return log && log->kind == FileKind::regular && log->size > 0;
+}
+
+/// Why a file without a record may have been executed; empty: it was not.
+std::string may_have_run(Spool& spool, const std::string& name, const std::string& stem) {
+    if (has_output(spool, stem))
+        return " has no record, but a log that is not empty: what became of it is not known";
+    if (is_older_than_records(spool, name))
+        return " was taken before .spool/records was made anew: what became of it is not known";
+    return {};
+}
+
+/// Files of running/ that no record names go back; those that stay are added to `named`.
 Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recovery& recovery) {
     auto entries = spool.files->list(spool.running.get());
     if (!entries) return tl::unexpected(entries.error());
     for (const DirectoryEntry& entry : *entries) {
         const auto split = split_job_name(entry.name);
         if (!split || named.contains(split->stem)) continue;
-        if (is_older_than_records(spool, entry.name)) {
-            recovery.problems.push_back(
-                "running/" + printable(entry.name) +
-                " was taken before .spool/records was made anew, and may have been executed: left "
-                "alone; to run it (again), move it to incoming/");
+        if (const std::string why = may_have_run(spool, entry.name, split->stem); !why.empty()) {
+            recovery.problems.push_back("running/" + printable(entry.name) + why +
+                                        "; left alone. Move it to incoming/ to run it (again), "
+                                        "or remove it");
             named.insert(split->stem);
             continue;
         }
         if (auto returned = return_to_incoming(spool, entry.name, entry.name); !returned)
-            return returned;
+            return tl::unexpected(returned.error());
         recovery.requeued.push_back(entry.name);
     }
     return {};
@@ -132,6 +151,11 @@ void remove_old_temporaries(Spool& spool, std::int64_t now) {
     }
 }
 
+std::string left_alone(const std::string& record, const std::string& why) {
+    return ".spool/records/" + record + " " + why +
+           ": left alone; if its job is still in running/, move that to incoming/ to run it again";
+}
+
 bool has_newer_page(const RecordContent& content) {
     using enum record::Validity;
     return content.run_validity == newer || content.exit_validity == newer ||
@@ -158,7 +182,7 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     if (!facts.claimed) return pool;
     if (facts.published) return release;
     if (facts.lock_held) return adopt;
-    if (facts.ended) return finish;
+    if (facts.ended) return facts.tree_alive ? await_tree : finish;
     if (!facts.started) {
         if (facts.cancelled) return finish;
         if (facts.in_incoming) return undo;
@@ -170,11 +194,14 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
                          const std::function<bool(const record::Token&)>& tree_alive) {
-    auto records = pool.open_all();
+    std::vector<std::string> no_records;
+    auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());
     Recovery recovery;
     std::set<std::string> named, scripts;
-    bool all_named = true;
+    bool all_named = no_records.empty();
+    for (const std::string& name : no_records)
+        recovery.problems.push_back(left_alone(name, "is no file that can be read and written"));
     for (RecordFile& record : *records) {
         auto content = read_record(*spool.files, record);
         if (!content) return tl::unexpected(content.error());
@@ -190,12 +217,10 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
             continue;
         }
         if (action == RecoveryAction::leave) {
-            recovery.problems.push_back(".spool/records/" + std::to_string(record.index) +
-                                        (content->claim_validity == record::Validity::newer
-                                             ? " was written by a newer gpuspool"
-                                             : " is damaged") +
-                                        ": left alone; if its job is still in running/, move that "
-                                        "to incoming/ to run it again");
+            recovery.problems.push_back(left_alone(
+                std::to_string(record.index), content->claim_validity == record::Validity::newer
+                                                  ? "was written by a newer gpuspool"
+                                                  : "is damaged"));
             // What it names is not known, so nothing of running/ may be taken for unclaimed.
             all_named = false;
             continue;
@@ -206,10 +231,10 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         // Without a sound body there is nothing to execute; the file itself is still there.
         if (!body && action == RecoveryAction::start) action = RecoveryAction::undo;
         if (action == RecoveryAction::undo) {
-            recovery.undone.push_back(
-                {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at});
             const auto undone = unclaim(spool, job);
             if (!undone) return tl::unexpected(undone.error());
+            recovery.undone.push_back(
+                {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at});
             *undone ? pool.give_back(std::move(job.record)) : pool.discard(std::move(job.record));
             continue;
         }

@@ -167,11 +167,11 @@ WaitReason read_reason(const JsonFields& fields) {
     std::string kind;
     fields.text("kind", kind);
     const auto known = wait_kind_from_name(kind);
-    if (!known) fields.fail("a reason that this version knows", "kind");
-    out.kind = known.value_or(WaitReason::Kind::next);
+    out.kind = known.value_or(WaitReason::Kind::unknown);
     fields.number("wanted", out.wanted);
     fields.number("free", out.free);
     fields.bytes("detail", out.detail);
+    if (!known) out.detail = kind;
     fields.bytes_list("holders", out.holders);
     return out;
 }

@@ -30,6 +30,7 @@ struct WaitReason {
         environment,   ///< the login environment is still being read
         previous_run,  ///< `detail`: its earlier run has not ended
         trouble,       ///< the spool itself cannot be written: `detail`
+        unknown,       ///< by readers only: one of a newer version (`detail`: its name)
         daemon_down,   ///< by readers only
     };
     Kind kind = Kind::next;

@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "libspool/claim.h"
-#include "libspool/journal_reader.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
@@ -116,17 +115,6 @@ Result<std::string> put(Spool& spool, const std::string& bytes, const Submission
     return file_name;
 }
 
-/// A counter that somebody removed begins behind the numbers that are known.
-Result<void> replace_counter(Spool& spool) {
-    if (is_there(spool, spool.internal.get(), "seq").value_or(true)) return {};
-    std::uint64_t highest = 0;
-    if (const auto ended = newest_in_history(spool)) highest = ended->number;
-    for (const WaitingEntry& line : read_waiting_entries(spool))
-        highest = std::max(highest, line.number);
-    if (highest == 0) return {};
-    return raise_counter(spool, highest);
-}
-
 Result<void> check(const Submission& submission) {
     const std::string file = submission.stem + submission.extension;
     if (submission.bytes.size() > max_job_file_size)
@@ -145,8 +133,6 @@ Result<void> check(const Submission& submission) {
 
 Result<Submitted> submit(Spool& spool, Submission submission, const Clock& clock) {
     if (const auto good = check(submission); !good) return tl::unexpected(good.error());
-    if (const auto replaced = replace_counter(spool); !replaced)
-        return tl::unexpected(replaced.error());
     const Result<std::uint64_t> number = take_numbers(spool, 1, true);
     if (!number) return tl::unexpected(number.error());
     submission.info.spool = spool.identity;

@@ -107,15 +107,18 @@ std::string to_hex(const record::Token& token) {
 bool token_is_alive(const record::Token& token) {
     std::string wanted = "GPUSPOOL_TOKEN=" + to_hex(token);
     wanted += '\0';
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos)
-            continue;
-        std::ifstream file(entry.path() / "environ", std::ios::binary);
+    std::error_code error;
+    std::filesystem::directory_iterator entry("/proc", error), end;
+    for (; !error && entry != end; entry.increment(error)) {
+        const std::filesystem::path& path = entry->path();
+        if (path.filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
+        errno = 0;
+        std::ifstream file(path / "environ", std::ios::binary);
+        if (!file && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return true;
         const std::string environment((std::istreambuf_iterator<char>(file)), {});
         if (environment.find(wanted) != std::string::npos) return true;
     }
-    return false;
+    return static_cast<bool>(error);
 }
 
 std::optional<std::uint64_t> process_start(int pid) {

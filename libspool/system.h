@@ -30,7 +30,7 @@ namespace spool {
 
 /// Whether any process has "GPUSPOOL_TOKEN=<token>" in its environment: finds what a dead
 /// supervisor left behind, also what has left its session and closed everything. Only processes
-/// that this user may look into are seen.
+/// that this user may look into are seen. True as well where that cannot be found out now.
 [[nodiscard]] bool token_is_alive(const record::Token& token);
 
 /// Start time of process `pid` in clock ticks since boot (field 22 of /proc/<pid>/stat), if it

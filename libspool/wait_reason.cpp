@@ -24,6 +24,7 @@ constexpr Named<Kind> kind_table[] = {
     {Kind::environment, "environment"},
     {Kind::previous_run, "previous_run"},
     {Kind::trouble, "trouble"},
+    {Kind::unknown, "unknown"},
     {Kind::daemon_down, "daemon_down"},
 };
 
@@ -118,6 +119,9 @@ std::string wait_sentence(const WaitReason& reason) {
             return previous_sentence(reason.detail);
         case Kind::trouble:
             return "nothing can be started: " + printable(reason.detail);
+        case Kind::unknown:
+            return "waits for something that this version of gpuspool does not know (" +
+                   printable(reason.detail) + "): update it to the daemon's version";
         case Kind::daemon_down:
             break;
     }

@@ -68,7 +68,10 @@ void ActiveJobs::look_at_files() {
     std::vector<Active*> absent;
     Active* missing = nullptr;
     for (auto& [number, active] : jobs_) {
-        if (active.stage >= Stage::syncing_exit || active.content.cancelled()) continue;
+        if (active.stage >= Stage::syncing_exit || active.content.cancelled()) {
+            active.missing_since.reset();  // else a time that has passed would wake the loop
+            continue;
+        }
         if (file_is_missing(active)) missing = &active;
         if (active.missing_since) absent.push_back(&active);
     }
@@ -79,6 +82,8 @@ void ActiveJobs::look_at_files() {
     // that went within the last second included: rm takes them one after another.
     if (absent.size() > 1)
         return put_back(absent, "several job files vanished from running/ at once");
+    // Where the mark cannot be written, the next try has its time too.
+    missing->missing_since = clock_.monotonic();
     cancel(missing->job.number, "its file was removed from running/",
            [this](const spool::Result<void>& marked) {
                if (!marked)

@@ -151,7 +151,8 @@ void ActiveJobs::look(std::uint32_t record) {
     if (Active* active = find(number)) look_at(*active);
     // A supervisor that dies is reported a moment before its lock is free: one more look.
     Active* active = find(number);
-    if (active != nullptr && active->stage == Stage::running && !active->content.ended())
+    if (active != nullptr &&
+        (active->stage == Stage::running || (active->stage == Stage::starting && !active->binding)))
         active->next_look = clock_.monotonic() + 100ms;
 }
 
@@ -180,13 +181,14 @@ void ActiveJobs::look_at(Active& active) {
         active.next_look.reset();
         if (!active.binding) listener_.adopted(active);
     }
-    if (content.cancelled() && !active.cancel_sent && standing->alive && content.started())
+    if (content.cancelled() && !active.cancel_sent && standing->alive && content.started()) {
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
+        if (!active.cancel_sent) active.next_look = clock_.monotonic() + 1s;
+    }
     // With a complete exit page nothing of the job is left but a supervisor on its way out.
-    if (content.ended() &&
-        (!standing->alive || content.exit.phase == spool::record::Phase::complete))
+    if (content.ended() && content.exit.phase == spool::record::Phase::complete)
         return exited(active);
-    if (!standing->alive && content.started()) {
+    if (!standing->alive && (content.started() || content.ended())) {
         if (spool::token_is_alive(active.job.token)) {
             if (active.stage != Stage::orphaned) {
                 log_warning(title(active.job) + ": its supervisor is dead, its processes are not");

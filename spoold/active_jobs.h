@@ -39,7 +39,6 @@ struct Active {
     std::optional<Binding> binding;  ///< once slots are granted
     bool cancel_sent = false;
     bool distrusted = false;  ///< its record could not be synced: not to be used again
-    bool unlisted = false;    ///< the history could not be told of its end
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;

@@ -56,8 +56,7 @@ void ActiveJobs::publish(std::uint64_t number) {
         (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
-    // On a full disk: the record stays, so that a later daemon writes the line.
-    active.unlisted = !history_.append(spool::write_line(spool::history_entry(result)));
+    (void)history_.append_or_keep(spool::write_line(spool::history_entry(result)));
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
@@ -74,6 +73,13 @@ void ActiveJobs::sync_result_soon(std::uint64_t number) {
 /// are many.
 void ActiveJobs::sync_results() {
     results_due_.reset();
+    // Without its line in the history a job that has ended would be taken for one that waits.
+    const bool written = history_.append_or_keep({});
+    listener_.trouble("history", written ? "" : "the history cannot be written");
+    if (!written) {
+        results_due_ = clock_.monotonic() + 1s;
+        return;
+    }
     spool::SyncSet barrier;
     for (const std::uint64_t number : results_to_sync_)
         spool::add_publish_barrier(spool_, *jobs_.at(number).published, barrier);
@@ -94,7 +100,6 @@ void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures&
         return finish(number, false);
     }
     listener_.trouble("result sync", "");
-    if (active.unlisted) return finish(number, false);
     const bool released = spool::release(spool_, active.job).has_value();
     finish(number, released);
 }
@@ -124,7 +129,7 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
     const auto result =
         bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); });
     if (result) {
-        (void)history_.append(spool::write_line(spool::history_entry(*result)));
+        (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
         listener_.ended(*result);
     }
     by_record_[job.record.index] = number;

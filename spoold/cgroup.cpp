@@ -48,10 +48,11 @@ std::string prepare_job_cgroup(const std::string& spool_identity) {
         rmdir(directory.c_str());
         return {};
     }
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored))
-        if (entry.is_directory(ignored))
-            rmdir(entry.path().c_str());  // fails while anything lives in it
+    std::error_code ignored, end_of_list;
+    std::filesystem::directory_iterator entry(directory, end_of_list), end;
+    for (; !end_of_list && entry != end; entry.increment(end_of_list))
+        if (entry->is_directory(ignored))
+            rmdir(entry->path().c_str());  // fails while anything lives in it
     return directory;
 }
 

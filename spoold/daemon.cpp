@@ -215,12 +215,14 @@ void Daemon::arm_timer() {
     if (!events_work_ && !active_->jobs().empty()) sooner(clock_.monotonic() + 100ms);
     // A timer that is due earlier stays as it is: a wake-up for nothing, and a new look here, cost
     // less than setting it anew in every pass.
-    if (timer_due_ && *timer_due_ <= *next) return;
-    timer_due_ = next;
-    timer_.expires_after(std::max(*next - clock_.monotonic(), 0ns));
+    // (Compared by the timer's own clock, which stands still while the machine sleeps.)
+    const std::chrono::nanoseconds wait = std::max(*next - clock_.monotonic(), 0ns);
+    if (timer_set_ && timer_.expiry() <= std::chrono::steady_clock::now() + wait) return;
+    timer_set_ = true;
+    timer_.expires_after(wait);
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (error) return;
-        timer_due_.reset();
+        timer_set_ = false;
         if (clock_.monotonic() >= next_rescan_) rescan_ = true;
         ask_for_pass();
     });

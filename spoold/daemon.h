@@ -66,6 +66,7 @@ private:
     // Requests.
     using RequestReply = std::function<void(bool ok, const std::string& message)>;
     void apply(const spool::Request& request);
+    void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(std::uint64_t number, const RequestReply& reply);
 
     // Setting up.
@@ -103,7 +104,7 @@ private:
 
     boost::asio::io_context io_{1};
     boost::asio::steady_timer timer_{io_};
-    std::optional<std::chrono::nanoseconds> timer_due_;
+    bool timer_set_ = false;
     boost::asio::signal_set signals_{io_};
     spool::Spool spool_;
     spool::OpenFile lock_;
@@ -126,7 +127,8 @@ private:
     std::chrono::nanoseconds next_environment_try_{0};
     std::string startup_stamp_;               ///< of the login shell's start-up files
     std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
-    std::vector<spool::OpenFile> retired_;    ///< directories that were replaced
+    std::map<std::string, spool::Reply> owed_replies_;  ///< of what was done; by nonce
+    std::vector<spool::OpenFile> retired_;              ///< directories that were replaced
     /// Last member but one: it is joined before anything that it syncs goes.
     std::unique_ptr<SyncThread> syncs_;
 

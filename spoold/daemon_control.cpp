@@ -20,14 +20,25 @@ void Daemon::apply_requests() {
         apply(request);
 }
 
+void Daemon::answer(const spool::Request& request, const spool::Reply& reply) {
+    const auto answered = spool::answer(spool_, request, reply);
+    troubles_.set("reply",
+                  answered ? "" : "a request cannot be answered: " + answered.error().text());
+    if (answered) {
+        requests_in_hand_.erase(request.nonce);
+        owed_replies_.erase(request.nonce);
+    } else {
+        owed_replies_[request.nonce] = reply;
+    }
+    state_changed_ = true;
+}
+
 void Daemon::apply(const spool::Request& request) {
+    if (const auto owed = owed_replies_.find(request.nonce); owed != owed_replies_.end())
+        return answer(request, spool::Reply(owed->second));
     if (!requests_in_hand_.insert(request.nonce).second) return;
     const auto reply = [this, request](bool ok, const std::string& message) {
-        const auto answered = spool::answer(spool_, request, {ok, message});
-        troubles_.set("reply",
-                      answered ? "" : "a request cannot be answered: " + answered.error().text());
-        if (answered) requests_in_hand_.erase(request.nonce);
-        state_changed_ = true;
+        answer(request, {ok, message});
     };
     if (request.verb == "cancel" && request.job) return cancel(*request.job, reply);
     if (request.verb == "drain" || request.verb == "undrain") {

@@ -103,7 +103,7 @@ bool Daemon::end_unstarted(spool::JobResult result, bool has_file) {
 
 /// Barrier 3 of a file that never ran.
 void Daemon::finish_unstarted(const spool::JobResult& result, spool::Published published) {
-    (void)history_->append(spool::write_line(spool::history_entry(result)));
+    (void)history_->append_or_keep(spool::write_line(spool::history_entry(result)));
     note_ended(result);
     spool::SyncSet barrier;
     spool::add_publish_barrier(spool_, published, barrier);

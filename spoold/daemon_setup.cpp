@@ -183,7 +183,10 @@ spool::Result<void> Daemon::recover() {
     if (!ends) return tl::unexpected(ends.error());
     for (spool::UnstartedEnd& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
-    if (auto loaded = incoming_->load(highest); !loaded) return loaded;
+    if (auto loaded = incoming_->load(); !loaded) return loaded;
+    for (const auto& [name, job] : incoming_->jobs())
+        highest = std::max(highest, job.number);
+    if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
     for (const spool::WaitingEntry& entry : recovery->undone)
         incoming_->expect(entry);
     return {};

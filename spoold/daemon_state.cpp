@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto publication_interval = 250ms;
+constexpr std::chrono::nanoseconds publication_interval = 250ms, publication_retry = 1s;
 constexpr std::size_t durations_remembered = 4;
 
 spool::RunningState running_state(const Active& active) {
@@ -181,8 +181,9 @@ void Daemon::publish_state() {
                                                  spool::write_state(state()), false);
     troubles_.set("state",
                   written ? "" : "the state cannot be published: " + written.error().text());
-    state_changed_ = false;
-    next_publication_ = now + publication_interval;
+    // What a full disk has refused is still to be said.
+    state_changed_ = !written;
+    next_publication_ = now + (written ? publication_interval : publication_retry);
 }
 
 }  // namespace spoold

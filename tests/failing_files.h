@@ -24,6 +24,8 @@ public:
     /// Whether the call that was to fail was reached.
     [[nodiscard]] bool failed() const { return fail_at_ != 0 && calls_ >= fail_at_; }
     [[nodiscard]] const std::string& failed_call() const { return failed_call_; }
+    /// A name, and the inode that it is said to have.
+    std::pair<std::string, std::uint64_t> lent_inode;
 
     Result<Handle> open(Handle directory, Name name, spool::OpenMode mode) override {
         if (fails("open", name)) return error("open", name);
@@ -35,7 +37,10 @@ public:
     }
     Result<spool::FileStat> stat_at(Handle directory, Name name) override {
         if (fails("stat_at", name)) return error("stat", name);
-        return Base::stat_at(directory, name);
+        return Base::stat_at(directory, name).map([&](spool::FileStat stat) {
+            if (name == lent_inode.first) stat.inode = lent_inode.second;
+            return stat;
+        });
     }
     Result<std::vector<spool::DirectoryEntry>> list(Handle directory) override {
         if (fails("list", {})) return error("read directory", {});

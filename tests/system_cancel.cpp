@@ -1,5 +1,6 @@
 // Ways to end a job before its time, and what must not end one.
 #include <signal.h>
+#include <unistd.h>
 
 #include <QDir>
 #include <QElapsedTimer>
@@ -45,6 +46,16 @@ bool all_three_succeed(const TestSpool& spool) {
            });
 }
 
+/// What the process has used so far: fields 14 and 15 of its stat.
+double processor_seconds(qint64 pid) {
+    QFile file(QString("/proc/%1/stat").arg(pid));
+    if (!file.open(QIODevice::ReadOnly)) return 0;
+    const QByteArray text = file.readAll();
+    const QList<QByteArray> fields = text.mid(text.lastIndexOf(')') + 2).split(' ');
+    return double(fields.value(11).toInt() + fields.value(12).toInt()) /
+           double(sysconf(_SC_CLK_TCK));
+}
+
 bool remove(const TestSpool& spool, const QString& inside) {
     return QFile::remove(spool.path(inside));
 }
@@ -63,11 +74,14 @@ private slots:
     void a_running_job_while_no_daemon_runs();
     void an_ended_job_is_refused();
     void deleting_the_running_file_cancels();
+    void waiting_for_the_end_costs_nothing();
     void a_running_file_that_comes_back_does_not();
     void another_file_of_the_name_counts_as_present();
     void all_running_files_deleted_are_put_back();
     void running_files_deleted_one_after_another_are_put_back();
     void leftovers_are_shown_and_ended();
+    void leftovers_of_a_dead_supervisor_keep_the_gpu();
+    void a_reply_that_could_not_be_written_comes_later();
 };
 
 void CancelTest::a_waiting_job() {
@@ -266,6 +280,65 @@ void CancelTest::running_files_deleted_one_after_another_are_put_back() {
         },
         "all three files", 5s));
     QVERIFY(all_three_succeed(spool));
+}
+
+/// While a job takes its time to end, the daemon has nothing to do.
+void CancelTest::waiting_for_the_end_costs_nothing() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "#SPOOL --grace=4s\ntrap '' TERM\n" + family));
+    QVERIFY(wait_for_log(spool, "x", "started"));
+    QVERIFY(remove(spool, "running/x.job"));
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["phase"] == "cancelling"; },
+                           "x to be cancelled"));
+    const double before = processor_seconds(spool.pid());
+    QCOMPARE(spool.wait_for_result("x", 30s)["state"].toString(), "cancelled");
+    const double used = processor_seconds(spool.pid()) - before;
+    QVERIFY2(used < 0.5, qPrintable(QString::number(used)));
+}
+
+/// Its main process has ended; what that has left behind still has the GPU.
+void CancelTest::leftovers_of_a_dead_supervisor_keep_the_gpu() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job",
+                       "#SPOOL --leftover-grace=60s\n"
+                       "setsid sh -c 'until [ -e ~/go ]; do sleep 0.05; done' &\n"
+                       "echo $PPID > ~/supervisor\n"));
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["phase"] == "ending"; },
+                           "the main process to end"));
+    const int supervisor = home_file(spool, "supervisor").trimmed().toInt();
+    QVERIFY(supervisor > 1);
+    QCOMPARE(::kill(supervisor, SIGKILL), 0);
+    QVERIFY(spool.wait_for([&] { return spool.daemon_log().contains("its supervisor is dead"); },
+                           "the death to be seen"));
+    QVERIFY(spool.drop("y.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "y", "gpus"));
+    spool.kill9();
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.wait_for(
+        [&] { return state_of(spool)["daemon"].toObject()["pid"].toInt() == spool.pid(); },
+        "the state of the new daemon"));
+    QVERIFY(wait_for_reason(spool, "y", "gpus"));
+    QVERIFY(!spool.exists("done/x.json") && !spool.exists("done/y.json"));
+    QVERIFY(write_home_file(spool, "go", {}));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
+    QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
+}
+
+/// A full disk may refuse it; here something has its name.
+void CancelTest::a_reply_that_could_not_be_written_comes_later() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(QDir().mkpath(spool.path("control/abc.reply")));
+    QFile request(spool.path("control/abc.request"));
+    QVERIFY(request.open(QIODevice::WriteOnly));
+    QVERIFY(request.write(R"({"verb":"drain"})") > 0);
+    request.close();
+    QVERIFY(wait_for_problem(spool, "cannot be answered"));
+    QVERIFY(QDir().rmdir(spool.path("control/abc.reply")));
+    QVERIFY(spool.wait_for([&] { return !spool.exists("control/abc.request"); }, "the answer"));
+    QVERIFY(spool.read("control/abc.reply").contains("draining"));
 }
 
 void CancelTest::leftovers_are_shown_and_ended() {

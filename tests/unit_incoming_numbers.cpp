@@ -103,6 +103,54 @@ private slots:
         QVERIFY(s.changes().withdrawn.empty());
     }
 
+    /// A full disk may refuse the result: the job must not be forgotten over that.
+    void a_withdrawal_that_could_not_be_written_comes_again() {
+        IncomingBench s;
+        const auto number = s.ready("x.job");
+        s.remove("x.job");
+        s.incoming->look("x.job", Hint::none);
+        s.pass(1s);
+        QCOMPARE(s.changes().withdrawn.size(), std::size_t(1));
+        s.incoming->settle_again(number, spool::WaitReason::Kind::trouble);
+        s.pass(100ms);
+        QVERIFY(s.changes().withdrawn.empty());
+        s.pass(1s);
+        const auto again = s.changes();
+        QCOMPARE(again.withdrawn.size(), std::size_t(1));
+        QCOMPARE(again.withdrawn[0].number, number);
+    }
+
+    /// Its withdrawal was noted, and no pass has taken note of it yet.
+    void a_job_that_reappears_at_the_last_moment_keeps_its_number() {
+        IncomingBench s;
+        const auto number = s.ready("x.job");
+        s.remove("x.job");
+        s.scan();
+        s.pass(1s);
+        s.drop("x.job", "echo again\n");
+        s.pass(100ms);
+        const auto changes = s.changes();
+        QVERIFY(changes.withdrawn.empty());
+        QCOMPARE(changes.ready, Numbers{number});
+    }
+
+    /// The kernel gives the inode of a removed file to the next new one.
+    void a_new_file_with_the_inode_of_a_removed_one_is_another_job() {
+        IncomingBench s;
+        const auto number = s.ready("x.job");
+        s.remove("x.job");
+        s.put(s.spool.incoming, "y.job", hello);
+        s.files.lent_inode = {"y.job", s.job("x.job").stat.inode};
+        s.incoming->look("x.job", Hint::none);
+        s.incoming->look("y.job", Hint::none);
+        if (s.job("x.job").stat.born == 0) QSKIP("this file system keeps no time of birth");
+        s.pass(1s);
+        const auto changes = s.changes();
+        QCOMPARE(changes.withdrawn.size(), std::size_t(1));
+        QCOMPARE(changes.withdrawn[0].number, number);
+        QVERIFY(s.job("y.job").number != number);
+    }
+
     void a_job_that_reappears_in_time_keeps_its_number() {
         IncomingBench s;
         const auto number = s.ready("x.job");

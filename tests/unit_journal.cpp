@@ -44,6 +44,21 @@ class UnitJournal : public QObject {
     Q_OBJECT
 
 private slots:
+    void what_a_full_disk_refused_is_written_later() {
+        Scratch s;
+        Journal journal = s.open();
+        QVERIFY(journal.append_or_keep("one\n"));
+        for (const char* line : {"two\n", "three\n"}) {
+            s.files.arm(1, ENOSPC);
+            QVERIFY(!journal.append_or_keep(line));
+            s.files.disarm();
+        }
+        QCOMPARE(s.content(), std::string("one\n"));
+        QVERIFY(journal.append_or_keep({}));
+        QVERIFY(journal.append_or_keep("four\n"));
+        QCOMPARE(s.content(), std::string("one\ntwo\nthree\nfour\n"));
+    }
+
     void a_waiting_entry_is_read_as_written_data() {
         QTest::addColumn<QByteArray>("name");
         QTest::newRow("plain") << QByteArray("x.job");

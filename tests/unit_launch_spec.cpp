@@ -119,6 +119,7 @@ void LaunchSpecTest::plain_command_of_another_shell_data() {
     row("BASH_ENV", "", "", "BASH_ENV", true);
     row("function", "", "", "BASH_FUNC_python%%", true);
     row("options", "", "", "SHELLOPTS", true);
+    row("tilde in PATH", "", "", "PATH", true);
 }
 
 void LaunchSpecTest::plain_command_of_another_shell() {
@@ -130,7 +131,7 @@ void LaunchSpecTest::plain_command_of_another_shell() {
     job.script = "python t.py\n";
     job.spec.interpreter = interpreter.toStdString();
     job.config.shell = configured.toStdString();
-    if (!variable.isEmpty()) job.base[variable.toStdString()] = "x";
+    if (!variable.isEmpty()) job.base[variable.toStdString()] = "~/bin:/bin";
     job.bash = bash;
     const auto launch = job.launch();
     QVERIFY(!launch.plain_command);

@@ -9,7 +9,9 @@
 #include <set>
 #include <thread>
 
+#include "libspool/job_file.h"
 #include "libspool/layout.h"
+#include "libspool/record_store.h"
 #include "libspool/system.h"
 #include "tests/failing_files.h"
 #include "tests/scratch_spool.h"
@@ -199,6 +201,48 @@ private slots:
         QVERIFY(spool::raise_counter(s.spool, 100).has_value());
         QCOMPARE(spool::take_numbers(s.spool, 1, false).value_or(0), std::uint64_t(101));
         QCOMPARE(s.get(s.spool.internal, "seq").size(), std::size_t(8));
+    }
+
+    /// A number that was shown is found again in one of four places.
+    void a_lost_counter_goes_on_behind_what_is_there_data() {
+        QTest::addColumn<QString>("where");
+        QTest::addColumn<bool>("raised");  // by a daemon that starts
+        for (const char* where : {"submitted", "waiting", "history", "record"})
+            for (const bool raised : {false, true})
+                QTest::addRow("%s%s", where, raised ? ", daemon" : "") << where << raised;
+    }
+    void a_lost_counter_goes_on_behind_what_is_there() {
+        QFETCH(QString, where);
+        QFETCH(bool, raised);
+        ScratchSpool s;
+        QVERIFY(spool::raise_counter(s.spool, 57).has_value());
+        if (where == "submitted") {
+            spool::SubmitInfo info;
+            info.spool = s.spool.identity;
+            info.number = 57;
+            info.directory = "/";
+            info.submitted_at = "2026-01-02T03:04:05Z";
+            s.put(s.spool.incoming, "x.job", *spool::with_submit_info("echo hello\n", info));
+        }
+        if (where == "waiting")
+            s.put(s.spool.internal, "waiting",
+                  R"({"n":57,"dev":1,"ino":2,"name":"x.job","at":3})"
+                  "\n");
+        if (where == "history")
+            s.put(s.spool.internal, "history",
+                  R"({"n":57,"name":"x"})"
+                  "\n");
+        if (where == "record") {
+            spool::RecordPool pool(s.spool);
+            auto record = pool.take();
+            spool::record::Claim claim{};
+            claim.job = 57;
+            QVERIFY(spool::write_claim(s.files, *record, claim, {}).has_value());
+        }
+        QVERIFY(s.files.remove(s.spool.internal.get(), "seq").has_value());
+        if (raised) QVERIFY(spool::raise_counter(s.spool, 3).has_value());
+        if (raised) QCOMPARE(spool::counter_value(s.spool).value_or(0), std::uint64_t(57));
+        QCOMPARE(spool::take_numbers(s.spool, 1, true).value_or(0), std::uint64_t(58));
     }
 
     void threads_never_get_the_same_number() {

@@ -146,7 +146,9 @@ private slots:
             << true << false << true << Outcome::cancelled;
         QTest::newRow("another boot, started") << false << true << false << interrupted;
         QTest::newRow("another boot, claimed") << false << false << false << interrupted;
-        QTest::newRow("another boot, cancelled") << false << true << true << interrupted;
+        QTest::newRow("another boot, started, cancelled") << false << true << true << interrupted;
+        QTest::newRow("another boot, cancelled before the start")
+            << false << false << true << Outcome::cancelled;
     }
     void without_an_exit_page_it_is_not_known() {
         QFETCH(bool, same_boot);

@@ -50,6 +50,8 @@ void PlainCommandTest::not_plain_data() {
           "cd /tmp", "exit 3",      "exec python",  "echo x",     "[ a = b ]",  ". file",
           ": file",  "while true",  "time python",  "kill 1",     "test -e x"})
         row(script);
+    QTest::newRow("longer than an argument may be")
+        << QByteArray("python ") + QByteArray(130'000, 'x');
     QTest::newRow("NUL") << QByteArray("a\0b", 3);
     QTest::newRow("DOS line end") << QByteArray("python t.py\r\n");
 }

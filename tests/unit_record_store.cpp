@@ -1,5 +1,6 @@
 // Record files: what is written is read, what is damaged or of another attempt does not count, and
 // the pool that they come from.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <QtTest>
@@ -129,8 +130,10 @@ private slots:
             const auto row = [&](const char* what) -> QTestData& {
                 return QTest::addRow("page %d, %s", page, what) << page;
             };
-            row("zeroed") << 0 << zeros << Validity::absent;
-            row("first half zeroed") << 0 << zeros.first(40) << Validity::absent;
+            // A claim page of zeros under pages of its supervisor was something once.
+            const Validity blank = page == 0 ? Validity::damaged : Validity::absent;
+            row("zeroed") << 0 << zeros << blank;
+            row("first half zeroed") << 0 << zeros.first(40) << blank;
             row("other magic number") << 0 << QByteArray("X") << Validity::damaged;
             row("newer format") << 4 << QByteArray("\x02\0\0\0", 4) << Validity::newer;
             row("format zero") << 4 << QByteArray("\0\0\0\0", 4) << Validity::damaged;
@@ -271,14 +274,46 @@ private slots:
         for (const char* name : {"notes", "07", "1x", "-1", "99999999999"})
             s.put(s.spool.records, name, "x");
         spool::RecordPool pool(s.spool);
-        auto records = pool.open_all();
+        std::vector<std::string> left_alone;
+        auto records = pool.open_all(left_alone);
         QVERIFY(records.has_value());
+        QVERIFY(left_alone.empty());
         QCOMPARE(records->size(), std::size_t(12));
         for (std::size_t i = 0; i < records->size(); ++i) {
             QCOMPARE((*records)[i].index, std::uint32_t(i));
             QVERIFY((*records)[i].fresh);  // its maker may have died before it was synced
         }
         QCOMPARE(pool.take()->index, 12u);  // none of them is free before recovery says so
+    }
+
+    /// They are left alone, and keep no record from being opened or made.
+    void what_is_no_record_is_named() {
+        Scratch s;
+        const auto path = [&](const char* name) {
+            return s.spool.path + "/.spool/records/" + name;
+        };
+        QCOMPARE(::symlink("0", path("3").c_str()), 0);
+        QCOMPARE(::mkdir(path("5").c_str(), 0700), 0);
+        QCOMPARE(::mkfifo(path("6").c_str(), 0600), 0);
+        spool::RecordPool pool(s.spool);
+        std::vector<std::string> left_alone;
+        const auto records = pool.open_all(left_alone);
+        QVERIFY(records.has_value());
+        QCOMPARE(records->size(), std::size_t(1));
+        std::sort(left_alone.begin(), left_alone.end());
+        QCOMPARE(left_alone, (std::vector<std::string>{"3", "5", "6"}));
+        QCOMPARE(pool.take()->index, 7u);
+        s.put(s.spool.records, "8", "came by another hand");
+        QCOMPARE(pool.take()->index, 9u);
+    }
+
+    void a_claim_that_was_overwritten_is_damaged() {
+        Scratch s;
+        const std::string zeros(record::page_size, '\0');
+        QVERIFY(s.files.write(s.file.file.get(), 0, zeros).has_value());
+        QVERIFY(spool::read_record(s.files, s.file)->claim_validity == Validity::absent);
+        QVERIFY(spool::write_page(s.files, s.file, record::run_page, record::Run{}).has_value());
+        QVERIFY(spool::read_record(s.files, s.file)->claim_validity == Validity::damaged);
     }
 
     void a_record_that_cannot_be_made_leaves_nothing() {

@@ -1,5 +1,6 @@
 // What a starting daemon does with what is left: the table of docs/protocol.md §10, complete, and
 // its rows with real records.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <QtTest>
@@ -41,6 +42,8 @@ const Row rows[] = {
      RecoveryAction::leave},
     {"published", [](const Facts& f) { return f.published; }, RecoveryAction::release},
     {"lock held", [](const Facts& f) { return f.lock_held; }, RecoveryAction::adopt},
+    {"exit page, something lives", [](const Facts& f) { return f.ended && f.tree_alive; },
+     RecoveryAction::await_tree},
     {"exit page", [](const Facts& f) { return f.ended; }, RecoveryAction::finish},
     {"no run page, cancel page", [](const Facts& f) { return !f.started && f.cancelled; },
      RecoveryAction::finish},
@@ -83,10 +86,10 @@ struct Scratch : ScratchSpool {
         run.main_pid = 5;
         write(job, record::run_page, run);
     }
-    void write_exit(const ActiveJob& job) {
+    void write_exit(const ActiveJob& job, record::Phase phase = record::Phase::complete) {
         record::Exit exit{};
         exit.token = job.token;
-        exit.phase = record::Phase::complete;
+        exit.phase = phase;
         write(job, record::exit_page, exit);
     }
     void write_cancel(const ActiveJob& job) {
@@ -163,6 +166,12 @@ private slots:
         QTest::newRow("alive") << "run lock" << RecoveryAction::adopt << none << both;
         QTest::newRow("alive, no run page yet") << "lock" << RecoveryAction::adopt << none << both;
         QTest::newRow("exit page") << "run exit" << RecoveryAction::finish << none << both;
+        QTest::newRow("exit page, tree alive")
+            << "run main-exit tree" << RecoveryAction::await_tree << none << both;
+        QTest::newRow("exit page of leftovers that are gone")
+            << "run main-exit" << RecoveryAction::finish << none << both;
+        QTest::newRow("complete exit page, its token is somewhere")
+            << "run exit tree" << RecoveryAction::finish << none << both;
         QTest::newRow("cancelled") << "cancel" << RecoveryAction::finish << none << both;
         QTest::newRow("cancelled, moved back")
             << "cancel back" << RecoveryAction::finish << file << QStringList{"x.log"};
@@ -192,6 +201,7 @@ private slots:
         for (const QString& step : steps.split(' ')) {
             if (step == "run") s.write_run(*job, boot);
             if (step == "exit") s.write_exit(*job);
+            if (step == "main-exit") s.write_exit(*job, record::Phase::leftovers);
             if (step == "cancel") s.write_cancel(*job);
             if (step == "tree") s.tree_alive = true;
             if (step == "delete") s.remove("running/x.job");
@@ -298,6 +308,86 @@ private slots:
         s.clock.advance(std::chrono::hours(2));
         QVERIFY(s.recover().requeued.empty());
         QCOMPARE(s.names(s.spool.temporary), QStringList());
+    }
+
+    /// What is left of a record says nothing; that it is locked, or that there is output, does.
+    void a_started_job_whose_record_was_cut_is_not_taken_for_unclaimed_data() {
+        QTest::addColumn<bool>("alive");
+        QTest::newRow("its supervisor lives") << true;
+        QTest::newRow("it has written something") << false;
+    }
+    void a_started_job_whose_record_was_cut_is_not_taken_for_unclaimed() {
+        QFETCH(bool, alive);
+        Scratch s;
+        {
+            const ActiveJob job = s.claimed("x.job");
+            s.write_run(job);
+            QVERIFY(s.files.truncate(job.record.file.get(), 0).has_value());
+        }
+        if (!alive) s.put(s.spool.running, "x.log", "epoch 1\n");
+        auto supervisor =
+            spool::open_file(s.files, s.spool.records.get(), "0", spool::OpenMode::read_write);
+        if (alive) QVERIFY(s.files.lock(supervisor->get()).value_or(false));
+        const auto recovery = s.recover();
+        QVERIFY(recovery.requeued.empty());
+        QCOMPARE(recovery.problems.size(), std::size_t(1));
+        QCOMPARE(s.names(s.spool.running), (QStringList{"x.job", "x.log"}));
+        QCOMPARE(s.names(s.spool.incoming), QStringList());
+        if (alive) QCOMPARE(s.pool->take()->index, 1u);
+    }
+
+    void a_record_that_is_no_file_is_left_alone() {
+        Scratch s;
+        QCOMPARE(::symlink("/dev/null", (s.spool.path + "/.spool/records/0").c_str()), 0);
+        s.put(s.spool.running, "x.job", script);
+        const auto recovery = s.recover();
+        QCOMPARE(recovery.problems.size(), std::size_t(1));
+        QVERIFY(recovery.problems[0].find(".spool/records/0") != std::string::npos);
+        QCOMPARE(s.names(s.spool.running), QStringList{"x.job"});
+        QCOMPARE(s.pool->take()->index, 1u);
+    }
+
+    /// A move that was cut in half, by a claim that left nothing else.
+    void one_file_under_both_names_is_one_job() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", script);
+        QCOMPARE(::link((s.spool.path + "/incoming/x.job").c_str(),
+                        (s.spool.path + "/running/x.job").c_str()),
+                 0);
+        s.recover();
+        QCOMPARE(s.names(s.spool.incoming), QStringList{"x.job"});
+        QCOMPARE(s.names(s.spool.running), QStringList());
+    }
+
+    /// The number goes with the file, and not with the name that is another's by now.
+    void an_undone_claim_says_where_its_file_is() {
+        Scratch s;
+        {
+            const ActiveJob job = s.claimed("x.job");
+            QVERIFY(s.files.write(job.record.file.get(), record::body_offset, "XX"));
+        }
+        s.put(s.spool.incoming, "x.job", "echo another\n");
+        const auto recovery = s.recover();
+        QCOMPARE(recovery.undone.size(), std::size_t(1));
+        QCOMPARE(recovery.undone[0].file_name, std::string("x~2.job"));
+        QCOMPARE(s.get(s.spool.incoming, "x~2.job"), script);
+    }
+
+    /// Without a descriptor nothing can be looked at: not seen is not gone.
+    void a_tree_that_cannot_be_looked_for_counts_as_alive() {
+        const record::Token token = spool::random_token();
+        QVERIFY(!spool::token_is_alive(token));
+        rlimit before{};
+        QCOMPARE(::getrlimit(RLIMIT_NOFILE, &before), 0);
+        for (const rlim_t spare : {0, 1}) {
+            const int lowest = ::dup(0);
+            ::close(lowest);
+            const rlimit none{static_cast<rlim_t>(lowest) + spare, before.rlim_max};
+            QCOMPARE(::setrlimit(RLIMIT_NOFILE, &none), 0);
+            const bool alive = spool::token_is_alive(token);
+            QCOMPARE(::setrlimit(RLIMIT_NOFILE, &before), 0);
+            QVERIFY(alive);
+        }
     }
 
     void a_damaged_body_is_reported_and_the_job_recovered() {

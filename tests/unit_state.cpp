@@ -170,7 +170,7 @@ private slots:
                                  R"({"counts": []})",
                                  R"({"counts": {"waiting": -1}})",
                                  R"({"waiting": [{"reason": "gpus"}]})",
-                                 R"({"waiting": [{"reason": {"kind": "boredom"}}]})",
+                                 R"({"waiting": [{"reason": {"kind": 3}}]})",
                                  R"({"recent": [{"id": 1}]})",
                                  R"({"ignored": ["x"]})",
                                  R"({"problems": [1]})"})
@@ -181,6 +181,17 @@ private slots:
         const auto read = spool::read_state(text.toStdString(), ".spool/state.json");
         QVERIFY(!read);
         QCOMPARE(read.error().path, ".spool/state.json"s);
+    }
+
+    /// A newer daemon's state is worth showing.
+    void a_reason_that_is_not_known_leaves_the_rest() {
+        const auto read = spool::read_state(
+            R"({"waiting": [{"id": 7, "reason": {"kind": "boredom"}}, {"id": 8}]})", "s");
+        QVERIFY(read.has_value());
+        QCOMPARE(read->waiting.size(), std::size_t(2));
+        QCOMPARE(read->waiting[0].id, std::uint64_t(7));
+        const std::string sentence = spool::wait_sentence(read->waiting[0].reason);
+        QVERIFY2(sentence.find("boredom") != std::string::npos, sentence.c_str());
     }
 
     void damaged_files_are_survived() {

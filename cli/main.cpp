@@ -57,8 +57,10 @@ int usage(const CLI::App& app, const CLI::ParseError& error) {
 
 /// What could not be printed was not done.
 int checked(int code) {
-    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
-    cli::complain(std::string("standard output cannot be written: ") + std::strerror(errno));
+    const bool flushed = std::fflush(stdout) == 0;
+    const std::string why = flushed ? "" : std::string(": ") + std::strerror(errno);
+    if (flushed && std::ferror(stdout) == 0) return code;
+    cli::complain("standard output cannot be written" + why);
     return code == cli::success ? cli::failure : code;
 }
 

@@ -74,6 +74,16 @@ Result<std::string> reserve_name(Spool& spool, const std::string& stem,
     }
 }
 
+/// Makes the log a link to the file that gets the output. A link that cannot be made costs nobody
+/// the job: the log stays the empty file that it is.
+void link_log(Spool& spool, const std::string& log, const std::string& output) {
+    Files& files = *spool.files;
+    const std::string temporary = "log." + random_hex();
+    if (!files.make_symlink(spool.temporary.get(), temporary, output)) return;
+    if (!files.replace(spool.temporary.get(), temporary, spool.running.get(), log))
+        (void)files.remove(spool.temporary.get(), temporary);
+}
+
 Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& clock,
                                    const record::BootId& boot, const ClaimRequest& request,
                                    const ClaimIdentity& identity, const std::string& bytes) {
@@ -94,6 +104,7 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
     ActiveJob job{identity.number,   identity.attempt, identity.name,       identity.extension,
                   request.file_name, identity.token,   request.seen.device, request.seen.inode,
                   launch.directory,  launch.facts,     std::move(*record)};
+    if (!launch.output.empty()) link_log(spool, job.log_file(), launch.output);
     auto done = write_claim(files, job.record, page, body).and_then([&] {
         return files.rename(spool.incoming.get(), request.file_name, spool.running.get(),
                             job.job_file());

@@ -100,8 +100,6 @@ constexpr Key keys[] = {
     {"env", "an object such as {\"NAME\": \"value\"}", set_environment},
     {"shell", "a program and its options, as a string",
      [](Config& c, const Json& v) { return set_text(c.shell, v); }},
-    {"profile", "the name of a profile",
-     [](Config& c, const Json& v) { return set_text(c.default_profile, v); }},
 };
 
 const Key* find_key(std::string_view name) {

@@ -26,7 +26,6 @@ struct Config {
     std::string directory;  ///< "cwd": of bare files; empty: the home directory
     std::map<std::string, std::string> environment;  ///< "env"
     std::string shell;            ///< "shell": for scripts without #!; empty: bash -eo pipefail
-    std::string default_profile;  ///< "profile"
     /// Keys that were not understood, as "config.json:3: unknown key 'gpu' (did you mean 'gpus'?)".
     std::vector<std::string> warnings;
 };

@@ -115,7 +115,7 @@ Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recove
     return {};
 }
 
-/// Logs of claims that were undone are empty and go; one with content is kept, in done/.
+/// Logs of claims that were undone are empty, or links, and go; one with content is kept, in done/.
 void settle_logs(Spool& spool, const std::set<std::string>& named) {
     Files& files = *spool.files;
     const auto entries = files.list(spool.running.get());
@@ -125,7 +125,8 @@ void settle_logs(Spool& spool, const std::set<std::string>& named) {
         const std::string stem = entry.name.substr(0, entry.name.size() - 4);
         if (named.contains(stem)) continue;
         const auto stat = files.stat_at(spool.running.get(), entry.name);
-        if (stat && stat->kind == FileKind::regular && stat->size == 0)
+        const bool is_link = stat && stat->kind == FileKind::symlink;
+        if (is_link || (stat && stat->kind == FileKind::regular && stat->size == 0))
             (void)files.remove(spool.running.get(), entry.name);
         else
             (void)files.rename(spool.running.get(), entry.name, spool.done.get(), entry.name);

@@ -58,24 +58,23 @@ void Daemon::apply(const spool::Request& request) {
 }
 
 void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
-    const std::string title = "job " + std::to_string(number);
     if (const spool::WaitingJob* job = incoming_->find(number)) {
         spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
         result.command = job->command;
         result.submitted_at = job->submitted_at;
         result.reason = "cancelled before it started";
         const bool gone = end_unstarted(std::move(result), true);
-        return reply(gone, gone ? title + " cancelled before it started"
-                                : title + " could not be moved to done/; see gpuspool status");
+        return reply(gone, gone ? "cancelled before it started"
+                                : "could not be moved to done/; see gpuspool status");
     }
     if (!active_->jobs().contains(number)) {
         const bool used = used_numbers_.contains(number);
-        return reply(false, title + (used ? " has ended already" : " is not known"));
+        return reply(false, used ? "has ended already" : "is not known");
     }
     active_->cancel(number, "cancelled by request",
-                    [this, title, reply](const spool::Result<void>& marked) {
+                    [this, reply](const spool::Result<void>& marked) {
                         reply(marked.has_value(),
-                              marked ? title + " is being cancelled" : marked.error().text());
+                              marked ? "is being cancelled" : marked.error().text());
                         ask_for_pass();
                     });
 }

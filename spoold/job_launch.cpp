@@ -32,12 +32,12 @@ bool has_sbatch_lines(const std::string& bytes) {
 }
 
 /// Where output goes: absolute, relative to the job's directory, patterns filled in.
-std::string output_path(const std::string& pattern, const spool::ClaimIdentity& identity,
+std::string output_path(const std::string& pattern, std::uint64_t number, const std::string& name,
                         const std::string& directory, const std::string& home) {
     if (pattern.empty()) return {};
     const std::string path = spool::expand_home(
-        spool::expand_output_pattern(pattern, {identity.number, std::nullopt, identity.name,
-                                               spool::host_name(), user_name()}),
+        spool::expand_output_pattern(pattern,
+                                     {number, std::nullopt, name, spool::host_name(), user_name()}),
         home);
     return path.starts_with('/') ? path : directory + "/" + path;
 }
@@ -123,8 +123,9 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     launch.directory = made.directory;
     for (const auto& [key, value] : made.environment)
         launch.environment.push_back(key + "=" + value);
-    launch.output = output_path(spec->output, identity, made.directory, home);
-    launch.error_output = output_path(spec->error, identity, made.directory, home);
+    launch.output = output_path(spec->output, identity.number, request.name, made.directory, home);
+    launch.error_output =
+        output_path(spec->error, identity.number, request.name, made.directory, home);
     if (made.needs_script) launch.flags |= spool::record::writes_script;
     if (made.plain_command) launch.flags |= spool::record::plain_command;
     if (spec->truncate_output) launch.flags |= spool::record::truncate_output;

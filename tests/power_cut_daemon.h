@@ -119,10 +119,11 @@ inline bool PowerCutDaemon::idle() const {
 }
 
 inline bool PowerCutDaemon::work() {
-    for (int passes = 0; passes < 3000; ++passes) {
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    do {
         pass();
         if (files_.is_off() || idle()) return true;
-    }
+    } while (std::chrono::steady_clock::now() < deadline);
     return false;
 }
 

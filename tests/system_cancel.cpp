@@ -333,12 +333,12 @@ void CancelTest::a_reply_that_could_not_be_written_comes_later() {
     QVERIFY(QDir().mkpath(spool.path("control/abc.reply")));
     QFile request(spool.path("control/abc.request"));
     QVERIFY(request.open(QIODevice::WriteOnly));
-    QVERIFY(request.write(R"({"verb":"drain"})") > 0);
+    QVERIFY(request.write(R"({"verb":"reload"})") > 0);
     request.close();
     QVERIFY(wait_for_problem(spool, "cannot be answered"));
     QVERIFY(QDir().rmdir(spool.path("control/abc.reply")));
     QVERIFY(spool.wait_for([&] { return !spool.exists("control/abc.request"); }, "the answer"));
-    QVERIFY(spool.read("control/abc.reply").contains("draining"));
+    QVERIFY(spool.read("control/abc.reply").contains("reading the settings"));
 }
 
 void CancelTest::leftovers_are_shown_and_ended() {

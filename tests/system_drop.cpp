@@ -37,7 +37,6 @@ private slots:
     void extensions_share_one_space_of_names();
     void other_names_are_left_alone_and_reported();
     void temporary_names_are_left_alone_without_a_word();
-    void a_submitted_file_gets_its_arguments_once();
 };
 
 void DropTest::a_dropped_file_is_one_job_data() {
@@ -210,19 +209,6 @@ void DropTest::temporary_names_are_left_alone_without_a_word() {
     QCOMPARE(names_in(spool, "incoming"), temporaries);
     QCOMPARE(state_of(spool)["ignored"].toArray(), QJsonArray());
     QCOMPARE(runs(spool), "");
-}
-
-void DropTest::a_submitted_file_gets_its_arguments_once() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "1"}));
-    QFile script(spool.scratch("x.job"));
-    QVERIFY(script.open(QIODevice::WriteOnly));
-    script.write("printf '<%s>' \"$@\"\n");
-    script.close();
-    const Finished submitted = spool.gpuspool({"submit", script.fileName(), "--", "a b", "-n"});
-    QVERIFY2(submitted.exit_code == 0, submitted.err);
-    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
-    QCOMPARE(spool.read("done/x.log"), "<a b><-n>");
 }
 
 QTEST_GUILESS_MAIN(DropTest)

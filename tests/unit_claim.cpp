@@ -177,6 +177,25 @@ private slots:
         QCOMPARE(s.has(s.spool.incoming, "x.job"), change != "remove");
     }
 
+    void a_named_output_makes_the_log_a_link() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", script);
+        auto request = s.request("x.job");
+        const auto launch = request.launch;
+        request.launch = [&](const spool::ClaimIdentity& identity, const std::string& bytes) {
+            spool::Launch made = launch(identity, bytes);
+            made.output = "/data/out";
+            return made;
+        };
+        auto claimed = s.claim(request);
+        QVERIFY(claimed.has_value());
+        auto& job = std::get<ActiveJob>(*claimed);
+        QCOMPARE(QFile::symLinkTarget(QString::fromStdString(s.path("running/x.log"))),
+                 QString("/data/out"));
+        QVERIFY(spool::unclaim(s.spool, job).value_or(false));
+        QCOMPARE(s.names(s.spool.running), QStringList());
+    }
+
     /// Between the last look and the rename another file takes the name: that one goes back.
     void a_file_exchanged_before_the_rename_goes_back() {
         Scratch s;

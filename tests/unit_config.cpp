@@ -18,8 +18,7 @@ private slots:
         QCOMPARE(config->settle, milliseconds(100));
         QCOMPARE(config->grace, milliseconds(10'000));
         QCOMPARE(config->leftover_grace, milliseconds(10'000));
-        QVERIFY(config->directory.empty() && config->shell.empty() &&
-                config->default_profile.empty());
+        QVERIFY(config->directory.empty() && config->shell.empty());
     }
 
     void all_keys() {
@@ -32,7 +31,7 @@ private slots:
             "    \"settle_ms\": 0, \"grace\": \"2m\", \"leftover_grace\": 3,\n"
             "    \"cwd\": \"/data // not a comment, ]\", // but this is\n"
             "    \"env\": {\"A\": \"1\", \"URL\": \"http://x/*y*/,}\", \"N\": 4,},\n"
-            "    \"shell\": \"zsh -e\", \"profile\": \"big\", // the last comma is allowed\n"
+            "    \"shell\": \"zsh -e\", // the last comma is allowed\n"
             "} // end",
             "config.json");
         QVERIFY2(config, config ? "" : config.error().text().c_str());
@@ -45,7 +44,6 @@ private slots:
         QVERIFY((config->environment == std::map<std::string, std::string>{
                                             {"A", "1"}, {"URL", "http://x/*y*/,}"}, {"N", "4"}}));
         QCOMPARE(config->shell, "zsh -e"s);
-        QCOMPARE(config->default_profile, "big"s);
         QVERIFY(config->warnings.empty());
     }
 
@@ -97,7 +95,6 @@ private slots:
         row("{\"env\": {\"A\": null}}", 1, "'env'");
         row("{\"env\": {\"A=B\": \"1\"}}", 1, "'env'");
         row("{\"shell\": []}", 1, "'shell'");
-        row("{\"profile\": 0}", 1, "'profile'");
     }
     void errors_have_their_line() {
         QFETCH(QByteArray, text);

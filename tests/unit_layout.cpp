@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "libspool/job_file.h"
+#include "libspool/journal.h"
 #include "libspool/layout.h"
 #include "libspool/record_store.h"
 #include "libspool/system.h"
@@ -230,8 +231,8 @@ private slots:
                   "\n");
         if (where == "history")
             s.put(s.spool.internal, "history",
-                  R"({"n":57,"name":"x"})"
-                  "\n");
+                  spool::write_line(
+                      spool::HistoryEntry{57, "x", spool::Outcome::succeeded, 0, 1}));
         if (where == "record") {
             spool::RecordPool pool(s.spool);
             auto record = pool.take();

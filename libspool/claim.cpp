@@ -232,11 +232,20 @@ Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool
     return NotClaimed::changed;
 }
 
+void SyncSet::add_directory(Handle directory) {
+    add(directory, true);
+    for (Item& item : items)
+        if (item.file == directory) item.directory = true;
+}
+
 void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier) {
     barrier.add(job.record.file.get(), job.record.fresh);
-    if (job.record.fresh) barrier.add(spool.records.get(), true);
-    barrier.add(spool.running.get(), true);
-    barrier.add(spool.incoming.get(), true);
+    if (job.record.fresh) barrier.add_directory(spool.records.get());
+    // A group of barriers syncs each directory once: in this order no file is gone from its old
+    // place before it is at its new one, be it claimed or published.
+    barrier.add_directory(spool.done.get());
+    barrier.add_directory(spool.running.get());
+    barrier.add_directory(spool.incoming.get());
 }
 
 Result<bool> unclaim(Spool& spool, ActiveJob& job) {

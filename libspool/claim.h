@@ -13,11 +13,13 @@ namespace spool {
 struct SyncSet {
     struct Item {
         Handle file = Handle::none;
-        bool metadata = false;
+        bool metadata = false, directory = false;
     };
     std::vector<Item> items;
 
-    void add(Handle file, bool metadata);  ///< a file that is there already is not added again
+    /// What is there already is not added again.
+    void add(Handle file, bool metadata);
+    void add_directory(Handle directory);
 };
 
 /// What is executed, and how (see `record::Claim` for the meaning of the members).

@@ -151,8 +151,8 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_fi
 
 void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier) {
     barrier.add(published.json.get(), true);
-    barrier.add(spool.done.get(), true);
-    barrier.add(spool.running.get(), true);
+    barrier.add_directory(spool.done.get());
+    barrier.add_directory(spool.running.get());
 }
 
 Result<void> release(Spool& spool, const ActiveJob& job) {

@@ -39,6 +39,12 @@ void ActiveJobs::exit_synced(std::uint64_t number, const SyncThread::Failures& f
 
 void ActiveJobs::publish(std::uint64_t number) {
     Active& active = jobs_.at(number);
+    const auto names = syncs_.try_hold_names();
+    if (!names) {
+        active.stage = Stage::publishing;
+        active.next_look = clock_.monotonic() + 1ms;
+        return;
+    }
     spool::JobResult result =
         spool::decide_outcome(active.job, active.content, boot_, clock_.wall());
     result.host = spool::host_name();

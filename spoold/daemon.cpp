@@ -212,6 +212,7 @@ void Daemon::arm_timer() {
     if (state_changed_) sooner(next_publication_);
     if (found_environment_) sooner(next_environment_try_);
     if (no_claims_before_ > clock_.monotonic()) sooner(no_claims_before_);
+    sooner(std::exchange(claim_again_, std::nullopt));
     if (!events_work_ && !active_->jobs().empty()) sooner(clock_.monotonic() + 100ms);
     // A timer that is due earlier stays as it is: a wake-up for nothing, and a new look here, cost
     // less than setting it anew in every pass.

@@ -58,7 +58,8 @@ private:
     void enqueue(std::uint64_t number);
     bool end_unstarted(spool::JobResult result, bool has_file);
     void give_up_claims();
-    bool claim(std::uint64_t number);
+    enum class Claimed { yes, no, later };
+    Claimed claim(std::uint64_t number);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     Binding binding_of(const spool::Grant& grant) const;
@@ -141,6 +142,7 @@ private:
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;
     bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
+    std::optional<std::chrono::nanoseconds> claim_again_;  ///< directories are being synced
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};
 };
 

@@ -71,12 +71,11 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
         const bool used = used_numbers_.contains(number);
         return reply(false, used ? "has ended already" : "is not known");
     }
-    active_->cancel(number, "cancelled by request",
-                    [this, reply](const spool::Result<void>& marked) {
-                        reply(marked.has_value(),
-                              marked ? "is being cancelled" : marked.error().text());
-                        ask_for_pass();
-                    });
+    active_->cancel(
+        number, "cancelled by request", [this, reply](const spool::Result<void>& marked) {
+            reply(marked.has_value(), marked ? "is being cancelled" : marked.error().text());
+            ask_for_pass();
+        });
 }
 
 }  // namespace spoold

@@ -107,7 +107,7 @@ void Daemon::finish_unstarted(const spool::JobResult& result, spool::Published p
     note_ended(result);
     spool::SyncSet barrier;
     spool::add_publish_barrier(spool_, published, barrier);
-    barrier.add(spool_.incoming.get(), true);
+    barrier.add_directory(spool_.incoming.get());
     barrier.add(history_->handle(), false);
     auto kept = std::make_shared<spool::Published>(std::move(published));
     syncs_->sync(std::move(barrier), [this, kept](const SyncThread::Failures& failures) {
@@ -145,10 +145,12 @@ void Daemon::start_jobs() {
     if (!may_start()) return;
     for (const spool::Start& start : policy_.decide()) {
         const bool claimed_already = active_->jobs().contains(start.job);
-        if (claimed_already || claim(start.job))
+        const Claimed claimed = claimed_already ? Claimed::yes : claim(start.job);
+        if (claimed == Claimed::yes)
             active_->bind(start.job, binding_of(start.grant));
         else
             policy_.release(start.job);
+        if (claimed == Claimed::later) enqueue(start.job);
         state_changed_ = true;
     }
 }
@@ -162,12 +164,17 @@ void Daemon::claim_ahead() {
     // more than one of one.
     if (!all_short || !may_start() || active_->claimed_ahead() > claims_ahead / 2) return;
     for (const std::uint64_t job : policy_.next(claims_ahead))
-        if (!active_->jobs().contains(job) && !claim(job)) policy_.remove(job);
+        if (!active_->jobs().contains(job) && claim(job) == Claimed::no) policy_.remove(job);
 }
 
-bool Daemon::claim(std::uint64_t number) {
+Daemon::Claimed Daemon::claim(std::uint64_t number) {
     const spool::WaitingJob* job = incoming_->find(number);
-    if (job == nullptr) return false;
+    if (job == nullptr) return Claimed::no;
+    const auto names = syncs_->try_hold_names();
+    if (!names) {  // the end of that sync may ask for a pass, or not
+        claim_again_ = clock_.monotonic() + 1ms;
+        return Claimed::later;
+    }
     spool::ClaimRequest request;
     request.file_name = job->file_name;
     request.seen = job->stat;
@@ -181,18 +188,18 @@ bool Daemon::claim(std::uint64_t number) {
         troubles_.set("claim", "jobs cannot be claimed: " + claimed.error().text());
         no_claims_before_ = clock_.monotonic() + 1s;
         incoming_->settle_again(number, spool::WaitReason::Kind::trouble);
-        return false;
+        return Claimed::no;
     }
     troubles_.set("claim", "");
     if (const auto* refused = std::get_if<spool::NotClaimed>(&*claimed)) {
         incoming_->settle_again(number, *refused == spool::NotClaimed::open_for_writing
                                             ? spool::WaitReason::Kind::open
                                             : spool::WaitReason::Kind::settling);
-        return false;
+        return Claimed::no;
     }
     incoming_->forget(number);
     active_->add(std::get<spool::ActiveJob>(std::move(*claimed)));
-    return true;
+    return Claimed::yes;
 }
 
 Binding Daemon::binding_of(const spool::Grant& grant) const {

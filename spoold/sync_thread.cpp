@@ -57,17 +57,24 @@ void SyncThread::run() {
 }
 
 SyncThread::Failures SyncThread::sync_group(const std::vector<Request>& group) {
-    spool::SyncSet all;
+    spool::SyncSet files, directories;
     for (const Request& request : group)
         for (const auto& item : request.set.items)
-            all.add(item.file, item.metadata);
-    for (const auto& item : all.items)
+            item.directory ? directories.add_directory(item.file)
+                           : files.add(item.file, item.metadata);
+    for (const auto& item : files.items)
         files_.begin_sync(item.file);
     Failures failures;
-    for (const auto& item : all.items)
+    sync_all(files, failures);
+    const std::lock_guard names(names_);
+    sync_all(directories, failures);
+    return failures;
+}
+
+void SyncThread::sync_all(const spool::SyncSet& set, Failures& failures) {
+    for (const auto& item : set.items)
         if (auto synced = files_.sync(item.file, item.metadata); !synced)
             failures.emplace(item.file, synced.error());
-    return failures;
 }
 
 void SyncThread::report(std::vector<Request> group, Failures failures) {

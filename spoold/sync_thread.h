@@ -42,6 +42,13 @@ public:
         SyncThread& syncs_;
     };
 
+    /// To be held while a file moves from one directory to another; not held if the answer is
+    /// empty: then try again in a moment. Directories are synced one after the other, and a file
+    /// that moved in between could be in neither after a loss of power.
+    [[nodiscard]] std::unique_lock<std::mutex> try_hold_names() {
+        return {names_, std::try_to_lock};
+    }
+
 private:
     struct Request {
         spool::SyncSet set;
@@ -49,10 +56,12 @@ private:
     };
     void run();
     Failures sync_group(const std::vector<Request>& group);
+    void sync_all(const spool::SyncSet& set, Failures& failures);
     void report(std::vector<Request> group, Failures failures);
 
     boost::asio::io_context& io_;
     spool::Files& files_;
+    std::mutex names_;  ///< held while directories are synced
     std::mutex mutex_;
     std::condition_variable wake_;
     std::vector<Request> waiting_;

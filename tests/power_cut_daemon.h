@@ -31,6 +31,8 @@ public:
     spool::Result<void> start();
     /// Works until nothing waits or runs, or the power is gone. False if it comes to no end.
     bool work();
+    /// What is not at its end, for a test's message.
+    [[nodiscard]] std::string left() const;
 
 private:
     static spool::record::BootId boot_id(std::uint8_t boot) {
@@ -118,8 +120,24 @@ inline bool PowerCutDaemon::idle() const {
     return entries && entries->empty() && incoming_->jobs().empty();
 }
 
+inline std::string PowerCutDaemon::left() const {
+    std::string text =
+        "syncs " + std::to_string(syncs_pending_) + ", numbers " + std::to_string(numbers_pending_);
+    for (const auto& [number, active] : active_->jobs())
+        text += ", job " + std::to_string(number) + " " + active.job.file_name + " at stage " +
+                std::to_string(static_cast<int>(active.stage));
+    for (const auto& [name, job] : incoming_->jobs())
+        text += ", incoming " + name + " " + std::to_string(job.number) + " in phase " +
+                std::to_string(static_cast<int>(job.phase)) + " for reason " +
+                std::to_string(static_cast<int>(job.reason.kind));
+    const auto entries = spool_.files->list(spool_.incoming.get());
+    for (const auto& entry : entries.value_or(std::vector<spool::DirectoryEntry>{}))
+        text += ", file " + entry.name;
+    return text;
+}
+
 inline bool PowerCutDaemon::work() {
-    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    const auto deadline = std::chrono::steady_clock::now() + 5s;
     do {
         pass();
         if (files_.is_off() || idle()) return true;
@@ -150,8 +168,11 @@ inline void PowerCutDaemon::take_changes() {
         queue_.erase(number);
     for (const std::uint64_t number : changes->ready)
         queue_.insert(number);
-    for (const auto& gone : changes->withdrawn)
+    for (const auto& gone : changes->withdrawn) {
+        // Nobody removes anything here: it was lost.
+        truth_.wrong.push_back(gone.file_name + " is gone from incoming/");
         end_unstarted(spool::withdrawn_result(gone.number, gone.file_name, clock_.wall()), false);
+    }
     if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
     spool::SyncSet barrier;
     incoming_->add_barrier(barrier);
@@ -166,14 +187,9 @@ inline void PowerCutDaemon::take_changes() {
 
 inline void PowerCutDaemon::end_rejected(
     const std::vector<spool::IncomingChanges::Rejected>& files) {
-    for (const auto& file : files) {
-        const bool ended = end_unstarted(
+    for (const auto& file : files)
+        end_unstarted(
             spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
-        if (ended)
-            incoming_->forget(file.number);
-        else
-            incoming_->settle_again(file.number, spool::WaitReason::Kind::trouble);
-    }
 }
 
 inline void PowerCutDaemon::note_shown() {
@@ -190,8 +206,13 @@ inline bool PowerCutDaemon::end_unstarted(spool::JobResult result, bool has_file
     auto published = spool::publish_unstarted(
         spool_, result, has_file,
         [this](const std::string& name) { return active_->name_taken(name); });
-    if (published) finish_unstarted(result, std::move(*published));
-    return published.has_value();
+    if (!published) {
+        incoming_->settle_again(result.id, spool::WaitReason::Kind::trouble);
+        return false;
+    }
+    incoming_->forget(result.id);
+    finish_unstarted(result, std::move(*published));
+    return true;
 }
 
 inline void PowerCutDaemon::finish_unstarted(const spool::JobResult& result,
@@ -200,7 +221,7 @@ inline void PowerCutDaemon::finish_unstarted(const spool::JobResult& result,
     (void)history_->append(spool::write_line(spool::history_entry(result)));
     spool::SyncSet barrier;
     spool::add_publish_barrier(spool_, published, barrier);
-    barrier.add(spool_.incoming.get(), true);
+    barrier.add_directory(spool_.incoming.get());
     barrier.add(history_->handle(), false);
     auto kept = std::make_shared<spool::Published>(std::move(published));
     ++syncs_pending_;
@@ -209,6 +230,8 @@ inline void PowerCutDaemon::finish_unstarted(const spool::JobResult& result,
 
 inline void PowerCutDaemon::claim(std::uint64_t number) {
     const spool::WaitingJob* job = incoming_->find(number);
+    const auto names = syncs_->try_hold_names();
+    if (!names) return;
     queue_.erase(number);
     if (job == nullptr) return;
     spool::ClaimRequest request;

@@ -122,7 +122,7 @@ void live(MemoryFiles& files, TestClock& clock, std::uint8_t boot, Truth& truth,
         return;
     }
     if (!submitted.empty()) submit_job(files, clock, submitted, truth);
-    if (!daemon.work()) truth.wrong.push_back("not settled");
+    if (!daemon.work()) truth.wrong.push_back("not settled: " + daemon.left());
 }
 
 std::vector<std::string> wrong_after(const Cut& cut) {

@@ -36,7 +36,8 @@ private slots:
 void LostFilesTest::lost_records_run_nothing_twice_data() {
     QTest::addColumn<QString>("loss");
     QTest::addColumn<bool>("while_it_runs");
-    const QString all = "mv $GPUSPOOL_DIR/.spool elsewhere", gone = "until rm -rf $GPUSPOOL_DIR/.spool; do :; done",
+    const QString all = "mv $GPUSPOOL_DIR/.spool elsewhere",
+                  gone = "until rm -rf $GPUSPOOL_DIR/.spool; do :; done",
                   records = "until rm -rf $GPUSPOOL_DIR/.spool/records; do :; done";
     QTest::newRow(".spool moved") << all << true;
     QTest::newRow(".spool removed") << gone << true;

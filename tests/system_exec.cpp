@@ -128,7 +128,9 @@ void SystemExec::exit_127_and_126_are_codes() {
 
 void SystemExec::pages_tell() {
     Bench bench;
-    Job job = script_job("tr '\\0' ' ' < /proc/$PPID/cmdline; cat /proc/$PPID/comm; echo $$\n");
+    Job job = script_job(
+        "tr '\\0' ' ' < /proc/$PPID/cmdline; cat /proc/$PPID/comm; echo $$; "
+        "sleep 0.3\n");
     job.name = "na\nme";
     const auto page = bench.run(job, {"--gpus", "[\"GPU-1\"]"});
     const auto run = bench.builder.run();

@@ -18,6 +18,8 @@ using record::Step;
 
 namespace {
 
+constexpr std::int64_t note_delay = 20 * millisecond;
+
 template <std::size_t Size>
 std::uint16_t copy_bounded(char (&target)[Size], const char* source, std::size_t length) {
     if (length > Size) length = 0;
@@ -100,7 +102,14 @@ void Supervisor::execute(Launch& launch) {
     if (const Failure failure = launch.start(cgroup, main_)) return refuse(failure);
     launch_ = &launch;
     arena_.release();
-    note_main(cgroup != tree_.cgroup());
+    if (cgroup != tree_.cgroup()) {
+        tree_.forget_cgroup();
+        run_.cgroup_length = 0;
+        memset(run_.cgroup, 0, sizeof run_.cgroup);
+        note_main();
+    } else {
+        note_at_ = boot_time() + note_delay;
+    }
     const Claim& claim = record_.claim();
     if (claim.time_limit == 0) return;
     const auto limit = static_cast<std::int64_t>(claim.time_limit) * millisecond;
@@ -110,13 +119,9 @@ void Supervisor::execute(Launch& launch) {
 }
 
 /// The second writing of the run page. Who the job is helps the daemon; the job itself does not
-/// depend on it.
-void Supervisor::note_main(bool cgroup_refused) {
-    if (cgroup_refused) {
-        tree_.forget_cgroup();
-        run_.cgroup_length = 0;
-        memset(run_.cgroup, 0, sizeof run_.cgroup);
-    }
+/// depend on it, and of one that has ended nobody asks: so it is put off a little.
+void Supervisor::note_main() {
+    note_at_ = never;
     ProcessStat stat;
     run_.main_pid = main_;
     if (read_stat(main_, stat)) run_.main_start = stat.start;

@@ -48,7 +48,7 @@ private:
     void make_cgroup();
     bool commit(const Order& order);
     void execute(Launch& launch);
-    void note_main(bool cgroup_refused);
+    void note_main();
     void refuse(Failure failure);
     void clean_up();
 
@@ -92,7 +92,7 @@ private:
     std::int64_t started_ = 0, ended_ = 0;
     std::int64_t terminated_ = never;  ///< when a SIGTERM came to us
     std::int64_t warn_at_ = never, limit_at_ = never, kill_at_ = never, leftovers_at_ = never;
-    std::int64_t judge_at_ = never, write_at_ = never, look_at_ = never;
+    std::int64_t judge_at_ = never, write_at_ = never, look_at_ = never, note_at_ = never;
 };
 
 }  // namespace spool::exec

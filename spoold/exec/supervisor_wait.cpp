@@ -87,7 +87,7 @@ void Supervisor::arm_timer() {
 std::int64_t Supervisor::next_deadline() const {
     std::int64_t next = never;
     for (const std::int64_t at :
-         {warn_at_, limit_at_, kill_at_, leftovers_at_, judge_at_, write_at_, look_at_})
+         {warn_at_, limit_at_, kill_at_, leftovers_at_, judge_at_, write_at_, look_at_, note_at_})
         next = at < next ? at : next;
     return next;
 }
@@ -133,7 +133,7 @@ void Supervisor::on_main_ended(int status) {
     exit_.ended_at = wall_time();
     exit_.wait_status = status;
     main_ended_ = true;
-    warn_at_ = limit_at_ = never;
+    warn_at_ = limit_at_ = note_at_ = never;
     const Failure failure = launch_->failure_of_child();
     exit_.failed_step = failure.step;
     exit_.error = failure.error;
@@ -143,6 +143,7 @@ void Supervisor::on_main_ended(int status) {
 /// All that is due now, in the order in which it can follow from one another.
 void Supervisor::advance() {
     const std::int64_t now = boot_time();
+    if (now >= note_at_) note_main();
     enforce_limit(now);
     go_on_stopping(now);
     if (main_ended_ && !judged_ && verdict_is_due(now)) judge();
@@ -164,6 +165,8 @@ void Supervisor::enforce_limit(std::int64_t now) {
 void Supervisor::begin_stop(std::int64_t now) {
     warn_at_ = limit_at_ = leftovers_at_ = never;
     if (stop_ != Stop::none || tree_empty_) return;
+    // With its number the page says that the job ran before it was stopped.
+    if (note_at_ != never) note_main();
     stop_ = Stop::polite;
     tree_.signal(SIGTERM);
     tree_.signal(SIGCONT);

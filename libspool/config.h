@@ -25,7 +25,7 @@ struct Config {
     std::chrono::milliseconds leftover_grace{10'000};  ///< "leftover_grace", the same
     std::string directory;  ///< "cwd": of bare files; empty: the home directory
     std::map<std::string, std::string> environment;  ///< "env"
-    std::string shell;            ///< "shell": for scripts without #!; empty: bash -eo pipefail
+    std::string shell;  ///< "shell": for scripts without #!; empty: bash -eo pipefail
     /// Keys that were not understood, as "config.json:3: unknown key 'gpu' (did you mean 'gpus'?)".
     std::vector<std::string> warnings;
 };

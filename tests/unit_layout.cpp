@@ -231,8 +231,7 @@ private slots:
                   "\n");
         if (where == "history")
             s.put(s.spool.internal, "history",
-                  spool::write_line(
-                      spool::HistoryEntry{57, "x", spool::Outcome::succeeded, 0, 1}));
+                  spool::write_line(spool::HistoryEntry{57, "x", spool::Outcome::succeeded, 0, 1}));
         if (where == "record") {
             spool::RecordPool pool(s.spool);
             auto record = pool.take();

@@ -375,6 +375,9 @@ private slots:
 
     /// Without a descriptor nothing can be looked at: not seen is not gone.
     void a_tree_that_cannot_be_looked_for_counts_as_alive() {
+#ifdef __SANITIZE_ADDRESS__
+        QSKIP("the sanitizers look at objects through a pipe, and need descriptors for it");
+#endif
         const record::Token token = spool::random_token();
         QVERIFY(!spool::token_is_alive(token));
         rlimit before{};

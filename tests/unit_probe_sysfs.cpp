@@ -1,0 +1,209 @@
+// What is read of AMD's and Intel's drivers, from trees made like theirs; who processes are, from
+// /proc; and the form in which a probe tells all of it.
+#include <QDir>
+#include <QFile>
+#include <QTemporaryDir>
+#include <QTest>
+
+#include "spoold/probe/processes.h"
+#include "spoold/probe/sysfs.h"
+
+using spool::Gpu;
+using spool::GpuProcess;
+using spool::GpuVendor;
+
+class unit_probe_sysfs : public QObject {
+    Q_OBJECT
+
+private slots:
+    void init() { scratch_.reset(new QTemporaryDir); }
+    void an_amd_gpu_is_described();
+    void amd_gpus_are_numbered_as_rocm_does();
+    void amd_processes_have_their_memory_on_this_gpu();
+    void an_amd_gpu_without_answers_is_unknown();
+    void intel_gpus();
+    void without_gpus();
+    void who_a_process_is();
+    void a_process_that_cannot_be_seen();
+    void a_survey_is_read_as_written();
+    void damaged_surveys_are_refused_data();
+    void damaged_surveys_are_refused();
+
+private:
+    void put(const QString& path, const QByteArray& text) {
+        const QString full = scratch_->filePath(path);
+        QDir().mkpath(QFileInfo(full).path());
+        QFile file(full);
+        if (!file.open(QIODevice::WriteOnly)) qFatal("%s", qPrintable(full));
+        file.write(text);
+    }
+    /// A card of the kernel's, with its device behind a link as /sys has it.
+    QString card(int number, const QString& address, const QByteArray& vendor) {
+        const QString device = "devices/pci0000:00/" + address;
+        put(device + "/vendor", vendor + "\n");
+        QDir().mkpath(scratch_->filePath(QString("class/drm/card%1").arg(number)));
+        QFile::link(scratch_->filePath(device),
+                    scratch_->filePath(QString("class/drm/card%1/device").arg(number)));
+        return device;
+    }
+    /// A GPU as the compute driver has it: 16 bits of bus, device and function.
+    void node(int number, const QByteArray& gpu_id, const QByteArray& location) {
+        const QString path = QString("class/kfd/kfd/topology/nodes/%1/").arg(number);
+        put(path + "gpu_id", gpu_id + "\n");
+        put(path + "properties",
+            "cpu_cores_count 0\nsimd_count 304\nlocation_id " + location + "\ndomain 0\n");
+    }
+    QString amd(int number, const QString& address) {
+        const QString device = card(number, address, "0x1002");
+        put(device + "/mem_info_vram_total", "1000000\n");
+        put(device + "/mem_info_vram_used", "2000\n");
+        return device;
+    }
+    std::filesystem::path root() { return scratch_->path().toStdString(); }
+
+    QScopedPointer<QTemporaryDir> scratch_;
+};
+
+void unit_probe_sysfs::an_amd_gpu_is_described() {
+    const QString device = amd(1, "0000:03:00.0");
+    put(device + "/gpu_busy_percent", "37\n");
+    put(device + "/unique_id", "a1b2c3\n");
+    put(device + "/product_name", "Instinct MI300X\n");
+    put(device + "/hwmon/hwmon4/temp1_input", "45000\n");
+    put(device + "/hwmon/hwmon4/power1_average", "130500000\n");
+    put(device + "/drm/card1/card1-DP-1/status", "connected\n");
+    node(0, "0", "0");
+    node(1, "51234", "768");
+    const auto gpus = spool::probe::survey_amd(root());
+    QCOMPARE(gpus.size(), std::size_t{1});
+    Gpu expected;
+    expected.id = "AMD-a1b2c3";
+    expected.vendor = GpuVendor::amd;
+    expected.pci = "0000:03:00.0";
+    expected.name = "Instinct MI300X";
+    expected.display = true;
+    expected.memory_total = 1'000'000;
+    expected.memory_used = 2000;
+    expected.used_with_reserve = true;
+    expected.utilisation = 37;
+    expected.temperature = 45;
+    expected.power = 130;
+    expected.processes.emplace();
+    QVERIFY(gpus[0] == expected);
+}
+
+/// The order of the nodes, not that of the cards.
+void unit_probe_sysfs::amd_gpus_are_numbered_as_rocm_does() {
+    amd(0, "0000:03:00.0");
+    amd(1, "0000:83:00.0");
+    node(1, "2", "33536");
+    node(2, "1", "768");
+    const auto gpus = spool::probe::survey_amd(root());
+    QCOMPARE(gpus.size(), std::size_t{2});
+    QCOMPARE(gpus[0].pci, std::string("0000:83:00.0"));
+    QCOMPARE(gpus[0].index, 0);
+    QCOMPARE(gpus[1].pci, std::string("0000:03:00.0"));
+    QCOMPARE(gpus[1].index, 1);
+}
+
+void unit_probe_sysfs::amd_processes_have_their_memory_on_this_gpu() {
+    amd(0, "0000:03:00.0");
+    node(1, "51234", "768");
+    put("class/kfd/kfd/proc/812/vram_51234", "4096\n");
+    put("class/kfd/kfd/proc/813/vram_51234", "0\n");
+    put("class/kfd/kfd/proc/814/vram_999", "4096\n");
+    const auto gpus = spool::probe::survey_amd(root());
+    QVERIFY(gpus.at(0).processes);
+    QCOMPARE(gpus[0].processes->size(), std::size_t{1});
+    QCOMPARE(gpus[0].processes->at(0).pid, 812);
+    QCOMPARE(gpus[0].processes->at(0).memory, std::optional<std::uint64_t>(4096));
+}
+
+void unit_probe_sysfs::an_amd_gpu_without_answers_is_unknown() {
+    card(0, "0000:03:00.0", "0x1002");
+    node(1, "1", "768");
+    amd(1, "0000:04:00.0");
+    const auto gpus = spool::probe::survey_amd(root());
+    QCOMPARE(gpus.size(), std::size_t{2});
+    for (const Gpu& gpu : gpus)
+        QVERIFY2(!gpu.problem.empty(), gpu.pci.c_str());
+    QVERIFY(gpus[1].problem.find("amdkfd") != std::string::npos);
+}
+
+void unit_probe_sysfs::intel_gpus() {
+    card(0, "0000:00:02.0", "0x8086");
+    const QString discrete = card(1, "0000:03:00.0", "0x8086");
+    put(discrete + "/drm/card1/lmem_total_bytes", "1000\n");
+    put(discrete + "/drm/card1/lmem_avail_bytes", "400\n");
+    card(2, "0000:04:00.0", "0x10de");
+    const auto gpus = spool::probe::survey_intel(root());
+    QCOMPARE(gpus.size(), std::size_t{2});
+    QCOMPARE(gpus[0].id, std::string("INTEL-0000:00:02.0"));
+    QCOMPARE(gpus[0].memory_total, std::uint64_t{0});
+    QCOMPARE(gpus[1].memory_total, std::uint64_t{1000});
+    QCOMPARE(gpus[1].memory_used, std::uint64_t{600});
+}
+
+void unit_probe_sysfs::without_gpus() {
+    QVERIFY(spool::probe::survey_amd(root()).empty());
+    QVERIFY(spool::probe::survey_intel(root() / "nowhere").empty());
+}
+
+void unit_probe_sysfs::who_a_process_is() {
+    put("812/comm", "python3\n");
+    put("812/environ", QByteArray("A=1\0GPUSPOOL_TOKEN=abc\0B=2\0", 27));
+    put("812/cgroup", "12:cpu:/x\n0::/user.slice/job-3.1\n");
+    GpuProcess process;
+    process.pid = 812;
+    spool::probe::identify(root(), process);
+    QCOMPARE(process.program, std::string("python3"));
+    QCOMPARE(process.token, std::string("abc"));
+    QCOMPARE(process.cgroup, std::string("/user.slice/job-3.1"));
+    QCOMPARE(QString::fromStdString(process.owner), QFileInfo(scratch_->path()).owner());
+}
+
+void unit_probe_sysfs::a_process_that_cannot_be_seen() {
+    GpuProcess process;
+    process.pid = 812;
+    spool::probe::identify(root(), process);
+    QVERIFY(process.program.empty() && process.owner.empty() && process.token.empty());
+}
+
+void unit_probe_sysfs::a_survey_is_read_as_written() {
+    spool::GpuSurvey survey;
+    Gpu& gpu = survey.gpus.emplace_back();
+    gpu.id = "GPU-1";
+    gpu.name = "name with \"quotes\" and \xff";
+    gpu.parent = "GPU-0";
+    gpu.memory_total = ~std::uint64_t{0};
+    gpu.utilisation = 3;
+    gpu.display = true;
+    gpu.permitted = false;
+    gpu.problem = "GPU is lost";
+    GpuProcess& process = gpu.processes.emplace().emplace_back();
+    process.pid = 7;
+    process.kind = GpuProcess::Kind::graphics;
+    process.program = "Xorg";
+    survey.gpus.emplace_back().vendor = GpuVendor::intel;
+    survey.problems = {"Driver Not Loaded"};
+    const std::string line = spool::write_survey(survey);
+    QCOMPARE(std::count(line.begin(), line.end(), '\n'), 1);
+    const auto read = spool::read_survey(line);
+    QVERIFY2(read, read ? "" : read.error().text().c_str());
+    QVERIFY(*read == survey);
+}
+
+void unit_probe_sysfs::damaged_surveys_are_refused_data() {
+    QTest::addColumn<QByteArray>("line");
+    for (const char* line : {"", "{", "[]", "{\"gpus\": 3}", "{\"gpus\": [{}]}",
+                             "{\"gpus\": [{\"vendor\": \"nvidia\", \"index\": \"0\"}]}"})
+        QTest::newRow(line) << QByteArray(line);
+}
+
+void unit_probe_sysfs::damaged_surveys_are_refused() {
+    QFETCH(QByteArray, line);
+    QVERIFY(!spool::read_survey(line.toStdString()));
+}
+
+QTEST_GUILESS_MAIN(unit_probe_sysfs)
+#include "unit_probe_sysfs.moc"

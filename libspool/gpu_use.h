@@ -1,0 +1,46 @@
+// Free means free: whether a GPU may be given to a job, and who has it if not. Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "libspool/gpu.h"
+
+namespace spool {
+
+/// A running job of this spool.
+struct GpuJob {
+    std::uint64_t number = 0;
+    std::string name, token;
+    std::string cgroup;             ///< its path in the hierarchy; empty: none
+    std::vector<std::string> gpus;  ///< ids of what it was given
+};
+
+struct GpuRules {
+    /// How much of the memory a desktop may have on a GPU that counts as free.
+    double desktop_share = 0.25;
+    /// Bytes that no process explains and that do not matter; drivers keep some for themselves.
+    std::uint64_t unexplained = 512u << 20;
+    std::set<int> ignored_pids;
+    std::set<std::string> ignored_programs;
+};
+
+struct GpuUse {
+    enum class Kind {
+        free,     ///< nobody but jobs that were given it
+        busy,     ///< somebody else
+        unknown,  ///< what it does cannot be told: nothing is started there
+    };
+    Kind kind = Kind::free;
+    /// Who or what, and the remedy where there is one, for people; empty if it is free.
+    std::string reason;
+
+    bool operator==(const GpuUse&) const = default;
+};
+
+[[nodiscard]] GpuUse gpu_use(const Gpu& gpu, const std::vector<GpuJob>& jobs,
+                             const GpuRules& rules);
+
+}  // namespace spool

@@ -1,7 +1,5 @@
 #include "libspool/gpu.h"
 
-#include <concepts>
-
 #include "libspool/json_fields.h"
 #include "libspool/json_text.h"
 #include "libspool/json_writer.h"
@@ -15,9 +13,6 @@ constexpr Named<GpuVendor> vendors[] = {
     {GpuVendor::nvidia, "nvidia"}, {GpuVendor::amd, "amd"}, {GpuVendor::intel, "intel"}};
 constexpr Named<GpuProcess::Kind> kinds[] = {{GpuProcess::Kind::compute, "compute"},
                                              {GpuProcess::Kind::graphics, "graphics"}};
-
-template <typename Maybe, typename T>
-concept Either = std::same_as<std::remove_const_t<Maybe>, T>;
 
 template <typename Fields, Either<GpuProcess> Process>
 void each_member(Fields& fields, Process& process) {

@@ -2,6 +2,7 @@
 // calls. So one function that names the members of a type serves both.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,10 @@ namespace spool {
     using Json = nlohmann::ordered_json;
     return wall_nanoseconds == 0 ? Json(nullptr) : Json(format_time(wall_nanoseconds));
 }
+
+/// A T that is read, or one that is only written.
+template <typename Maybe, typename T>
+concept Either = std::same_as<std::remove_const_t<Maybe>, T>;
 
 class JsonWriter {
 public:

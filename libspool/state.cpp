@@ -1,7 +1,6 @@
 #include "libspool/state.h"
 
 #include <algorithm>
-#include <concepts>
 
 #include "libspool/json_text.h"
 #include "libspool/result_json.h"
@@ -17,10 +16,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t largest_state = 64 * 1024;
 constexpr std::size_t longest_text = 500;  ///< bytes of one command, path or sentence
 constexpr std::size_t most_ignored = 50, most_problems = 20, most_holders = 5;
-
-/// What only reads a T, or only writes it.
-template <typename Maybe, typename T>
-concept Either = std::same_as<std::remove_const_t<Maybe>, T>;
 
 template <typename Fields, Either<DaemonState> Daemon>
 void each_member(Fields& fields, Daemon& daemon) {

@@ -6,19 +6,6 @@
 
 using namespace std::chrono_literals;
 
-namespace {
-
-QByteArray gated(const QByteArray& name, const QByteArray& end = {}) {
-    return "echo " + name + " >> ~/ran\necho started\nuntil [ -e ~/" + name +
-           ".go ]; do sleep 0.02; done\n" + end;
-}
-
-bool open_gate(const TestSpool& spool, const QString& name) {
-    return write_home_file(spool, name + ".go", {});
-}
-
-}  // namespace
-
 class LostFilesTest : public QObject {
     Q_OBJECT
 

@@ -41,7 +41,7 @@ void UnitEnvironment::secrets_data() {
     row("PLAIN", "x AKIA0123456789ABCDEF", true);
     row("PLAIN", "hf_0123456789abcdefghijklmn", true);
     row("PLAIN", "-----BEGIN RSA PRIVATE KEY-----\nabc", true);
-    row("PIP_INDEX_URL", "https://me:word@pypi.example.org/simple", true);
+    row("PIP_INDEX_URL", "https://me:word@packages.example.org/simple", true);
     row("BASH_FUNC_x%%", "() { curl https://a:b@c; }", true);
     row("SSH_AUTH_SOCK", "/tmp/agent.1", false);
     row("KEYBOARD", "de", false);
@@ -56,7 +56,7 @@ void UnitEnvironment::secrets_data() {
     row("USE_AUTH", "1", false);
     row("DESKTOP_SESSION", "plasma", false);
     row("BASH_FUNC_get_token%%", "() { echo hello; }", false);
-    row("PIP_INDEX_URL", "https://pypi.example.org/simple", false);
+    row("PIP_INDEX_URL", "https://packages.example.org/simple", false);
     row("PLAIN", "task-0123456789abcdefghijkl", false);
     row("PATH", "/usr/bin:/bin", false);
 }

@@ -102,3 +102,12 @@ int processes_with(const TestSpool& spool, const QByteArray& text) {
     }
     return count;
 }
+
+QByteArray gated(const QByteArray& name, const QByteArray& end) {
+    return "echo " + name + " >> ~/ran\necho started\nuntil [ -e ~/" + name +
+           ".go ]; do sleep 0.02; done\n" + end;
+}
+
+bool open_gate(const TestSpool& spool, const QString& name) {
+    return write_home_file(spool, name + ".go", {});
+}

@@ -37,3 +37,7 @@ bool write_home_file(const TestSpool& spool, const QString& name, const QByteArr
 QList<QByteArray> names_in(const TestSpool& spool, const QString& directory);
 /// How many processes have this spool in their environment and `text` in their command line.
 int processes_with(const TestSpool& spool, const QByteArray& text);
+
+/// A job that says that it ran (in ~/ran) and waits for its gate; then comes `end`.
+QByteArray gated(const QByteArray& name, const QByteArray& end = {});
+bool open_gate(const TestSpool& spool, const QString& name);

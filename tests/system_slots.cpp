@@ -22,13 +22,9 @@ QStringList gpus_of(const QJsonObject& result) {
 }
 
 /// A job that says that it runs and goes on until the file ~/NAME.go is there.
-QByteArray gated(const QByteArray& name, const QByteArray& directives = "") {
+QByteArray gated_on_gpu(const QByteArray& name, const QByteArray& directives = "") {
     return directives + "echo " + name + " >> ~/ran\necho \"gpus=$CUDA_VISIBLE_DEVICES\"\n" +
            "until [ -e ~/" + name + ".go ]; do sleep 0.02; done\n";
-}
-
-bool open_gate(const TestSpool& spool, const QString& name) {
-    return write_home_file(spool, name + ".go", {});
 }
 
 bool pause(const TestSpool& spool) {
@@ -198,7 +194,7 @@ void SlotsTest::a_slot_listed_twice_takes_two_jobs() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0", "0"}));
     for (const char* name : {"a", "b", "c"})
-        QVERIFY(spool.drop(QString(name) + ".job", gated(name)));
+        QVERIFY(spool.drop(QString(name) + ".job", gated_on_gpu(name)));
     QVERIFY(wait_for_log(spool, "a", "gpus=0\n"));
     QVERIFY(wait_for_log(spool, "b", "gpus=0\n"));
     QVERIFY(wait_for_reason(spool, "c", "gpus"));
@@ -212,9 +208,9 @@ void SlotsTest::a_slot_listed_twice_takes_two_jobs() {
 void SlotsTest::two_gpus_for_one_job() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0,1,2"}));
-    QVERIFY(spool.drop("one.job", gated("one")));
+    QVERIFY(spool.drop("one.job", gated_on_gpu("one")));
     QVERIFY(wait_for_log(spool, "one", "gpus=0\n"));
-    QVERIFY(spool.drop("two.job", gated("two", "#SPOOL --gpus=2\n")));
+    QVERIFY(spool.drop("two.job", gated_on_gpu("two", "#SPOOL --gpus=2\n")));
     QVERIFY(wait_for_log(spool, "two", "gpus=1,2\n"));
     QVERIFY(spool.drop("next.job", "true\n"));
     QVERIFY(wait_for_reason(spool, "next", "gpus"));
@@ -232,11 +228,11 @@ void SlotsTest::two_gpus_for_one_job() {
 void SlotsTest::a_big_job_is_not_starved() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("first.job", gated("first")));
+    QVERIFY(spool.drop("first.job", gated_on_gpu("first")));
     QVERIFY(wait_for_log(spool, "first", "gpus="));
-    QVERIFY(spool.drop("big.job", gated("big", "#SPOOL --gpus=2\n")));
+    QVERIFY(spool.drop("big.job", gated_on_gpu("big", "#SPOOL --gpus=2\n")));
     QVERIFY(wait_for_reason(spool, "big", "gpus"));
-    QVERIFY(spool.drop("small.job", gated("small")));
+    QVERIFY(spool.drop("small.job", gated_on_gpu("small")));
     QVERIFY(wait_for_reason(spool, "small", "gpus"));
     QVERIFY(open_gate(spool, "first"));
     QVERIFY(wait_for_log(spool, "big", "gpus=0,1\n"));
@@ -265,10 +261,10 @@ void SlotsTest::more_than_the_pool_waits_and_blocks_nobody() {
 void SlotsTest::cpu_slots_are_counted() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0", "--cpu-slots", "2"}));
-    QVERIFY(spool.drop("gpu.job", gated("gpu")));
+    QVERIFY(spool.drop("gpu.job", gated_on_gpu("gpu")));
     QVERIFY(wait_for_log(spool, "gpu", "gpus=0\n"));
     for (const char* name : {"a", "b", "c"})
-        QVERIFY(spool.drop(QString(name) + ".job", gated(name, "#SPOOL --gpus=0\n")));
+        QVERIFY(spool.drop(QString(name) + ".job", gated_on_gpu(name, "#SPOOL --gpus=0\n")));
     QVERIFY(wait_for_log(spool, "a", "gpus=\n"));
     QVERIFY(wait_for_log(spool, "b", "gpus=\n"));
     QVERIFY(wait_for_reason(spool, "c", "cpu_slots"));

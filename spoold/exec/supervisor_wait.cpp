@@ -168,8 +168,7 @@ void Supervisor::begin_stop(std::int64_t now) {
     // With its number the page says that the job ran before it was stopped.
     if (note_at_ != never) note_main();
     stop_ = Stop::polite;
-    tree_.signal(SIGTERM);
-    tree_.signal(SIGCONT);
+    tree_.terminate();
     kill_at_ = after(now, record_.claim().grace);
 }
 

@@ -184,9 +184,18 @@ unsigned Tree::sweep(int number, bool only_catchers) {
     return movers;
 }
 
-void Tree::signal(int number) {
-    sweep(number);
+/// A process that keeps forking needs a few looks; one that cannot be stopped must not hold us here.
+void Tree::stop() {
+    for (int look = 0; look < 64 && sweep(SIGSTOP) > 0; ++look)
+        sched_yield();
 }
+
+void Tree::terminate() {
+    stop();
+    sweep(SIGTERM);
+    sweep(SIGCONT);
+}
+
 void Tree::signal_catchers(int number) {
     sweep(number, true);
 }
@@ -196,10 +205,7 @@ void Tree::kill() {
         const Fd file(openat(cgroup_.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));
         if (file) (void)!write(file.get(), "1", 1);
     }
-    // A process that keeps forking needs a few looks; one that cannot be stopped must not hold us
-    // here.
-    for (int look = 0; look < 64 && sweep(SIGSTOP) > 0; ++look)
-        sched_yield();
+    stop();
     sweep(SIGKILL);
 }
 

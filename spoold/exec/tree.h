@@ -24,8 +24,9 @@ public:
 
     /// Processes that are there and no zombies.
     unsigned count();
-    /// One signal to each.
-    void signal(int number);
+    /// One SIGTERM to each. All are stopped before the first gets it: a child that is born meanwhile
+    /// gets it too, and one that a handler starts to clean up does not.
+    void terminate();
     /// To each that catches this signal; the others would merely be ended by a warning.
     void signal_catchers(int number);
     /// Stops all until nothing new appears, then kills all. What forked in between needs another
@@ -46,6 +47,7 @@ private:
     void find(Table& table);
     void scan_processes(Table& table);
     void add_cgroup_members(Table& table);
+    void stop();
     unsigned sweep(int number, bool only_catchers = false);
 
     Fd cgroup_;

@@ -1,0 +1,108 @@
+// gpuspool log and wait on what a daemon has left.
+#include <QtTest>
+#include <csignal>
+
+#include "tests/support/cli.h"
+
+class SystemCliLog : public QObject {
+    Q_OBJECT
+private slots:
+    void log_of_ended_jobs();
+    void log_of_a_waiting_job_says_why();
+    void ctrl_c_only_stops_watching();
+    void wait_exits_with_the_jobs_code_data();
+    void wait_exits_with_the_jobs_code();
+    void follow_ends_with_the_job();
+};
+
+void SystemCliLog::log_of_ended_jobs() {
+    const Cli cli;
+    cli.run({"pause"});
+    cli.put_done("a", 7, succeeded, "one\ntwo\nthree");
+    QCOMPARE(cli.run({"log", "a"}).out, QByteArray("one\ntwo\nthree"));
+    QCOMPARE(cli.run({"log", "-n", "2", "7"}).out, QByteArray("two\nthree"));
+    QCOMPARE(cli.run({"log", "-n", "0"}).out, QByteArray(""));
+    QCOMPARE(cli.run({"log", "-n", "99"}).out, QByteArray("one\ntwo\nthree"));
+    QCOMPARE(cli.run({"log", "-f"}).out, QByteArray("one\ntwo\nthree"));
+    cli.write(cli.path("done/a.log"), "one\ntwo\n");
+    QCOMPARE(cli.run({"log", "-n", "1"}).out, QByteArray("two\n"));
+}
+
+void SystemCliLog::log_of_a_waiting_job_says_why() {
+    const Cli cli;
+    cli.run({"submit", "-n", "x", "--", "true"});
+    const Ran ran = cli.run({"log", "x"});
+    QCOMPARE(ran.code, 0);
+    QVERIFY(ran.out.isEmpty());
+    QVERIFY2(ran.err.contains("waits: "), ran.err);
+}
+
+void SystemCliLog::ctrl_c_only_stops_watching() {
+    const Cli cli;
+    cli.run({"submit", "-n", "x", "--", "true"});
+    QProcess process;
+    process.setProcessEnvironment(cli.environment);
+    process.start(GPUSPOOL, {"log", "-f", "x"});
+    QByteArray err;
+    QTRY_VERIFY2_WITH_TIMEOUT((err += process.readAllStandardError()).contains("waits: "), err,
+                              20'000);
+    QCOMPARE(::kill(static_cast<pid_t>(process.processId()), SIGINT), 0);
+    QVERIFY(process.waitForFinished(20'000));
+    QCOMPARE(process.exitStatus(), QProcess::NormalExit);
+    QCOMPARE(process.exitCode(), 130);
+    err += process.readAllStandardError();
+    QVERIFY2(err.contains("stopped watching"), err);
+    QVERIFY(QFile::exists(cli.path("incoming/x.job")));
+}
+
+void SystemCliLog::wait_exits_with_the_jobs_code_data() {
+    QTest::addColumn<QByteArray>("facts");
+    QTest::addColumn<int>("code");
+    QTest::newRow("succeeded") << succeeded << 0;
+    QTest::newRow("failed") << failed_with_3 << 3;
+    QTest::newRow("signal") << QByteArray(R"("state":"failed","exit_code":null,"signal":9)") << 137;
+    QTest::newRow("timeout") << QByteArray(R"("state":"timeout","exit_code":null,"signal":15)")
+                             << 124;
+    QTest::newRow("cancelled") << QByteArray(R"("state":"cancelled","exit_code":0,"signal":null)")
+                               << 125;
+    QTest::newRow("lost") << QByteArray(R"("state":"lost","exit_code":null,"signal":null)") << 126;
+    QTest::newRow("rejected") << QByteArray(R"("state":"rejected","exit_code":null,"signal":null)")
+                              << 127;
+}
+
+void SystemCliLog::wait_exits_with_the_jobs_code() {
+    QFETCH(QByteArray, facts);
+    const Cli cli;
+    cli.run({"pause"});
+    cli.put_done("a", 1, facts, "");
+    QTEST(cli.run({"wait", "a"}).code, "code");
+}
+
+void SystemCliLog::follow_ends_with_the_job() {
+    const Cli cli;
+    cli.run({"pause"});
+    cli.write(cli.path("running/a.job"), "echo\n");
+    cli.write(cli.path("running/a.log"), "one\n");
+    QProcess process;
+    process.setProcessEnvironment(cli.environment);
+    process.start(GPUSPOOL, {"log", "-f", "a"});
+    QByteArray out;
+    QTRY_VERIFY2_WITH_TIMEOUT((out += process.readAllStandardOutput()) == "one\n", out, 20'000);
+    QFile log(cli.path("running/a.log"));
+    QVERIFY(log.open(QIODevice::Append) && log.write("two\n") == 4 && log.flush());
+    QVERIFY(QFile::rename(cli.path("running/a.log"), cli.path("done/a.log")));
+    QVERIFY(log.write("three\n") == 6 && log.flush());
+    QVERIFY(QFile::remove(cli.path("running/a.job")));
+    cli.write(cli.path("done/a.job"), "echo\n");
+    cli.write(
+        cli.path("done/b.tmp"),
+        R"({"id":1,"name":"a","file":"a.job","state":"succeeded","exit_code":0,"ended_at":"2026-01-01T00:00:00.000Z"})");
+    QVERIFY(QFile::rename(cli.path("done/b.tmp"), cli.path("done/a.json")));
+    QVERIFY(process.waitForFinished(20'000));
+    out += process.readAllStandardOutput();
+    QCOMPARE(out, QByteArray("one\ntwo\nthree\n"));
+    QCOMPARE(process.exitCode(), 0);
+}
+
+QTEST_GUILESS_MAIN(SystemCliLog)
+#include "system_cli_log.moc"

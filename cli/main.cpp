@@ -48,13 +48,6 @@ void add_verbs(CLI::App& app, cli::Run& run, const cli::AfterDashes& after_dashe
     cli::add_doctor(app, run);
 }
 
-int usage(const CLI::App& app, const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    cli::complain(error.what());
-    cli::complain("see gpuspool --help, gpuspool VERB --help");
-    return cli::usage_error;
-}
-
 /// What could not be printed was not done.
 int checked(int code) {
     const bool flushed = std::fflush(stdout) == 0;
@@ -62,6 +55,13 @@ int checked(int code) {
     if (flushed && std::ferror(stdout) == 0) return code;
     cli::complain("standard output cannot be written" + why);
     return code == cli::success ? cli::failure : code;
+}
+
+int usage(const CLI::App& app, const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return checked(app.exit(error));  // --help, --version
+    cli::complain(error.what());
+    cli::complain("see gpuspool --help, gpuspool VERB --help");
+    return cli::usage_error;
 }
 
 }  // namespace

@@ -170,7 +170,11 @@ void SystemCli::doctor_names_the_missing_daemon() {
 
 void SystemCli::output_that_cannot_be_written_is_a_failure() {
     Cli cli;
-    for (const QStringList& arguments : {QStringList{"submit", "--", "true"}, {"status"}}) {
+    for (const QStringList& arguments : {QStringList{"submit", "--", "true"},
+                                         {"status"},
+                                         {"--help"},
+                                         {"list", "--help"},
+                                         {"--version"}}) {
         QProcess process;
         process.setProcessEnvironment(cli.environment);
         process.setStandardOutputFile("/dev/full");

@@ -69,7 +69,13 @@ void add_log(CLI::App& app, Run& run) {
     verb->add_flag("-f,--follow", options->follow,
                    "Go on until the job ends; Ctrl-C only stops watching");
     verb->add_option("-n,--lines", options->lines, "Only the last N lines")
-        ->check(CLI::NonNegativeNumber);
+        ->check(CLI::Validator(
+            [](const std::string& text) {
+                const bool good = !text.empty() && text.size() < 19 &&
+                                  text.find_first_not_of("0123456789") == std::string::npos;
+                return good ? "" : "give a number from 0 up, not '" + text + "'";
+            },
+            "N", "count"));
     verb->callback([&run, options] {
         run = [options](Context& context) { return run_log(context, *options); };
     });

@@ -36,6 +36,8 @@ void SystemCli::wrong_usage_exits_with_2_data() {
     QTest::newRow("nothing to submit") << QStringList{"submit"};
     QTest::newRow("forgotten dashes") << QStringList{"submit", "python", "train.py"};
     QTest::newRow("unknown state") << QStringList{"list", "--state", "fialed"};
+    QTest::newRow("log of a negative number") << QStringList{"log", "-n=-1"};
+    QTest::newRow("log of a huge number") << QStringList{"log", "-n", "99999999999999999999"};
     QTest::newRow("--env without =") << QStringList{"submit", "--env", "A", "--", "true"};
 }
 

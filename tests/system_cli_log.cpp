@@ -8,6 +8,7 @@ class SystemCliLog : public QObject {
     Q_OBJECT
 private slots:
     void log_of_ended_jobs();
+    void a_bad_number_of_lines_is_explained();
     void log_of_a_waiting_job_says_why();
     void ctrl_c_only_stops_watching();
     void wait_exits_with_the_jobs_code_data();
@@ -26,6 +27,14 @@ void SystemCliLog::log_of_ended_jobs() {
     QCOMPARE(cli.run({"log", "-f"}).out, QByteArray("one\ntwo\nthree"));
     cli.write(cli.path("done/a.log"), "one\ntwo\n");
     QCOMPARE(cli.run({"log", "-n", "1"}).out, QByteArray("two\n"));
+}
+
+void SystemCliLog::a_bad_number_of_lines_is_explained() {
+    const Cli cli;
+    const Ran ran = cli.run({"log", "-n", "x"});
+    QCOMPARE(ran.code, 2);
+    QVERIFY2(ran.err.contains("--lines") && ran.err.contains("a number from 0 up, not 'x'"),
+             ran.err);
 }
 
 void SystemCliLog::log_of_a_waiting_job_says_why() {

@@ -22,7 +22,9 @@ std::string write_facts(const ResultFacts& facts) {
                            {"notes", notes},
                            {"secrets", secrets},
                            {"retry_of", facts.retry_of},
-                           {"cpu_slot", facts.cpu_slot}};
+                           {"cpu_slot", facts.cpu_slot},
+                           {"program", to_json_text(facts.program)},
+                           {"interprets", facts.interprets}};
     return document.dump();
 }
 
@@ -41,6 +43,8 @@ ResultFacts read_facts(std::string_view bytes) {
             facts.secrets.push_back(from_json_text(name.get<std::string>()));
         facts.retry_of = document.value("retry_of", std::uint64_t{0});
         facts.cpu_slot = document.value("cpu_slot", false);
+        facts.program = from_json_text(document.value("program", ""));
+        facts.interprets = document.value("interprets", false);
     } catch (const json::exception&) {
         // Facts are for display: what could be read is kept.
     }

@@ -19,6 +19,8 @@ struct ResultFacts {
     std::vector<std::string>
         secrets;            ///< names of variables that are filled in at the start, never written
     bool cpu_slot = false;  ///< it asked for no GPU
+    std::string program;    ///< what is executed: of a script its interpreter
+    bool interprets = false;
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);

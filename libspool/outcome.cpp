@@ -8,6 +8,18 @@
 namespace spool {
 namespace {
 
+std::string program_of(const ActiveJob& job) {
+    const std::string kind = job.facts.interprets ? "interpreter" : "program";
+    return job.facts.program.empty() ? kind : kind + " " + printable(job.facts.program);
+}
+
+/// The system says the same of a script that is there and of which the interpreter is not.
+std::string hint_at_interpreter(const ActiveJob& job, int error) {
+    const bool unclear = error == ENOENT && !job.facts.interprets &&
+                         job.facts.program.find('/') != std::string::npos;
+    return unclear ? " (it, or the interpreter that its #! line names, is missing)" : "";
+}
+
 std::string failed_step(const ActiveJob& job, const record::Exit& exit) {
     const std::string why = std::string(": ") + std::strerror(exit.error);
     switch (exit.failed_step) {
@@ -24,7 +36,8 @@ std::string failed_step(const ActiveJob& job, const record::Exit& exit) {
         case record::Step::directory:
             return "not started: cannot change to its directory " + job.directory + why;
         case record::Step::exec:
-            return "not started: its program could not be executed in " + job.directory + why;
+            return "not started: its " + program_of(job) + " could not be executed in " +
+                   job.directory + why + hint_at_interpreter(job, exit.error);
         case record::Step::environment:
             return "not started: its environment could not be read" + why;
     }

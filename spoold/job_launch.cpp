@@ -140,6 +140,8 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     launch.facts.submitted_at = submitted_at;
     if (spec->submit) launch.facts.retry_of = spec->submit->retry_of.value_or(0);
     launch.facts.cpu_slot = spec->gpus == 0;
+    if (!made.arguments.empty()) launch.facts.program = made.arguments.front();
+    launch.facts.interprets = made.needs_script;
     return launch;
 }
 

@@ -11,6 +11,8 @@ private slots:
     void a_named_output_gets_it_and_log_shows_it();
     void a_plain_command_has_no_shell();
     void a_command_that_is_not_there_fails_as_in_a_shell();
+    void a_missing_program_is_named_data();
+    void a_missing_program_is_named();
 };
 
 void JobFileTest::a_submitted_file_gets_its_arguments_once() {
@@ -55,6 +57,32 @@ void JobFileTest::a_command_that_is_not_there_fails_as_in_a_shell() {
     QCOMPARE(result["state"].toString(), "failed");
     QCOMPARE(result["exit_code"].toInt(), 127);
     QCOMPARE(spool.read("done/x.log"), "bash: line 1: no-such-program: command not found\n");
+}
+
+void JobFileTest::a_missing_program_is_named_data() {
+    QTest::addColumn<QByteArray>("job");
+    QTest::addColumn<QString>("words");
+    QTest::newRow("interpreter of the job file")
+        << QByteArray("#!/no/such/python -u\nprint(1)\n") << "interpreter /no/such/python could";
+    QTest::newRow("program") << QByteArray(R"({"command": ["no-such-program", "1"]})")
+                             << "program no-such-program could";
+    QTest::newRow("interpreter of the program")
+        << QByteArray(R"({"command": ["./x.py"]})") << "program ./x.py could";
+}
+
+void JobFileTest::a_missing_program_is_named() {
+    QFETCH(QByteArray, job);
+    QFETCH(QString, words);
+    TestSpool spool;
+    QVERIFY(write_home_file(spool, "x.py", "#!/no/such/python\n"));
+    QVERIFY(QFile::setPermissions(spool.scratch("x.py"), QFile::ReadOwner | QFile::ExeOwner));
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("x.job", job));
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "failed");
+    const QString reason = result["reason"].toString();
+    QVERIFY2(reason.contains(words), qPrintable(reason));
+    QVERIFY2(!job.contains("./x.py") || reason.contains("#! line"), qPrintable(reason));
 }
 
 QTEST_GUILESS_MAIN(JobFileTest)

@@ -23,7 +23,8 @@ spool::ActiveJob active_job() {
     job.file_name = "x.job";
     job.token = {0xAB, 0xCD};
     job.directory = "/home/u/proj";
-    job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, false};
+    job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, false,
+                 "/opt/python",     true};
     return job;
 }
 
@@ -98,7 +99,7 @@ private slots:
         row("no directory", 0, 0, int(record::Step::directory), failed, -1, -1,
             "not started: cannot change to its directory /home/u/proj: No such file");
         row("no program", 0, 0, int(record::Step::exec), failed, -1, -1,
-            "not started: its program could not be executed");
+            "not started: its interpreter /opt/python could not be executed");
         row("no process", 0, 0, int(record::Step::fork), failed, -1, -1, "not started: no process");
         row("no script", 0, 0, int(record::Step::script), failed, -1, -1, "its script");
         row("no output", 0, 0, int(record::Step::output), failed, -1, -1, "its output file");

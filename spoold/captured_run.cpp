@@ -39,9 +39,15 @@ struct OutputPipe {
     Result<int> open() {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) return spool::system_error("make a pipe", {}, errno);
-        reading.assign(ends[0]);
-        reading.non_blocking(true);
         writing = ends[1];
+        error_code refused;
+        reading.assign(ends[0], refused);
+        if (refused) {
+            ::close(ends[0]);
+            return spool::system_error("wait for a pipe", {}, refused.value());
+        }
+        reading.non_blocking(true, refused);
+        if (refused) return spool::system_error("wait for a pipe", {}, refused.value());
         return writing;
     }
     void close_writing() {

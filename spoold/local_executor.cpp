@@ -46,7 +46,12 @@ spool::Result<void> LocalExecutor::ensure_zygote() {
         ::close(ends[0]);
         return tl::unexpected(started.error());
     }
-    socket_.assign(ends[0]);
+    boost::system::error_code refused;
+    socket_.assign(ends[0], refused);
+    if (refused) {  // the zygote ends when its socket is closed
+        ::close(ends[0]);
+        return spool::system_error("wait for", options_.spool_exec, refused.value());
+    }
     zygote_.emplace(std::move(*started));
     zygote_->async_wait([this](std::optional<int>) {
         // The next start makes a new one; the supervisors that it forked live on.

@@ -145,11 +145,21 @@ struct SpawnLauncher {
         if (failed != 0) return fail(io, error, failed);
         reserve.reset();  // room for the two descriptors below, also when the table is full
         second.reset();
-        Descriptor first(open_pidfd(pid));
-        const int copy = ::fcntl(first.get(), F_DUPFD_CLOEXEC, 0);
-        if (copy < 0) return abandon(io, error, pid, errno);
-        pidfd = copy;
-        return v2::process(io.get_executor(), pid, first.release());
+        Descriptor first(open_pidfd(pid)), copy(::fcntl(first.get(), F_DUPFD_CLOEXEC, 0));
+        if (copy.get() < 0) return abandon(io, error, pid, errno);
+        try {
+            v2::process process(io.get_executor(), pid, first.get());
+            (void)first.release();
+            pidfd = copy.release();
+            return process;
+        } catch (const boost::system::system_error& refused) {
+            return abandon(io, error, pid, refused.code().value());
+        }
+    }
+    /// A child that cannot be watched must not go on.
+    static void end(pid_t pid) {
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
     }
 
 private:
@@ -157,10 +167,8 @@ private:
         error.assign(code, boost::system::system_category());
         return v2::process(io);
     }
-    /// A child that cannot be watched must not go on.
     static v2::process abandon(asio::io_context& io, error_code& error, pid_t pid, int code) {
-        ::kill(pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
+        end(pid);
         return fail(io, error, code);
     }
 };
@@ -255,8 +263,16 @@ Result<ChildProcess> start(asio::io_context& io, const ProcessOptions& options) 
     error_code error;
     v2::process process = launcher(io, error, options.arguments.front(), options.arguments);
     if (error) return spool::system_error("start", options.arguments.front(), error.value());
-    const auto handle = process.detach();
-    return ChildProcess(std::make_shared<ChildProcess::State>(io, handle.id(), launcher.pidfd));
+    const pid_t pid = process.detach().id();
+    Descriptor pidfd(launcher.pidfd);
+    try {
+        auto state = std::make_shared<ChildProcess::State>(io, pid, pidfd.get());
+        (void)pidfd.release();
+        return ChildProcess(std::move(state));
+    } catch (const boost::system::system_error& refused) {
+        SpawnLauncher::end(pid);
+        return spool::system_error("wait for", options.arguments.front(), refused.code().value());
+    }
 }
 
 }  // namespace spoold

@@ -25,7 +25,12 @@ spool::Result<void> Watcher::watch(const spool::Spool& spool) {
     if (descriptor_.is_open()) descriptor_.close();
     const int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (fd < 0) return spool::system_error("inotify_init1", spool.path, errno);
-    descriptor_.assign(fd);
+    boost::system::error_code refused;
+    descriptor_.assign(fd, refused);
+    if (refused) {
+        ::close(fd);
+        return spool::system_error("wait for inotify", spool.path, refused.value());
+    }
     auto added = add(Place::root, spool.root.get(), name_events | IN_CLOSE_WRITE | self_events)
                      .and_then([&] {
                          return add(Place::incoming, spool.incoming.get(),

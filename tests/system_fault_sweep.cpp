@@ -234,6 +234,8 @@ void system_fault_sweep::at_start_data() {
                                 << "EIO" << QList<int>{1, 3, 5};
     QTest::newRow("clone3") << "clone3"
                             << "EAGAIN" << QList<int>{1, 2, 3};
+    QTest::newRow("epoll_ctl") << "epoll_ctl"
+                               << "ENOSPC" << QList<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 }
 
 void system_fault_sweep::at_start() {

@@ -106,8 +106,8 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
                   launch.directory,  launch.facts,     std::move(*record)};
     if (!launch.output.empty()) link_log(spool, job.log_file(), launch.output);
     auto done = write_claim(files, job.record, page, body).and_then([&] {
-        return files.rename(spool.incoming.get(), request.file_name, spool.running.get(),
-                            job.job_file());
+        return move_file(spool, spool.incoming.get(), request.file_name, spool.running.get(),
+                         job.job_file());
     });
     if (done) return job;
     page.state = record::ClaimState::free;
@@ -156,6 +156,17 @@ Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handl
     const auto here = spool.files->stat_at(from, name), there = spool.files->stat_at(to, new_name);
     if (!here || !there || !here->same_file(*there)) return renamed;
     return spool.files->remove(from, name);
+}
+
+Result<void> name_new_file(Spool& spool, const std::string& temporary, Handle directory,
+                           const std::string& name) {
+    auto renamed = spool.files->rename(spool.temporary.get(), temporary, directory, name);
+    if (renamed) return renamed;
+    const auto here = spool.files->stat_at(spool.temporary.get(), temporary),
+               there = spool.files->stat_at(directory, name);
+    if (!here || !there || !here->same_file(*there)) return renamed;
+    (void)spool.files->remove(spool.temporary.get(), temporary);
+    return {};
 }
 
 Result<std::string> return_to_incoming(Spool& spool, const std::string& name,

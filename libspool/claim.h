@@ -77,6 +77,11 @@ Result<bool> name_in_use(Spool& spool, const std::string& name);
 Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handle to,
                        const std::string& new_name);
 
+/// Gives a new file of tmp/ its name in `directory`, unless something has that. Done as soon as the
+/// name is there: where a rename is link and unlink, the temporary name may stay.
+Result<void> name_new_file(Spool& spool, const std::string& temporary, Handle directory,
+                           const std::string& name);
+
 /// Moves a file from running/ to incoming/, as `file_name` or, where another file has that, under
 /// the next free name. Where incoming/ has the file already, under whatever name (a crash in the
 /// middle of a move leaves both), only the name in running/ goes: two names would be two jobs. The

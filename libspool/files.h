@@ -80,7 +80,8 @@ public:
     virtual Result<void> sync(Handle file, bool metadata) = 0;
 
     virtual Result<void> make_directory(Handle directory, std::string_view name) = 0;
-    /// Fails with EEXIST if the target exists, also if it is the same inode.
+    /// Fails with EEXIST if the target exists, also if it is the same inode. Where it is link and
+    /// unlink, a failure may leave both names.
     virtual Result<void> rename(Handle from, std::string_view name, Handle to,
                                 std::string_view new_name) = 0;
     virtual Result<void> replace(Handle from, std::string_view name, Handle to,

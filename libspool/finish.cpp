@@ -44,7 +44,7 @@ Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& na
     if (!file) return file;
     Result<void> renamed;
     if (durable) renamed = spool.files->sync(file->get(), true);
-    if (renamed) renamed = spool.files->rename(spool.temporary.get(), temporary, directory, name);
+    if (renamed) renamed = name_new_file(spool, temporary, directory, name);
     if (!renamed) {
         (void)spool.files->remove(spool.temporary.get(), temporary);
         renamed.error().path = name;
@@ -98,6 +98,13 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
     return Published{name, std::move(*json)};
 }
 
+/// Whether a move to done/ was begun and not completed (link and unlink).
+bool is_half_moved(Spool& spool, const std::string& name, const std::string& target) {
+    const auto waits = spool.files->stat_at(spool.incoming.get(), name),
+               moved = spool.files->stat_at(spool.done.get(), target);
+    return waits && moved && moved->same_file(*waits);
+}
+
 }  // namespace
 
 Result<void> restore_job_file(Spool& spool, const ActiveJob& job, Handle directory,
@@ -133,7 +140,8 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_fi
         if (name_taken(name)) continue;
         const auto in_use = name_in_use(spool, name);
         if (!in_use) return tl::unexpected(in_use.error());
-        if (*in_use) continue;
+        const std::string target = name + split->extension;
+        if (*in_use && !(has_file && is_half_moved(spool, result.file, target))) continue;
         result.name = name;
         auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result), true);
         if (!json && json.error().code == EEXIST) continue;
@@ -141,8 +149,7 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_fi
         // No record keeps the truth of such a job: its result is on the disk before the file moves.
         auto moved = spool.files->sync(spool.done.get(), true);
         if (moved && has_file)
-            moved =
-                move_if_there(spool, spool.incoming.get(), result.file, name + split->extension);
+            moved = move_if_there(spool, spool.incoming.get(), result.file, target);
         if (moved) return Published{name, std::move(*json)};
         (void)spool.files->remove(spool.done.get(), name + ".json");
         return tl::unexpected(moved.error());

@@ -73,10 +73,12 @@ struct flock byte_zero(short type) {
     return lock;
 }
 
-/// rename without replacing where renameat2 does not know the flag: link, then unlink.
+/// rename without replacing where renameat2 does not know the flag: link, then unlink. If that
+/// fails both names stay: a file server may have done what it reports as failed, and whatever is
+/// removed now could be the last name. An old name that is gone is as wanted.
 int rename_by_link(int from, const char* name, int to, const char* new_name) {
     if (linkat(from, name, to, new_name, 0) != 0) return -1;
-    return unlinkat(from, name, 0);
+    return unlinkat(from, name, 0) == 0 || errno == ENOENT ? 0 : -1;
 }
 
 }  // namespace

@@ -93,8 +93,7 @@ Result<std::string> commit(Spool& spool, const std::string& prepared,
     while (true) {
         const std::string name = unique_name(stem, std::ref(taken));
         std::string file_name = name + submission.extension;
-        const auto renamed =
-            spool.files->rename(spool.temporary.get(), prepared, spool.incoming.get(), file_name);
+        const auto renamed = name_new_file(spool, prepared, spool.incoming.get(), file_name);
         if (renamed) return file_name;
         if (renamed.error().code != EEXIST) return tl::unexpected(renamed.error());
         taken.refuse(name);

@@ -1,6 +1,8 @@
 // Files whose N-th call fails, for sweeps over every call of a step.
 #pragma once
 
+#include <unistd.h>
+
 #include <cerrno>
 
 #include "libspool/posix_files.h"
@@ -24,6 +26,9 @@ public:
     /// Whether the call that was to fail was reached.
     [[nodiscard]] bool failed() const { return fail_at_ != 0 && calls_ >= fail_at_; }
     [[nodiscard]] const std::string& failed_call() const { return failed_call_; }
+    /// Rename number `n` from now on (1 = the next) is link and unlink, of which the second fails.
+    void halve_rename(int n) { renames_to_halve_ = n; }
+    [[nodiscard]] bool halved() const { return renames_to_halve_ <= 0; }
     /// A name, and the inode that it is said to have.
     std::pair<std::string, std::uint64_t> lent_inode;
 
@@ -66,6 +71,11 @@ public:
     }
     Result<void> rename(Handle from, Name name, Handle to, Name new_name) override {
         if (fails("rename", name)) return error("rename", name);
+        if (--renames_to_halve_ == 0) {
+            const std::string source(name), target(new_name);
+            if (::linkat(int(from), source.c_str(), int(to), target.c_str(), 0) == 0)
+                return error("rename", name);
+        }
         return Base::rename(from, name, to, new_name);
     }
     Result<void> replace(Handle from, Name name, Handle to, Name new_name) override {
@@ -91,6 +101,6 @@ private:
         return spool::system_error(operation, std::string(name), code_);
     }
 
-    int calls_ = 0, fail_at_ = 0, code_ = EIO;
+    int calls_ = 0, fail_at_ = 0, code_ = EIO, renames_to_halve_ = 0;
     std::string failed_call_;
 };

@@ -1,0 +1,79 @@
+// What somebody else does to a file between the look at it and the step that depends on it.
+#include <unistd.h>
+
+#include <QtTest>
+
+#include "libspool/claim.h"
+#include "libspool/finish.h"
+#include "libspool/journal.h"
+#include "libspool/outcome.h"
+#include "libspool/recover.h"
+#include "libspool/submit.h"
+#include "tests/failing_files.h"
+#include "tests/scratch_spool.h"
+
+namespace {
+
+const spool::record::BootId boot{1};
+const std::string bad = "#SPOOL --gpsu=1\n", good = "echo good\n";
+
+/// Calls back right before a sync or a rename is made.
+class MeddledFiles : public FailingFiles {
+public:
+    std::function<void()> before_sync;
+    std::function<void(const std::string& name)> before_rename;
+
+    spool::Result<void> sync(spool::Handle file, bool metadata) override {
+        if (before_sync) std::exchange(before_sync, nullptr)();
+        return FailingFiles::sync(file, metadata);
+    }
+    spool::Result<void> rename(spool::Handle from, std::string_view name, spool::Handle to,
+                               std::string_view new_name) override {
+        if (before_rename) before_rename(std::string(name));
+        return FailingFiles::rename(from, name, to, new_name);
+    }
+};
+
+struct Scratch : ScratchSpoolOn<MeddledFiles> {
+    spool::RecordPool pool{spool};
+
+    /// As an editor saves: a new file is moved over the old one.
+    void save_anew(const std::string& name, const std::string& bytes) {
+        put(spool.incoming, ".new", bytes);
+        const std::string incoming = spool.path + "/incoming/";
+        if (::rename((incoming + ".new").c_str(), (incoming + name).c_str()) != 0) qFatal("rename");
+    }
+    void remove(const std::string& below) { ::unlink((spool.path + "/" + below).c_str()); }
+    void remove_before_it_moves(const std::string& where, const std::string& name) {
+        files.before_rename = [this, where, name](const std::string& moving) {
+            if (moving == name) remove(where + "/" + name);
+        };
+    }
+    [[nodiscard]] spool::FileStat stat(const std::string& name) {
+        return *files.stat_at(spool.incoming.get(), name);
+    }
+    spool::Result<spool::Recovery> recover() {
+        return spool::recover(spool, pool, clock, boot, [](const auto&) { return false; });
+    }
+};
+
+}  // namespace
+
+class UnitMeddling : public QObject {
+    Q_OBJECT
+
+private slots:
+    /// Where a rename is link and unlink: the job is there, so it was submitted.
+    void a_submission_whose_temporary_name_stays_is_one() {
+        Scratch s;
+        s.files.halve_rename(1);
+        const auto submitted = spool::submit(s.spool, {good, "x", ".job", {}}, s.clock);
+        QVERIFY2(submitted.has_value(), submitted ? "" : submitted.error().text().c_str());
+        QVERIFY(s.files.halved());
+        QCOMPARE(s.names(s.spool.incoming), QStringList{"x.job"});
+        QCOMPARE(s.names(s.spool.temporary), QStringList());
+    }
+};
+
+QTEST_GUILESS_MAIN(UnitMeddling)
+#include "unit_meddling.moc"

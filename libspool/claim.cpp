@@ -177,14 +177,23 @@ Result<std::string> return_to_incoming(Spool& spool, const std::string& name,
     if (!stat) return tl::unexpected(stat.error());
     const auto there = name_in_incoming(spool, *stat);
     if (!there) return tl::unexpected(there.error());
-    if (!there->empty()) return files.remove(spool.running.get(), name).map([&] { return *there; });
+    // Whoever removes the file meanwhile withdraws the job.
+    const auto unless_gone = [&](const Error& error) -> Result<std::string> {
+        const auto still = is_there(spool, spool.running.get(), name);
+        if (error.code == ENOENT && still && !*still) return *there;
+        return tl::unexpected(error);
+    };
+    if (!there->empty()) {
+        const auto removed = files.remove(spool.running.get(), name);
+        return removed ? *there : unless_gone(removed.error());
+    }
     const auto split = split_job_name(file_name);
     for (int n = 1;; ++n) {
         const std::string back =
             n == 1 ? file_name : candidate_name(split->stem, n) + split->extension;
         const auto moved = files.rename(spool.running.get(), name, spool.incoming.get(), back);
         if (moved) return back;
-        if (moved.error().code != EEXIST) return tl::unexpected(moved.error());
+        if (moved.error().code != EEXIST) return unless_gone(moved.error());
     }
 }
 

@@ -110,7 +110,7 @@ Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recove
         }
         if (auto returned = return_to_incoming(spool, entry.name, entry.name); !returned)
             return tl::unexpected(returned.error());
-        recovery.requeued.push_back(entry.name);
+        if (!returned->empty()) recovery.requeued.push_back(entry.name);
     }
     return {};
 }

@@ -53,8 +53,13 @@ Result<void> move_beside(Spool& spool, const WaitingEntry& line, const JobResult
     const auto waits = still_waits(spool, line, end.ended_at);
     if (!waits) return tl::unexpected(waits.error());
     if (!*waits) return {};
-    return move_file(spool, spool.incoming.get(), line.file_name, spool.done.get(),
-                     end.name + extension);
+    auto moved = move_file(spool, spool.incoming.get(), line.file_name, spool.done.get(),
+                           end.name + extension);
+    if (!moved && moved.error().code == ENOENT) {  // somebody removed it just now, or done/ is gone
+        const auto there = is_there(spool, spool.incoming.get(), line.file_name);
+        if (there && !*there) return {};
+    }
+    return moved;
 }
 
 }  // namespace

@@ -63,6 +63,18 @@ class UnitMeddling : public QObject {
     Q_OBJECT
 
 private slots:
+    /// In running/, with no record, and gone before recovery could move it back.
+    void a_file_removed_during_recovery_does_not_stop_it() {
+        Scratch s;
+        s.put(s.spool.running, "x.job", good);
+        s.put(s.spool.running, "y.job", good);
+        s.remove_before_it_moves("running", "x.job");
+        const auto recovery = s.recover();
+        QVERIFY2(recovery.has_value(), recovery ? "" : recovery.error().text().c_str());
+        QCOMPARE(recovery->requeued, std::vector<std::string>{"y.job"});
+        QCOMPARE(s.names(s.spool.incoming), QStringList{"y.job"});
+    }
+
     /// Where a rename is link and unlink: the job is there, so it was submitted.
     void a_submission_whose_temporary_name_stays_is_one() {
         Scratch s;

@@ -118,7 +118,7 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
 
 /// `job.file_name` is where it is from then on.
 Result<void> return_file(Spool& spool, ActiveJob& job) {
-    return return_to_incoming(spool, job.job_file(), job.file_name)
+    return return_to_incoming(spool, spool.running.get(), job.job_file(), job.file_name)
         .map([&](const std::string& name) {
             if (!name.empty()) job.file_name = name;
             (void)spool.files->remove(spool.running.get(), job.log_file());
@@ -169,29 +169,29 @@ Result<void> name_new_file(Spool& spool, const std::string& temporary, Handle di
     return {};
 }
 
-Result<std::string> return_to_incoming(Spool& spool, const std::string& name,
+Result<std::string> return_to_incoming(Spool& spool, Handle from, const std::string& name,
                                        const std::string& file_name) {
     Files& files = *spool.files;
-    const auto stat = files.stat_at(spool.running.get(), name);
+    const auto stat = files.stat_at(from, name);
     if (!stat && stat.error().code == ENOENT) return std::string();
     if (!stat) return tl::unexpected(stat.error());
     const auto there = name_in_incoming(spool, *stat);
     if (!there) return tl::unexpected(there.error());
     // Whoever removes the file meanwhile withdraws the job.
     const auto unless_gone = [&](const Error& error) -> Result<std::string> {
-        const auto still = is_there(spool, spool.running.get(), name);
+        const auto still = is_there(spool, from, name);
         if (error.code == ENOENT && still && !*still) return *there;
         return tl::unexpected(error);
     };
     if (!there->empty()) {
-        const auto removed = files.remove(spool.running.get(), name);
+        const auto removed = files.remove(from, name);
         return removed ? *there : unless_gone(removed.error());
     }
     const auto split = split_job_name(file_name);
     for (int n = 1;; ++n) {
         const std::string back =
             n == 1 ? file_name : candidate_name(split->stem, n) + split->extension;
-        const auto moved = files.rename(spool.running.get(), name, spool.incoming.get(), back);
+        const auto moved = files.rename(from, name, spool.incoming.get(), back);
         if (moved) return back;
         if (moved.error().code != EEXIST) return unless_gone(moved.error());
     }

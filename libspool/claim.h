@@ -82,11 +82,11 @@ Result<void> move_file(Spool& spool, Handle from, const std::string& name, Handl
 Result<void> name_new_file(Spool& spool, const std::string& temporary, Handle directory,
                            const std::string& name);
 
-/// Moves a file from running/ to incoming/, as `file_name` or, where another file has that, under
-/// the next free name. Where incoming/ has the file already, under whatever name (a crash in the
-/// middle of a move leaves both), only the name in running/ goes: two names would be two jobs. The
-/// answer is its name in incoming/, empty if it was not in running/.
-Result<std::string> return_to_incoming(Spool& spool, const std::string& name,
+/// Moves the file `name` of running/ or done/ to incoming/, as `file_name` or, where another file
+/// has that, under the next free name. Where incoming/ has the file already, under whatever name (a
+/// crash in the middle of a move leaves both), only the name in `from` goes: two names would be two
+/// jobs. The answer is its name in incoming/, empty if it was not in `from`.
+Result<std::string> return_to_incoming(Spool& spool, Handle from, const std::string& name,
                                        const std::string& file_name);
 
 /// Whether a directory has that name. What cannot be examined is an error, not an answer: whoever

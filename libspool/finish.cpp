@@ -98,11 +98,33 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
     return Published{name, std::move(*json)};
 }
 
+/// Whether somebody has saved the file anew, or mended its mode, since it was judged.
+bool is_another(Spool& spool, const std::string& name, const FileStat& judged) {
+    const auto stat = spool.files->stat_at(spool.incoming.get(), name);
+    return stat && !stat->unchanged(judged);
+}
+
 /// Whether a move to done/ was begun and not completed (link and unlink).
 bool is_half_moved(Spool& spool, const std::string& name, const std::string& target) {
     const auto waits = spool.files->stat_at(spool.incoming.get(), name),
                moved = spool.files->stat_at(spool.done.get(), target);
     return waits && moved && moved->same_file(*waits);
+}
+
+/// Moves a file that never ran to done/. One that was put in its place while the result was synced
+/// goes back.
+Result<void> move_unstarted(Spool& spool, const std::string& name, const std::string& target,
+                            const std::optional<FileStat>& judged) {
+    auto moved = move_if_there(spool, spool.incoming.get(), name, target);
+    if (!moved || !judged) return moved;
+    const auto stat = spool.files->stat_at(spool.done.get(), target);
+    // The move itself has changed the ctime.
+    if (!stat || (stat->same_file(*judged) && stat->size == judged->size &&
+                  stat->modified == judged->modified))
+        return {};
+    if (auto back = return_to_incoming(spool, spool.done.get(), target, name); !back)
+        return tl::unexpected(back.error());
+    return system_error("publish", name, ESTALE);
 }
 
 }  // namespace
@@ -131,25 +153,26 @@ Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result)
     }
 }
 
-Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_file,
+Result<Published> publish_unstarted(Spool& spool, JobResult& result, const UnstartedFile& file,
                                     const std::function<bool(const std::string&)>& name_taken) {
     const auto split = split_job_name(result.file);
     if (!split) return content_error(result.file, {}, "is not the name of a job file");
+    if (file.judged && is_another(spool, result.file, *file.judged))
+        return system_error("publish", result.file, ESTALE);
     for (int n = 1;; ++n) {
         const std::string name = candidate_name(split->stem, n);
         if (name_taken(name)) continue;
         const auto in_use = name_in_use(spool, name);
         if (!in_use) return tl::unexpected(in_use.error());
         const std::string target = name + split->extension;
-        if (*in_use && !(has_file && is_half_moved(spool, result.file, target))) continue;
+        if (*in_use && !(file.is_there && is_half_moved(spool, result.file, target))) continue;
         result.name = name;
         auto json = create_in(spool, spool.done.get(), name + ".json", write_result(result), true);
         if (!json && json.error().code == EEXIST) continue;
         if (!json) return tl::unexpected(json.error());
         // No record keeps the truth of such a job: its result is on the disk before the file moves.
         auto moved = spool.files->sync(spool.done.get(), true);
-        if (moved && has_file)
-            moved = move_if_there(spool, spool.incoming.get(), result.file, target);
+        if (moved && file.is_there) moved = move_unstarted(spool, result.file, target, file.judged);
         if (moved) return Published{name, std::move(*json)};
         (void)spool.files->remove(spool.done.get(), name + ".json");
         return tl::unexpected(moved.error());

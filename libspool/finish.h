@@ -17,11 +17,17 @@ struct Published {
 /// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
 
+/// The file in incoming/ of a job that ends without having run.
+struct UnstartedFile {
+    bool is_there = true;            ///< false: what has its name now, if anything, is another job
+    std::optional<FileStat> judged;  ///< its end was decided by this content: no other is moved
+};
+
 /// Publishes the end of a file that never ran: x.json is written and synced, then
-/// incoming/<result.file> is moved beside it (unless it is known to be gone: what has that name now
-/// is another job). Its number must be on the disk already. On failure nothing has changed.
-/// `result.name` is set to the name in done/.
-Result<Published> publish_unstarted(Spool& spool, JobResult& result, bool has_file,
+/// incoming/<result.file> is moved beside it. Its number must be on the disk already. On failure
+/// nothing has changed; ESTALE: the file is not the one that was judged, and is to be looked at
+/// again. `result.name` is set to the name in done/.
+Result<Published> publish_unstarted(Spool& spool, JobResult& result, const UnstartedFile& file,
                                     const std::function<bool(const std::string&)>& name_taken);
 
 void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier);

@@ -63,6 +63,7 @@ struct IncomingChanges {
         std::string file_name;
         std::uint64_t number = 0;
         Error error;
+        FileStat stat;  ///< as it was when it was judged
     };
     struct Withdrawn {
         std::string file_name;
@@ -109,8 +110,8 @@ public:
     [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
     /// The file was claimed, or moved to done/: it is no longer here.
     void forget(std::uint64_t number);
-    /// A claim was refused, or an end could not be written: look at it again after the settling
-    /// time.
+    /// A claim was refused, or an end could not be written, or is not that of what is there now:
+    /// look at it again after the settling time.
     void settle_again(std::uint64_t number, WaitReason::Kind why);
 
     [[nodiscard]] const std::map<std::string, WaitingJob>& jobs() const { return jobs_; }

@@ -88,7 +88,8 @@ Result<IncomingChanges> Incoming::take_changes() {
     if (auto numbered = number_new(); !numbered) return tl::unexpected(numbered.error());
     for (auto& [name, error] : rejections_)
         if (const auto found = jobs_.find(name); found != jobs_.end())
-            changes_.rejected.push_back({name, found->second.number, std::move(error)});
+            changes_.rejected.push_back(
+                {name, found->second.number, std::move(error), found->second.stat});
     rejections_.clear();
     std::erase_if(changes_.withdrawn, [this](const IncomingChanges::Withdrawn& gone) {
         const WaitingJob* job = find(gone.number);

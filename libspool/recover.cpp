@@ -108,8 +108,9 @@ Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recove
             named.insert(split->stem);
             continue;
         }
-        if (auto returned = return_to_incoming(spool, entry.name, entry.name); !returned)
-            return tl::unexpected(returned.error());
+        const auto returned =
+            return_to_incoming(spool, spool.running.get(), entry.name, entry.name);
+        if (!returned) return tl::unexpected(returned.error());
         if (!returned->empty()) recovery.requeued.push_back(entry.name);
     }
     return {};

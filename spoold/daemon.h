@@ -56,7 +56,7 @@ private:
     // Incoming jobs.
     void take_incoming_changes();
     void enqueue(std::uint64_t number);
-    bool end_unstarted(spool::JobResult result, bool has_file);
+    bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     enum class Claimed { yes, no, later };
     Claimed claim(std::uint64_t number);

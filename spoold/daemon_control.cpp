@@ -63,7 +63,7 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
         result.command = job->command;
         result.submitted_at = job->submitted_at;
         result.reason = "cancelled before it started";
-        const bool gone = end_unstarted(std::move(result), true);
+        const bool gone = end_unstarted(std::move(result), {});
         return reply(gone, gone ? "cancelled before it started"
                                 : "could not be moved to done/; see gpuspool status");
     }

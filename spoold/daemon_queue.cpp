@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "daemon.h"
 #include "libspool/launch_spec.h"
@@ -40,7 +41,7 @@ void Daemon::take_incoming_changes() {
         enqueue(number);
     for (const auto& withdrawn : changes->withdrawn)
         end_unstarted(spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()),
-                      false);
+                      {false, {}});
     if (!changes->ready.empty() || !changes->unready.empty()) state_changed_ = true;
     const bool must_wait = numbers_pending_ > 0 && !changes->rejected.empty();
     if (!changes->numbered && !must_wait) return end_rejected(changes->rejected);
@@ -69,7 +70,8 @@ void Daemon::take_incoming_changes() {
 void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files) {
     for (const auto& file : files)
         end_unstarted(
-            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()),
+            {true, file.stat});
 }
 
 void Daemon::enqueue(std::uint64_t number) {
@@ -79,14 +81,18 @@ void Daemon::enqueue(std::uint64_t number) {
     policy_.add(number, job->priority, job->need);
 }
 
-/// Ends a file that was never run: rejected, withdrawn or cancelled. False if the result could not
-/// be written.
-bool Daemon::end_unstarted(spool::JobResult result, bool has_file) {
+/// Ends a file that was never run: rejected, withdrawn or cancelled. False if it waits on: the
+/// result could not be written, or the file is not the one that was judged.
+bool Daemon::end_unstarted(spool::JobResult result, const spool::UnstartedFile& file) {
     result.host = spool::host_name();
     auto published = spool::publish_unstarted(
-        spool_, result, has_file,
+        spool_, result, file,
         [this](const std::string& name) { return active_->name_taken(name); });
     state_changed_ = true;
+    if (!published && published.error().code == ESTALE) {
+        incoming_->settle_again(result.id, spool::WaitReason::Kind::settling);
+        return false;
+    }
     if (!published) {
         troubles_.set("publish", "results cannot be written to done/: " + published.error().text());
         incoming_->settle_again(result.id, spool::WaitReason::Kind::trouble);

@@ -42,7 +42,7 @@ private:
     }
     void pass();
     void take_changes();
-    bool end_unstarted(spool::JobResult result, bool has_file);
+    bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     void claim(std::uint64_t number);
@@ -171,7 +171,8 @@ inline void PowerCutDaemon::take_changes() {
     for (const auto& gone : changes->withdrawn) {
         // Nobody removes anything here: it was lost.
         truth_.wrong.push_back(gone.file_name + " is gone from incoming/");
-        end_unstarted(spool::withdrawn_result(gone.number, gone.file_name, clock_.wall()), false);
+        end_unstarted(spool::withdrawn_result(gone.number, gone.file_name, clock_.wall()),
+                      {false, {}});
     }
     if (!changes->numbered && numbers_pending_ == 0) return end_rejected(changes->rejected);
     spool::SyncSet barrier;
@@ -189,7 +190,8 @@ inline void PowerCutDaemon::end_rejected(
     const std::vector<spool::IncomingChanges::Rejected>& files) {
     for (const auto& file : files)
         end_unstarted(
-            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()), true);
+            spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()),
+            {true, file.stat});
 }
 
 inline void PowerCutDaemon::note_shown() {
@@ -202,9 +204,10 @@ inline void PowerCutDaemon::note_shown() {
     }
 }
 
-inline bool PowerCutDaemon::end_unstarted(spool::JobResult result, bool has_file) {
+inline bool PowerCutDaemon::end_unstarted(spool::JobResult result,
+                                          const spool::UnstartedFile& file) {
     auto published = spool::publish_unstarted(
-        spool_, result, has_file,
+        spool_, result, file,
         [this](const std::string& name) { return active_->name_taken(name); });
     if (!published) {
         incoming_->settle_again(result.id, spool::WaitReason::Kind::trouble);

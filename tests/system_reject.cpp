@@ -9,6 +9,7 @@
 #include <QtTest>
 
 #include "tests/support/look.h"
+#include "tests/support/strace.h"
 
 using namespace std::chrono_literals;
 
@@ -45,6 +46,7 @@ private slots:
     void a_strange_file_is_rejected();
     void the_largest_job_file_runs();
     void a_rejected_file_can_be_mended_and_dropped_again();
+    void a_file_saved_anew_before_it_is_put_away_runs();
     void many_bad_files_at_once_do_no_harm();
     void a_file_of_another_user_is_rejected();
     void an_unreadable_file_is_rejected();
@@ -187,6 +189,23 @@ void RejectTest::a_rejected_file_can_be_mended_and_dropped_again() {
     QVERIFY(shell(spool, "cd $GPUSPOOL_DIR; sed -i s/gpsu/gpus/ done/x.job; mv done/x.job $I"));
     QCOMPARE(spool.wait_for_result("x~2")["state"].toString(), "succeeded");
     QCOMPARE(home_file(spool, "ran"), "one\n");
+}
+
+/// While the number of the bad file is on its way to the disk, a good one is saved over it.
+void RejectTest::a_file_saved_anew_before_it_is_put_away_runs() {
+    if (!strace::works()) QSKIP("strace cannot trace here");
+    TestSpool spool;
+    spool.wrapper =
+        strace::wrapper(QStringList{"-f"} + strace::inject("fdatasync", "delay_enter=1000000"));
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpsu=1\necho bad >> ~/ran\n"));
+    QVERIFY(spool.wait_for([&] { return spool.read(".spool/waiting").contains("x.job"); },
+                           "x to get its number"));
+    QVERIFY(spool.drop("x.job", "echo good >> ~/ran\n"));
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "succeeded");
+    QCOMPARE(result["id"].toInt(), 1);
+    QCOMPARE(home_file(spool, "ran"), "good\n");
 }
 
 void RejectTest::many_bad_files_at_once_do_no_harm() {

@@ -310,7 +310,7 @@ private slots:
         if (name_in_done) s.put(s.spool.done, "x.log", "old");
         auto result = spool::withdrawn_result(7, "x.job", 1);
         const auto published =
-            spool::publish_unstarted(s.spool, result, file_is_there, no_name_taken);
+            spool::publish_unstarted(s.spool, result, {file_is_there, {}}, no_name_taken);
         QVERIFY(published.has_value());
         QCOMPARE(s.names(s.spool.done), done);
         QCOMPARE(s.names(s.spool.incoming), QStringList());
@@ -407,7 +407,7 @@ private:
         if (step == "unclaim") return spool::unclaim(s.spool, *job).has_value();
         if (step == "reject") {
             auto result = spool::withdrawn_result(7, "x.job", 1);
-            return spool::publish_unstarted(s.spool, result, true, no_name_taken).has_value();
+            return spool::publish_unstarted(s.spool, result, {}, no_name_taken).has_value();
         }
         auto result = s.result_of(*job);
         return spool::publish(s.spool, *job, result).has_value();

@@ -52,6 +52,11 @@ struct Scratch : ScratchSpoolOn<MeddledFiles> {
     [[nodiscard]] spool::FileStat stat(const std::string& name) {
         return *files.stat_at(spool.incoming.get(), name);
     }
+    spool::Result<spool::Published> reject(const spool::FileStat& judged) {
+        auto result = spool::rejected_result(7, "x.job", {}, 1);
+        return spool::publish_unstarted(spool, result, {true, judged},
+                                        [](const std::string&) { return false; });
+    }
     spool::Result<spool::Recovery> recover() {
         return spool::recover(spool, pool, clock, boot, [](const auto&) { return false; });
     }
@@ -63,6 +68,35 @@ class UnitMeddling : public QObject {
     Q_OBJECT
 
 private slots:
+    void another_file_is_not_moved_as_rejected_data() {
+        QTest::addColumn<bool>("during_the_sync");
+        QTest::newRow("before the result is written") << false;
+        QTest::newRow("while the result is synced") << true;
+    }
+    void another_file_is_not_moved_as_rejected() {
+        QFETCH(bool, during_the_sync);
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", bad);
+        const auto judged = s.stat("x.job");
+        const auto save = [&] { s.save_anew("x.job", good); };
+        during_the_sync ? void(s.files.before_sync = save) : save();
+        const auto published = s.reject(judged);
+        QVERIFY(!published && published.error().code == ESTALE);
+        QCOMPARE(s.get(s.spool.incoming, "x.job"), good);
+        QCOMPARE(s.names(s.spool.done), QStringList());
+        QVERIFY(s.reject(s.stat("x.job")).has_value());  // that one, as if it were bad too
+        QCOMPARE(s.names(s.spool.done), (QStringList{"x.job", "x.json"}));
+    }
+
+    void a_rejected_file_that_was_removed_has_a_result() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", bad);
+        const auto judged = s.stat("x.job");
+        s.files.before_sync = [&] { s.remove("incoming/x.job"); };
+        QVERIFY(s.reject(judged).has_value());
+        QCOMPARE(s.names(s.spool.done), QStringList{"x.json"});
+    }
+
     /// In running/, with no record, and gone before recovery could move it back.
     void a_file_removed_during_recovery_does_not_stop_it() {
         Scratch s;
@@ -73,6 +107,28 @@ private slots:
         QVERIFY2(recovery.has_value(), recovery ? "" : recovery.error().text().c_str());
         QCOMPARE(recovery->requeued, std::vector<std::string>{"y.job"});
         QCOMPARE(s.names(s.spool.incoming), QStringList{"y.job"});
+    }
+
+    /// A rejected file whose result an earlier daemon wrote, removed before it is moved beside it.
+    void a_rejected_file_removed_during_recovery_does_not_stop_it() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", bad);
+        const auto judged = s.stat("x.job");
+        s.put(s.spool.internal, "waiting",
+              spool::write_line(
+                  spool::WaitingEntry{7, judged.device, judged.inode, "x.job", judged.modified}));
+        QVERIFY(s.reject(judged).has_value());
+        const std::string below = s.spool.path + "/";
+        QCOMPARE(::rename((below + "done/x.job").c_str(), (below + "incoming/x.job").c_str()), 0);
+        auto result = spool::read_result(s.get(s.spool.done, "x.json"), "x.json");
+        result->ended_at = s.stat("x.job").changed + 1'000'000'000;
+        s.remove("done/x.json");
+        s.put(s.spool.done, "x.json", spool::write_result(*result));
+        s.remove_before_it_moves("incoming", "x.job");
+        const auto ends = spool::recover_unstarted(s.spool, [](std::uint64_t) { return false; });
+        QVERIFY2(ends.has_value(), ends ? "" : ends.error().text().c_str());
+        QCOMPARE(ends->size(), std::size_t(1));
+        QCOMPARE(s.names(s.spool.incoming), QStringList());
     }
 
     /// Where a rename is link and unlink: the job is there, so it was submitted.

@@ -234,8 +234,9 @@ void system_fault_sweep::at_start_data() {
                                 << "EIO" << QList<int>{1, 3, 5};
     QTest::newRow("clone3") << "clone3"
                             << "EAGAIN" << QList<int>{1, 2, 3};
+    // Of the first two, its own wake-up and timer, Boost.Asio does not look at the answer.
     QTest::newRow("epoll_ctl") << "epoll_ctl"
-                               << "ENOSPC" << QList<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+                               << "ENOSPC" << QList<int>{3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 }
 
 void system_fault_sweep::at_start() {

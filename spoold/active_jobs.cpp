@@ -16,6 +16,11 @@ bool has_supervisor(Stage stage) {
     return stage == Stage::starting || stage == Stage::running || stage == Stage::orphaned;
 }
 
+/// 0 while it is not noted: the run page is written a second time, with it.
+int main_process(const spool::RecordContent& content) {
+    return content.run_known() ? content.run.main_pid : 0;
+}
+
 }  // namespace
 
 ActiveJobs::ActiveJobs(spool::Spool& spool, const spool::Clock& clock,
@@ -174,6 +179,7 @@ void ActiveJobs::look_at(Active& active) {
     }
     const bool was_started = active.content.started();
     const bool was_ended = active.content.ended();
+    const int pid_before = main_process(active.content);
     active.content = std::move(standing->content);
     const spool::RecordContent& content = active.content;
     if (content.started() && active.stage == Stage::starting) {
@@ -202,7 +208,9 @@ void ActiveJobs::look_at(Active& active) {
     }
     if (active.stage == Stage::starting && !active.binding && !standing->alive)
         return undo_claim(active, "its supervisor died before it executed anything");
-    if (content.started() != was_started || content.ended() != was_ended) listener_.changed();
+    if (content.started() != was_started || content.ended() != was_ended ||
+        main_process(content) != pid_before)
+        listener_.changed();
 }
 
 std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {

@@ -247,7 +247,6 @@ Result<DaemonPresence> daemon_presence(Spool& spool, const Clock& clock) {
     const auto own = machine_id();
     if (!own) return tl::unexpected(own.error());
     if (owner && owner->machine_id != *own) {
-        constexpr std::int64_t silent_after = 120'000'000'000;
         return clock.wall() - owner->heartbeat < silent_after ? DaemonPresence::other_host_running
                                                               : DaemonPresence::other_host_silent;
     }

@@ -36,6 +36,9 @@ struct Owner {
 Result<Owner> read_owner(Spool& spool);
 Result<void> write_owner(Spool& spool, const Owner& owner);
 
+/// A daemon whose heartbeat is older (nanoseconds) cannot write, or is dead.
+inline constexpr std::int64_t silent_after = 120'000'000'000;
+
 /// Whether a daemon holds the lock: on this host by the lock, on another by a heartbeat of less
 /// than two minutes ago.
 enum class DaemonPresence { running, stopped, other_host_running, other_host_silent };

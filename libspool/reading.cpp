@@ -263,8 +263,14 @@ Result<SpoolState> published_state(Spool& spool, const Clock& clock) {
     }
     if (bytes && !state) out.daemon.problems.push_back(state.error().text());
     out.daemon.running = daemon;
-    if (const auto owner = read_owner(spool); owner && (out.daemon.host.empty() || !daemon))
-        out.daemon.host = owner->host;
+    const auto owner = read_owner(spool);
+    if (owner && (out.daemon.host.empty() || !daemon)) out.daemon.host = owner->host;
+    // What it cannot write it cannot publish either.
+    if (owner && daemon && clock.wall() - owner->heartbeat > silent_after)
+        out.daemon.problems.push_back(
+            "spoold runs, but has written nothing since " + format_time(owner->heartbeat) +
+            ": what is shown may be old; see whether the file system of " + spool.path +
+            " is full or read-only");
     const auto paused = pause_reason(spool);
     if (paused) {
         out.daemon.paused = paused->has_value();

@@ -173,9 +173,11 @@ void Daemon::begin_rescan() {
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
     scanning_ = begun.has_value();
-    (void)spool::write_owner(
+    const auto alive = spool::write_owner(
         spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
+    troubles_.set("heartbeat",
+                  alive ? "" : ".spool/owner cannot be written: " + alive.error().text());
 }
 
 /// For --once: whatever was there has been started, ended or found to have to wait.

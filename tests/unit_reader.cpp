@@ -68,6 +68,7 @@ private slots:
     void a_claimed_job_that_still_waits_is_shown_once();
     void a_running_job_that_has_ended_is_not_running();
     void a_broken_state_is_reported();
+    void a_daemon_that_cannot_write_is_reported();
     void results_are_newest_first();
     void the_history_is_a_hint_only();
     void jobs_are_found_data();
@@ -193,6 +194,19 @@ void UnitReader::a_broken_state_is_reported() {
     QVERIFY(state.has_value());
     QCOMPARE(state->daemon.problems.size(), std::size_t(1));
     QCOMPARE(state->waiting.size(), std::size_t(1));
+}
+
+void UnitReader::a_daemon_that_cannot_write_is_reported() {
+    ScratchSpool scratch;
+    const spool::OpenFile lock = pretend_daemon(scratch, {});
+    scratch.clock.now = spool::read_owner(scratch.spool)->heartbeat;
+    scratch.clock.advance(std::chrono::seconds(60));
+    QVERIFY(spool::read_spool(scratch.spool, scratch.clock)->daemon.problems.empty());
+    scratch.clock.advance(std::chrono::seconds(120));
+    const auto state = spool::read_spool(scratch.spool, scratch.clock);
+    QVERIFY(state->daemon.running);
+    QCOMPARE(state->daemon.problems.size(), std::size_t(1));
+    QVERIFY(state->daemon.problems[0].find("read-only") != std::string::npos);
 }
 
 void UnitReader::results_are_newest_first() {

@@ -180,8 +180,38 @@ void Incoming::vanish(WaitingJob& job) {
     set_deadline(job, clock_.monotonic() + settings_.vanish);
 }
 
+/// What cannot be examined is not gone.
+bool Incoming::is_certainly_gone(const std::string& file_name) const {
+    const auto stat = spool_.files->stat_at(spool_.incoming.get(), file_name);
+    return !stat && stat.error().code == ENOENT;
+}
+
+/// Looks for the files of jobs that are to be withdrawn now: they may be back, or have another
+/// name, and the event or the scan that tells of it may be yet to come. False if that cannot be
+/// said.
+bool Incoming::look_for_vanished(Now now) {
+    std::unordered_map<std::uint64_t, std::string> by_inode;
+    std::vector<std::string> names;
+    for (const auto& [deadline, name] : deadlines_) {
+        if (deadline > now) break;
+        const WaitingJob& job = jobs_.at(name);
+        if (job.phase != WaitingJob::Phase::vanished) continue;
+        names.push_back(name);
+        by_inode.emplace(job.stat.inode, name);
+    }
+    if (names.empty()) return true;
+    const auto entries = spool_.files->list(spool_.incoming.get());
+    if (!entries) return false;
+    for (const std::string& name : names)
+        look_at_job(name, Hint::none);
+    for (const DirectoryEntry& entry : *entries)
+        if (by_inode.contains(entry.inode)) look(entry.name, Hint::none);
+    return true;
+}
+
 void Incoming::advance() {
     const Now now = clock_.monotonic();
+    const bool looked = look_for_vanished(now);
     while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
         const std::string name = deadlines_.begin()->second;
         WaitingJob& job = jobs_.at(name);
@@ -194,7 +224,9 @@ void Incoming::advance() {
                 settled(still->second);
         } else if (job.phase == WaitingJob::Phase::vanished) {
             // One with a number stays until its end is written down.
-            if (job.number != 0)
+            if (!looked || !is_certainly_gone(name))
+                set_deadline(job, now + settings_.vanish);
+            else if (job.number != 0)
                 changes_.withdrawn.push_back({name, job.number});
             else
                 erase(name);

@@ -126,6 +126,8 @@ private:
     WaitingJob& job_for(const std::string& file_name, const FileStat& stat);
     void restart_settling(WaitingJob& job, Hint hint);
     void vanish(WaitingJob& job);
+    bool look_for_vanished(Now now);
+    [[nodiscard]] bool is_certainly_gone(const std::string& file_name) const;
     void remember(const WaitingEntry& entry);
     void settled(WaitingJob& job);
     void read(WaitingJob& job);

@@ -67,13 +67,16 @@ Result<void> move_beside(Spool& spool, const WaitingEntry& line, const JobResult
 Result<std::vector<UnstartedEnd>> recover_unstarted(
     Spool& spool, const std::function<bool(std::uint64_t)>& number_used) {
     std::map<std::uint64_t, WaitingEntry> waiting;
-    for (WaitingEntry& line : read_waiting_entries(spool))
+    std::map<std::string, std::uint64_t> last;  // whose file it is by now, by name
+    for (WaitingEntry& line : read_waiting_entries(spool)) {
+        last[line.file_name] = line.number;
         waiting[line.number] = std::move(line);
+    }
     std::vector<UnstartedEnd> ends;
     bool any_moved = false;
     for (const auto& [number, line] : waiting) {
         const auto split = split_job_name(line.file_name);
-        if (!split) continue;
+        if (!split || last.at(line.file_name) != number) continue;
         // A used number has its line in the history; only its file may be left.
         const bool used = number_used(number);
         if (used && !spool.files->stat_at(spool.incoming.get(), line.file_name)) continue;

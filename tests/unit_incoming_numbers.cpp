@@ -165,6 +165,43 @@ private slots:
         QCOMPARE(changes.ready, Numbers{number});
     }
 
+    /// On a busy machine the time of a job that was not seen yet may be over before the scan, or
+    /// the event, that shows its file.
+    void a_job_that_was_not_looked_for_yet_is_not_withdrawn_data() {
+        QTest::addColumn<QString>("name");
+        QTest::newRow("under its name") << "x.job";
+        QTest::newRow("under another name") << "y.job";
+    }
+    void a_job_that_was_not_looked_for_yet_is_not_withdrawn() {
+        QFETCH(QString, name);
+        IncomingBench s;
+        const auto number = s.ready("x.job");
+        if (name != "x.job") s.move("x.job", name.toStdString());
+        s.restart();
+        s.pass(10s);
+        s.pass(1s);
+        const auto changes = s.changes();
+        QVERIFY(changes.withdrawn.empty());
+        QCOMPARE(changes.ready, Numbers{number});
+        QCOMPARE(s.incoming->find(number)->file_name, name.toStdString());
+    }
+
+    void a_job_that_cannot_be_looked_for_is_not_withdrawn() {
+        IncomingBench s;
+        const auto number = s.ready("x.job");
+        s.remove("x.job");
+        s.incoming->look("x.job", Hint::none);
+        for (const int call : {1, 3}) {  // the list, and the last look at the name
+            s.files.arm(call, EIO);
+            s.pass(2s);
+            QVERIFY(s.files.failed() && s.changes().withdrawn.empty());
+            s.files.disarm();
+        }
+        s.pass(2s);
+        QCOMPARE(s.changes().withdrawn.size(), std::size_t(1));
+        QVERIFY(s.incoming->find(number) != nullptr);
+    }
+
     void a_job_gone_while_no_daemon_ran_is_withdrawn() {
         IncomingBench s;
         const auto number = s.ready("x.job");

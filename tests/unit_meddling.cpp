@@ -131,6 +131,24 @@ private slots:
         QCOMPARE(s.names(s.spool.incoming), QStringList());
     }
 
+    /// The file of a job that was withdrawn came back, and is another job by now.
+    void a_file_that_was_numbered_again_is_left_in_incoming() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", good);
+        const auto file = s.stat("x.job");
+        const auto line = [&](std::uint64_t number) {
+            return spool::write_line(
+                spool::WaitingEntry{number, file.device, file.inode, "x.job", file.modified});
+        };
+        s.put(s.spool.internal, "waiting", line(7) + line(10));
+        auto result = spool::withdrawn_result(7, "x.job", file.changed + 1'000'000'000);
+        s.put(s.spool.done, "x.json", spool::write_result(result));
+        const auto ends =
+            spool::recover_unstarted(s.spool, [](std::uint64_t number) { return number == 7; });
+        QVERIFY(ends && ends->empty());
+        QCOMPARE(s.names(s.spool.incoming), QStringList{"x.job"});
+    }
+
     /// Where a rename is link and unlink: the job is there, so it was submitted.
     void a_submission_whose_temporary_name_stays_is_one() {
         Scratch s;

@@ -10,7 +10,7 @@ namespace test {
 /// Runs `io` until `condition()`; false when `limit` is over.
 template <typename Condition>
 bool run_until(boost::asio::io_context& io, Condition condition,
-               std::chrono::milliseconds limit = std::chrono::seconds(30)) {
+               std::chrono::milliseconds limit = std::chrono::seconds(60)) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > end) return false;

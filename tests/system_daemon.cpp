@@ -243,7 +243,7 @@ void DaemonTest::hup_reads_the_environment_again() {
                !spool.wait_for_result(name).isEmpty() &&
                spool.read("done/" + name + ".log") == "two\n";
     };
-    QVERIFY(spool.wait_for(sees_the_new_one, "the new environment", 20s));
+    QVERIFY(spool.wait_for(sees_the_new_one, "the new environment", 25s));
 }
 
 void DaemonTest::term_and_int_leave_jobs_data() {
@@ -300,7 +300,7 @@ void DaemonTest::a_second_daemon_is_refused() {
     QVERIFY(spool.start({"--gpus", "0"}));
     for (const QStringList& more :
          {QStringList{}, QStringList{"--once"}, QStringList{"--take-over"}}) {
-        const Finished second = spool.run(SPOOLD, QStringList{"--gpus", "0"} + more, 20s);
+        const Finished second = spool.run(SPOOLD, QStringList{"--gpus", "0"} + more);
         QVERIFY(second.exit_code > 0);
         QVERIFY2(second.err.contains("another spoold (pid " + QByteArray::number(spool.pid())),
                  second.err);
@@ -339,7 +339,7 @@ void DaemonTest::of_twenty_daemons_one_stays() {
         });
     };
     const int wanted = harm.isEmpty() ? 1 : 0;
-    QVERIFY(spool.wait_for([&] { return alive() == wanted; }, "all but one to end", 30s));
+    QVERIFY(spool.wait_for([&] { return alive() == wanted; }, "all but one to end"));
     QVERIFY(spool.drop("x.job", "echo one >> ~/ran; sleep 0.3\n"));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
     QCOMPARE(alive(), wanted);
@@ -360,7 +360,7 @@ void DaemonTest::the_spool_of_another_host_is_refused() {
                   "s/\"host\":\"[^\"]*\"/\"host\":\"hal9000\"/' owner"));
     QVERIFY(spool.drop("x.job", "echo run >> ~/ran\n"));
     const QByteArray before = listing(spool);
-    const Finished refused = spool.run(SPOOLD, {"--gpus", "0"}, 20s);
+    const Finished refused = spool.run(SPOOLD, {"--gpus", "0"});
     QVERIFY(refused.exit_code > 0);
     QVERIFY2(refused.err.contains("hal9000") && refused.err.contains("GPUSPOOL_DIR") &&
                  refused.err.contains("--take-over"),
@@ -379,7 +379,7 @@ void DaemonTest::a_newer_format_is_left_alone() {
     QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/.spool; sed -i 's/\"format\":1/\"format\":2/' format"));
     QVERIFY(spool.drop("x.job", "echo run >> ~/ran\n"));
     const QByteArray before = listing(spool);
-    const Finished refused = spool.run(SPOOLD, {"--gpus", "0"}, 20s);
+    const Finished refused = spool.run(SPOOLD, {"--gpus", "0"});
     QVERIFY(refused.exit_code > 0);
     QVERIFY2(refused.err.contains("newer gpuspool"), refused.err);
     QCOMPARE(listing(spool), before);

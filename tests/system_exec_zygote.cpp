@@ -69,7 +69,7 @@ struct ScratchCgroup {
     }
     ~ScratchCgroup() {
         if (path.empty()) return;
-        wait_until([&] { return rmdir(supervisors().c_str()) == 0 || errno == ENOENT; }, 5);
+        wait_until([&] { return rmdir(supervisors().c_str()) == 0 || errno == ENOENT; });
         rmdir(jobs().c_str());
         rmdir(path.c_str());
     }

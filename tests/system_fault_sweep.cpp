@@ -50,7 +50,7 @@ public:
                 return status.open(QIODevice::ReadOnly) &&
                        !status.readAll().contains("TracerPid:\t0\n");
             },
-            "strace to attach", 20s);
+            "strace to attach", 60s);
     }
     void end() {
         process_.terminate();
@@ -61,10 +61,10 @@ private:
     QProcess process_;
 };
 
-/// Until the daemon has said what it should, or all is done; not longer than a few seconds.
+/// Until the daemon has said what it should, or all is done; or it was given time enough.
 void endure(const CrashJobs& jobs, const Fault& fault) {
     const TestSpool& spool = jobs.spool();
-    const auto end = std::chrono::steady_clock::now() + (fault.said.isEmpty() ? 3s : 15s);
+    const auto end = std::chrono::steady_clock::now() + (fault.said.isEmpty() ? 3s : 60s);
     const auto said = [&] {
         if (fault.said.isEmpty()) return false;
         const QByteArray text = fault.said.toUtf8();

@@ -226,7 +226,7 @@ void FaultsTest::without_inotify_the_spool_is_polled() {
     const bool told = wait_for_problem(spool, "max_user_instances");
     const bool dropped =
         shell(spool, "echo 'echo one' > x.job; chown " + user + " x.job; mv x.job $I/");
-    const QJsonObject result = spool.wait_for_result("x", 40s);
+    const QJsonObject result = spool.wait_for_result("x");
     daemon.terminate();
     hog.kill();
     QVERIFY(daemon.waitForFinished() && hog.waitForFinished());

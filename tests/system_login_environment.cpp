@@ -168,7 +168,7 @@ void LoginEnvironmentTest::hanging_start_up_file() {
     asked.timeout = 1500ms;
     const auto began = std::chrono::steady_clock::now();
     const auto environment = capture(asked);
-    QVERIFY(std::chrono::steady_clock::now() - began < 10s);
+    QVERIFY(std::chrono::steady_clock::now() - began < 60s);
     QVERIFY(!environment);
     const QString message = QString::fromStdString(environment.error().text());
     for (const char* text : {"/bin/bash", "1.5 s", "contacting the license server"})

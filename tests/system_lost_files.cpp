@@ -82,7 +82,7 @@ void LostFilesTest::a_removed_running_directory_cancels_no_single_job() {
     QVERIFY(spool.drop("x.job", gated("x", "exit 6\n")));
     QVERIFY(wait_for_log(spool, "x", "started"));
     QVERIFY(shell(spool, "rm -rf $GPUSPOOL_DIR/running"));
-    QVERIFY(spool.wait_for([&] { return spool.exists("running/x.job"); }, "running/x.job", 10s));
+    QVERIFY(spool.wait_for([&] { return spool.exists("running/x.job"); }, "running/x.job", 25s));
     QVERIFY(wait_for_problem(spool, "put back"));
     QVERIFY(open_gate(spool, "x"));
     QCOMPARE(spool.wait_for_result("x")["exit_code"].toInt(), 6);
@@ -99,7 +99,7 @@ void LostFilesTest::removed_work_directories_come_back() {
     QVERIFY(spool.wait_for([&] { return !names_in(spool, ".spool/env").isEmpty(); },
                            "the login environment"));
     QVERIFY(spool.drop("b.job", "trap 'true' EXIT\n"));
-    const QJsonObject result = spool.wait_for_result("b", 10s);
+    const QJsonObject result = spool.wait_for_result("b", 25s);
     QVERIFY2(result["state"] == "succeeded", qPrintable(result["reason"].toString()));
 }
 
@@ -141,7 +141,7 @@ void LostFilesTest::absurd_numbers_are_harmless() {
         QVERIFY(spool.start({"--gpus", "0"}));
         const QString name = QString("b%1").arg(i);
         QVERIFY(spool.drop(name + ".job", "true\n"));
-        QCOMPARE(spool.wait_for_result(name, 20s)["state"].toString(), "succeeded");
+        QCOMPARE(spool.wait_for_result(name, 25s)["state"].toString(), "succeeded");
         QVERIFY(spool.stop());
     }
 }

@@ -67,7 +67,7 @@ private slots:
 private:
     std::optional<int> wait_for(spoold::ChildProcess& child);
     spool::Result<Captured> capture(ProcessOptions options, std::size_t limit = 1 << 20,
-                                    std::chrono::milliseconds timeout = 30s);
+                                    std::chrono::milliseconds timeout = 60s);
 
     boost::asio::io_context io_;
 };
@@ -296,7 +296,7 @@ void ProcessTest::output_is_bounded() {
 
 void ProcessTest::background_processes_are_not_waited_for() {
     const QByteArray word = "86400." + QByteArray::number(::getpid());
-    const auto captured = capture(shell("sleep " + word.toStdString() + " & echo $!"), 1000, 20s);
+    const auto captured = capture(shell("sleep " + word.toStdString() + " & echo $!"), 1000, 60s);
     QVERIFY(captured);
     QVERIFY(!captured->timed_out);
     QCOMPARE(captured->status.value_or(-1), 0);
@@ -316,26 +316,20 @@ void ProcessTest::time_out_kills_the_tree() {
                                "(setsid -f " + sleeper + "); " +  // orphan, own session
                                "wait";
     std::optional<spool::Result<Captured>> result;
-    spoold::run_captured(io_, shell(script), 1000, 1500ms,
+    spoold::run_captured(io_, shell(script), 1000, 4s,
                          [&](spool::Result<Captured> captured) { result = std::move(captured); });
-    const auto began = std::chrono::steady_clock::now();
     QVERIFY2(test::run_until(
-                 io_, [&] { return processes_with(word) >= 3; }, 1400ms),
+                 io_, [&] { return processes_with(word) >= 3; }, 3900ms),
              "the tree did not come up");
-    QVERIFY(test::run_until(
-        io_, [&] { return result.has_value(); }, 10s));
-    QVERIFY(std::chrono::steady_clock::now() - began < 5s);
+    QVERIFY(test::run_until(io_, [&] { return result.has_value(); }));
     QVERIFY(*result);
     QVERIFY((*result)->timed_out);
     QVERIFY(!(*result)->status);
     QCOMPARE((*result)->output, std::string("before\n"));
     const QByteArray bare = "3600." + QByteArray::number(::getpid());
-    QVERIFY2(test::run_until(
-                 io_, [&] { return processes_with(word) + processes_with(bare) == 0; }, 5s),
+    QVERIFY2(test::run_until(io_, [&] { return processes_with(word) + processes_with(bare) == 0; }),
              "something of the tree is left");
-    QVERIFY2(test::run_until(
-                 io_, [] { return !has_children(); }, 5s),
-             "a zombie is left");
+    QVERIFY2(test::run_until(io_, [] { return !has_children(); }), "a zombie is left");
 }
 
 void ProcessTest::time_out_despite_a_flood() {

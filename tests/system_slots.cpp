@@ -88,7 +88,7 @@ void SlotsTest::the_pool_is_listed_by_hand() {
 /// --gpus $CUDA_VISIBLE_DEVICES where that is not set: not a pool of one slot without a GPU.
 void SlotsTest::an_empty_list_is_refused() {
     TestSpool spool;
-    const Finished refused = spool.run(SPOOLD, {"--once", "--gpus"}, 20s);
+    const Finished refused = spool.run(SPOOLD, {"--once", "--gpus"});
     QVERIFY(refused.exit_code > 0);
     QVERIFY2((refused.out + refused.err).contains("--gpus"), refused.out + refused.err);
 }

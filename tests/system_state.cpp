@@ -21,7 +21,7 @@ void StateTest::a_process_that_is_noted_late_is_shown() {
     QVERIFY(spool.drop("x.job", gated("x")));
     QVERIFY(spool.wait_for([&] { return !running_job(spool, "x").isEmpty(); }, "x to be shown"));
     QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["pid"].toInt() > 0; },
-                           "the process of x to be shown", std::chrono::seconds(30)));
+                           "the process of x to be shown"));
     QVERIFY(open_gate(spool, "x"));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
 }

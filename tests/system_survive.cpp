@@ -288,7 +288,7 @@ void SurviveTest::a_removed_incoming_comes_back() {
         QVERIFY(shell(spool, i == 0 ? "rm -rf $I" : "rm -rf $I; mkdir -p -m 700 $I"));
         QVERIFY(spool.wait_for([&] { return spool.exists("incoming"); }, "incoming/"));
         QVERIFY(spool.drop(name + ".job", "true\n"));
-        QCOMPARE(spool.wait_for_result(name, 10s)["state"].toString(), "succeeded");
+        QCOMPARE(spool.wait_for_result(name, 25s)["state"].toString(), "succeeded");
     }
 }
 
@@ -304,7 +304,7 @@ void SurviveTest::a_moved_incoming_is_not_followed() {
     QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
     QVERIFY(write_home_file(spool, "elsewhere/y.job", "echo y >> ~/ran\n"));
     QVERIFY(spool.drop("x.job", "echo x >> ~/ran\n"));
-    QCOMPARE(spool.wait_for_result("x", 10s)["state"].toString(), "succeeded");
+    QCOMPARE(spool.wait_for_result("x", 25s)["state"].toString(), "succeeded");
     QVERIFY(QFile::exists(spool.scratch("elsewhere/w.job")));
     QVERIFY(QFile::exists(spool.scratch("elsewhere/y.job")));
     QCOMPARE(home_file(spool, "ran"), "x\n");
@@ -320,7 +320,7 @@ void SurviveTest::a_removed_running_directory_costs_no_job() {
     QVERIFY(shell(spool, "rm -rf $GPUSPOOL_DIR/running"));
     QVERIFY(spool.wait_for(
         [&] { return spool.exists("running/x.job") && spool.exists("running/y.job"); },
-        "running/ with its files", 10s));
+        "running/ with its files", 25s));
     QVERIFY(spool.drop("z.job", "true\n"));
     QVERIFY(wait_for_reason(spool, "z", "gpus"));
     QVERIFY(open_gate(spool, "x") && open_gate(spool, "y"));

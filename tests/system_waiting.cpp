@@ -171,7 +171,7 @@ void WaitingTest::a_file_that_is_taken_away_is_withdrawn() {
     QElapsedTimer since;
     since.start();
     QVERIFY(QFile::remove(spool.path("incoming/x.job")));
-    const QJsonObject result = spool.wait_for_result("x", 5s);
+    const QJsonObject result = spool.wait_for_result("x", 25s);
     QVERIFY2(since.elapsed() >= 990, qPrintable(QString::number(since.elapsed())));
     QCOMPARE(result["state"].toString(), "cancelled");
     QVERIFY(result["reason"].toString().startsWith("withdrawn"));

@@ -119,7 +119,7 @@ bool TestSpool::start(const QStringList& arguments) {
 bool TestSpool::stop() {
     if (!is_running()) return false;
     daemon_->terminate();
-    const bool ended = daemon_->waitForFinished(30'000);
+    const bool ended = daemon_->waitForFinished(60'000);
     if (!ended) kill9();
     return ended && daemon_->exitStatus() == QProcess::NormalExit && daemon_->exitCode() == 0;
 }

@@ -198,7 +198,7 @@ QStringList changes_by_restarts(TestSpool& spool, const QStringList& arguments) 
     for (int i = 0; i < 2; ++i) {
         if (!spool.start(arguments)) return wrong << "the daemon did not start again";
         const bool looked = spool.wait_for([&] { return spool.exists(".spool/state.json"); },
-                                           "the daemon to publish its state", 30s);
+                                           "the daemon to publish its state");
         if (!looked || !spool.stop()) wrong << "the restarted daemon did not end as it should";
     }
     for (const QString& name : names_in(spool, ".spool/scripts"))

@@ -50,7 +50,8 @@ void SystemExecTree::cancel_data() {
     QTest::newRow("plain") << "echo ready; exec sleep 1000\n" << 30'000 << SIGTERM;
     QTest::newRow("a shell that waits") << "echo ready; sleep 1000\n" << 30'000 << SIGTERM;
     QTest::newRow("starts others meanwhile")
-        << "echo ready; for i in {1..300}; do sleep 1000 & done; wait\n" << 30'000 << SIGTERM;
+        << "echo ready; for i in {1..300}; do sleep 1000 & done; wait\n"
+        << 30'000 << SIGTERM;
     QTest::newRow("ignores TERM") << "trap '' TERM HUP INT; echo ready; sleep 1000; sleep 1000\n"
                                   << 200 << SIGKILL;
     QTest::newRow("no grace") << "trap '' TERM; echo ready; sleep 1000; sleep 1000\n"

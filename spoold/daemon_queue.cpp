@@ -213,7 +213,7 @@ Binding Daemon::binding_of(const spool::Grant& grant) const {
     for (const std::size_t slot : grant.gpu_slots)
         binding.gpus.push_back(policy_.pool().gpu_slots[slot].text);
     for (const auto& [key, value] : spool::gpu_environment(binding.gpus, gpu_vendor()))
-        binding.environment.push_back(key + "=" + value);
+        binding.environment.push_back(std::string(key).append("=").append(value));
     return binding;
 }
 

@@ -122,7 +122,7 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     launch.arguments = made.arguments;
     launch.directory = made.directory;
     for (const auto& [key, value] : made.environment)
-        launch.environment.push_back(key + "=" + value);
+        launch.environment.push_back(std::string(key).append("=").append(value));
     launch.output = output_path(spec->output, identity.number, request.name, made.directory, home);
     launch.error_output =
         output_path(spec->error, identity.number, request.name, made.directory, home);

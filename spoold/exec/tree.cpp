@@ -184,7 +184,8 @@ unsigned Tree::sweep(int number, bool only_catchers) {
     return movers;
 }
 
-/// A process that keeps forking needs a few looks; one that cannot be stopped must not hold us here.
+/// A process that keeps forking needs a few looks; one that cannot be stopped must not hold us
+/// here.
 void Tree::stop() {
     for (int look = 0; look < 64 && sweep(SIGSTOP) > 0; ++look)
         sched_yield();

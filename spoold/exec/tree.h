@@ -24,8 +24,8 @@ public:
 
     /// Processes that are there and no zombies.
     unsigned count();
-    /// One SIGTERM to each. All are stopped before the first gets it: a child that is born meanwhile
-    /// gets it too, and one that a handler starts to clean up does not.
+    /// One SIGTERM to each. All are stopped before the first gets it: a child that is born
+    /// meanwhile gets it too, and one that a handler starts to clean up does not.
     void terminate();
     /// To each that catches this signal; the others would merely be ended by a warning.
     void signal_catchers(int number);

@@ -9,6 +9,9 @@ namespace {
 using Time = GpuTurns::Time;
 using Counts = std::map<std::uint32_t, int>;
 
+/// By how much daemons may differ in when they saw that a GPU was free.
+constexpr Time tolerance = std::chrono::milliseconds(500);
+
 /// By user: several jobs on one GPU count once.
 Counts gpus_held(const std::vector<GpuHolding>& held) {
     std::set<std::pair<std::uint32_t, std::string>> distinct;
@@ -134,25 +137,27 @@ void deal(Claims& claims, std::vector<std::string> free, Counts held, IsOwn is_o
 
 }  // namespace
 
+// The time that was left lying adds up until something is taken: whoever is first to pass a dead
+// ticket over takes the GPU, and would keep all others from ever coming to the end of theirs.
 void GpuTurns::note_offers(const std::vector<Claim>& claims, Time now) {
-    std::set<Who> offered;
-    for (const Claim& claim : claims)
-        if (!claim.gpus.empty()) offered.insert(claim.who);
-    for (auto& [who, known] : known_)
-        if (!offered.contains(who)) known.offered.reset();
-    for (const Who& who : offered) {
-        Known& known = known_[who];
-        if (!known.offered) known.offered = now;
+    for (auto& [who, known] : known_) {
+        if (known.offered) known.left_lying += now - *known.offered;
+        known.offered.reset();
     }
+    for (const Claim& claim : claims)
+        if (!claim.gpus.empty()) known_[claim.who].offered = now;
 }
 
 void GpuTurns::pass_over(const std::vector<Claim>& claims, Time now) {
     for (const Claim& claim : claims) {
         Known& known = known_[claim.who];
+        // Somebody else has just passed him over, whose clock runs a little ahead of ours.
+        const Time enough = known.offered ? patience : patience - tolerance;
         const bool self = claim.who == Who{uid_, spool_};
-        if (self || !known.offered || now - *known.offered < patience) continue;
+        if (self || known.left_lying < enough) continue;
         known.passed_until = now + known.next_pass;
         known.next_pass = std::min(2 * known.next_pass, longest_pass);
+        known.left_lying = Time{0};
         known.offered.reset();
     }
 }
@@ -191,7 +196,7 @@ GpuTurn GpuTurns::answer(const std::vector<Claim>& claims, const GpuView& view) 
         if (claim.who == Who{uid_, spool_} || claim.gpus.empty() || known == known_.end() ||
             !known->second.offered)
             continue;
-        const Time end = *known->second.offered + patience;
+        const Time end = view.now + patience - known->second.left_lying;
         if (!turn.look_again || end < *turn.look_again) turn.look_again = end;
         if (turn.gpus.empty() && !turn.ahead) turn.ahead = claim.who.first;
     }

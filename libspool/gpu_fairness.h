@@ -89,7 +89,8 @@ private:
     /// Another user, or one of our own user's spools (which trust each other).
     using Who = std::pair<std::uint32_t, std::string>;
     struct Known {
-        std::optional<Time> offered;  ///< since when it could take a GPU and has not
+        std::optional<Time> offered;  ///< the last look, if it could take a GPU then
+        Time left_lying{0};           ///< how long it could have taken one and has not, in all
         Time passed_until{0};
         Time next_pass = shortest_pass;
     };

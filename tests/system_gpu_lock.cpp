@@ -33,6 +33,10 @@ public:
     std::string path = scratch.path().toStdString();
     SharedDirectory() { chmod(path.c_str(), 01777); }
     ~SharedDirectory() { chmod(path.c_str(), 0700); }
+    [[nodiscard]] QStringList files() const {
+        return QDir(scratch.path())
+            .entryList(QDir::AllEntries | QDir::Hidden | QDir::System | QDir::NoDotAndDotDot);
+    }
     SharedDirectory(const SharedDirectory&) = delete;
     SharedDirectory& operator=(const SharedDirectory&) = delete;
 };
@@ -219,6 +223,8 @@ void try_to_take(int answer_fd, const std::vector<GpuWanted>& wanted) {
         text = "error: " + answer.error().text();
     else if (const auto* holder = std::get_if<GpuHolder>(&*answer))
         text = holder_sentence(*holder);
+    else
+        std::get<GpuLock>(*answer).remove();
     if (!locks.look()) text += ", and look() fails";
     if (write(answer_fd, text.data(), text.size()) < 0) _exit(1);
 }
@@ -301,7 +307,7 @@ void system_gpu_lock::nobody_has_a_gpu_twice() {
     // They did meet, and did get on.
     QVERIFY2(account->refusals > rounds / 100, qPrintable(QString::number(account->refusals)));
     QVERIFY2(account->grants > rounds / 10, qPrintable(QString::number(account->grants)));
-    QVERIFY(QDir(directory.scratch.path()).isEmpty(QDir::AllEntries | QDir::Hidden));
+    QCOMPARE(directory.files(), QStringList());
 }
 
 void system_gpu_lock::mischief_data() {
@@ -403,7 +409,7 @@ void system_gpu_lock::mischief() {
 void system_gpu_lock::a_read_lock_on_a_dead_mans_file() {
     SharedDirectory directory;
     doing(victim, directory, [] { (void)open_locks("v").take(gpus({"0"}), 1); }).kill9();
-    const QStringList files = QDir(directory.scratch.path()).entryList(QDir::Files);
+    const QStringList files = directory.files();
     QCOMPARE(files.size(), 1);
     const std::string file = files[0].toStdString();
     const Process process = doing(mallory, directory, [&] {
@@ -414,7 +420,7 @@ void system_gpu_lock::a_read_lock_on_a_dead_mans_file() {
     });
     QCOMPARE(what_is_found(directory, first_user + 5), QString("free"));
     QCOMPARE(what_is_found(directory), QString("free"));
-    QVERIFY(QDir(directory.scratch.path()).isEmpty());
+    QCOMPARE(directory.files(), QStringList());
 }
 
 void system_gpu_lock::a_killed_holder_frees_it() {
@@ -435,10 +441,12 @@ void system_gpu_lock::a_killed_holder_frees_it() {
 void system_gpu_lock::others_files_are_left_alone() {
     SharedDirectory directory;
     doing(mallory, directory, [] { (void)open_locks("m").take(gpus({"0"}), 1); }).kill9();
-    QCOMPARE(what_is_found(directory, 0), QString("free"));
-    QCOMPARE(QDir(directory.scratch.path()).count(), 3u);
-    QCOMPARE(what_is_found(directory, victim), QString("free"));
-    QCOMPARE(QDir(directory.scratch.path()).entryList(QDir::Files).size(), 1);
+    const QStringList files = directory.files();
+    QCOMPARE(files.size(), 1);
+    for (const uid_t user : {uid_t{0}, victim}) {
+        QCOMPARE(what_is_found(directory, user), QString("free"));
+        QCOMPARE(directory.files(), files);
+    }
 }
 
 QTEST_GUILESS_MAIN(system_gpu_lock)

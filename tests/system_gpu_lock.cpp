@@ -2,6 +2,7 @@
 // does what he can to disturb. Needs root, to become them.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -51,6 +52,8 @@ public:
         if (chdir(directory.c_str()) != 0 || setresgid(user, user, user) != 0 ||
             setresuid(user, user, user) != 0)
             _exit(120);
+        // After the change of user, which undoes it.
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         umask(022);
         run();
         _exit(0);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -277,9 +278,11 @@ void unit_gpu_lock::the_lock_lives_as_long_as_any_copy() {
         {
             auto lock = take(a, gpus({"0"}));
             supervisor = fork();
-            if (supervisor == 0)
+            if (supervisor == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 for (;;)
                     pause();
+            }
         }
         QVERIFY(!take(b, gpus({"0"})));
         const auto scene = a.look();

@@ -75,6 +75,14 @@ std::string home_directory() {
     return entry != nullptr ? entry->pw_dir : "/";
 }
 
+std::string user_name(std::uint32_t uid) {
+    passwd entry{}, *found = nullptr;
+    char buffer[4096];
+    if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr)
+        return found->pw_name;
+    return "user " + std::to_string(uid);
+}
+
 std::string absolute_path(const std::string& path) {
     std::error_code ignored;
     auto full = std::filesystem::absolute(path, ignored).lexically_normal().string();

@@ -1,0 +1,222 @@
+#include "libspool/gpu_lock.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "libspool/names.h"
+#include "libspool/system.h"
+#include "libspool/values.h"
+
+namespace spool {
+namespace {
+
+/// More files than that are not examined: a flood of them must not stop a daemon.
+constexpr std::size_t most_files = 16'384;
+
+std::set<std::string> names_in_the_way(const std::vector<GpuWanted>& gpus) {
+    std::set<std::string> ids;
+    for (const GpuWanted& gpu : gpus) {
+        ids.insert(escape_gpu_id(gpu.id));
+        for (const std::string& other : gpu.conflicts)
+            ids.insert(escape_gpu_id(other));
+    }
+    return ids;
+}
+
+std::string where(const LockFileText& text) {
+    std::string out = text.job != 0 ? "job " + std::to_string(text.job) : std::string("a job");
+    if (!text.spool.empty()) out += " of " + printable(text.spool);
+    if (text.since != 0) out += ", since " + format_time(text.since);
+    return out;
+}
+
+}  // namespace
+
+std::string holder_sentence(const GpuHolder& holder) {
+    const std::string file = printable(holder.file);
+    if (!holder.problem.empty())
+        return printable(holder.gpu) + " counts as held by " + printable(holder.user) + ", whose " +
+               file + " cannot be examined: " + holder.problem +
+               "; ask its owner or the administrator to remove it";
+    return printable(holder.gpu) + " is held by " + printable(holder.user) + ": " +
+           (holder.text ? where(*holder.text) : "it does not say for what") + " (" + file + ")";
+}
+
+Result<void> GpuTicket::update(const GpuWish& wish) {
+    if (text_.wants == wish.wants && text_.gpus == wish.gpus) return {};
+    LockFileText text = text_;
+    text.wants = wish.wants;
+    text.gpus = wish.gpus;
+    return file_.rewrite(write_lock_text(text)).map([&] { text_ = text; });
+}
+
+Result<GpuLocks> GpuLocks::open(const std::string& directory, const std::string& mark,
+                                const std::string& spool_path, LockDirectory::Making making) {
+    auto opened = LockDirectory::open(directory, making);
+    if (!opened) return tl::unexpected(opened.error());
+    GpuLocks locks(std::move(*opened));
+    locks.mark_ = mark;
+    locks.spool_path_ = spool_path;
+    locks.uid_ = geteuid();
+    return locks;
+}
+
+LockFileText GpuLocks::new_text() const {
+    LockFileText text;
+    text.nonce = random_hex().substr(0, 16);
+    text.spool = spool_path_;
+    text.pid = getpid();
+    text.since = wall_time();
+    return text;
+}
+
+Result<LockedFile> GpuLocks::make(LockFileName::Kind kind, const LockFileText& text) const {
+    LockFileName name{kind, {}, uid_, mark_, text.nonce};
+    std::vector<std::string> names;
+    if (kind == LockFileName::Kind::lock)
+        for (const std::string& gpu : text.gpus) {
+            name.gpu = gpu;
+            names.push_back(write_lock_name(name));
+        }
+    else
+        names.push_back(write_lock_name(name));
+    name.kind = LockFileName::Kind::making;
+    return directory_.make(names, write_lock_name(name), write_lock_text(text));
+}
+
+// Our names are there before we look at those of others. Of two that do so at the same time, at
+// least one sees the other's; if both do, both give way.
+Result<std::variant<GpuLock, GpuHolder>> GpuLocks::take(const std::vector<GpuWanted>& gpus,
+                                                        std::uint64_t job) {
+    LockFileText text = new_text();
+    text.job = job;
+    for (const GpuWanted& gpu : gpus)
+        if (!gpu.id.empty() &&
+            std::find(text.gpus.begin(), text.gpus.end(), gpu.id) == text.gpus.end())
+            text.gpus.push_back(gpu.id);
+    if (text.gpus.empty()) return GpuLock();
+    auto lock = make(LockFileName::Kind::lock, text);
+    if (!lock) return tl::unexpected(lock.error());
+    auto holder = holder_of(gpus, text.nonce);
+    if (holder && !*holder) return std::move(*lock);
+    lock->remove();
+    if (!holder) return tl::unexpected(holder.error());
+    return std::move(**holder);
+}
+
+Result<std::optional<GpuHolder>> GpuLocks::holder_of(const std::vector<GpuWanted>& gpus,
+                                                     const std::string& own_nonce) {
+    const auto names = directory_.names();
+    if (!names) return tl::unexpected(names.error());
+    const auto ids = names_in_the_way(gpus);
+    std::size_t count = 0;
+    for (const std::string& file_name : *names) {
+        const auto name = read_lock_name(file_name);
+        if (!name || name->kind != LockFileName::Kind::lock ||
+            !ids.contains(escape_gpu_id(name->gpu)))
+            continue;
+        auto found = find(file_name, *name);
+        if (!found) return tl::unexpected(found.error());
+        if (is_ours(*found) && name->nonce == own_nonce) continue;
+        if (++count > most_files) found->look.problem = "there are too many files for this GPU";
+        if (count > most_files || is_in_the_way(*found)) return describe(*found);
+        clean(*found);
+    }
+    return std::nullopt;
+}
+
+Result<GpuLocks::Found> GpuLocks::find(const std::string& file_name,
+                                       const LockFileName& name) const {
+    auto look = directory_.look(file_name);
+    if (!look) return tl::unexpected(look.error());
+    Found found{name, file_name, std::move(*look), std::nullopt};
+    found.text = read_lock_text(found.look.text);
+    return found;
+}
+
+bool GpuLocks::is_ours(const Found& found) const {
+    return found.look.owner == uid_ && found.name.spool == mark_;
+}
+
+// A file is believed by its lock, whatever uid its name claims: an owner harms nobody by it but by
+// making a GPU look busy, and in a container the numbers differ. A link to a lock for something
+// else is none: its owner never said so.
+bool GpuLocks::is_in_the_way(const Found& found) const {
+    if (is_ours(found)) return false;
+    if (found.look.kind == LockFileLook::Kind::unknown) return true;
+    if (found.look.kind != LockFileLook::Kind::held) return false;
+    return !found.text || was_made_as(*found.text, found.name);
+}
+
+void GpuLocks::clean(const Found& found) const {
+    const bool made_here = found.look.owner == uid_ && found.look.kind == LockFileLook::Kind::free;
+    if (!made_here) return;
+    // Only a file in the making may be unlocked and alive, and only our own daemon makes it here.
+    const bool safe = found.name.kind == LockFileName::Kind::making
+                          ? found.name.spool == mark_
+                          : found.text && was_made_as(*found.text, found.name);
+    if (safe) directory_.remove(found.file_name);
+}
+
+Result<GpuScene> GpuLocks::look() {
+    const auto names = directory_.names();
+    if (!names) return tl::unexpected(names.error());
+    GpuScene scene;
+    std::size_t count = 0;
+    for (const std::string& file_name : *names) {
+        const auto name = read_lock_name(file_name);
+        if (!name) continue;
+        if (++count > most_files) break;
+        auto found = find(file_name, *name);
+        if (!found) return tl::unexpected(found.error());
+        const bool proven = found->look.kind == LockFileLook::Kind::held &&
+                            (!found->text || was_made_as(*found->text, *name));
+        if (proven && name->kind == LockFileName::Kind::lock)
+            scene.held.push_back({name->gpu, found->look.owner, name->spool, found->look.born});
+        else if (proven && name->kind == LockFileName::Kind::ticket)
+            scene.tickets.push_back(
+                {found->look.owner, name->spool, name->nonce, found->look.born,
+                 found->text ? GpuWish{found->text->wants, found->text->gpus} : GpuWish{}});
+        else
+            clean(*found);
+    }
+    return scene;
+}
+
+Result<GpuTicket> GpuLocks::make_ticket(const GpuWish& wish) {
+    GpuTicket ticket;
+    ticket.text_ = new_text();
+    ticket.text_.wants = wish.wants;
+    ticket.text_.gpus = wish.gpus;
+    auto file = make(LockFileName::Kind::ticket, ticket.text_);
+    if (!file) return tl::unexpected(file.error());
+    ticket.file_ = std::move(*file);
+    return ticket;
+}
+
+GpuHolder GpuLocks::describe(const Found& found) {
+    return {found.name.gpu,
+            found.look.owner,
+            user(found.look.owner),
+            directory_.path() + "/" + found.file_name,
+            found.text,
+            found.look.problem};
+}
+
+const std::string& GpuLocks::user(std::uint32_t uid) {
+    const auto [entry, added] = users_.try_emplace(uid);
+    if (added) entry->second = user_name(uid);
+    return entry->second;
+}
+
+std::chrono::milliseconds gpu_retry_delay(int failures, double random) {
+    const int doublings = std::clamp(failures - 1, 0, 7);
+    const double base = std::min(10.0 * std::exp2(doublings), 1000.0);
+    return std::chrono::milliseconds(
+        static_cast<std::int64_t>(base * (0.5 + std::clamp(random, 0.0, 1.0))));
+}
+
+}  // namespace spool

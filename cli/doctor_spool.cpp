@@ -8,6 +8,7 @@
 #include "libspool/config.h"
 #include "libspool/control.h"
 #include "libspool/system.h"
+#include "libspool/values.h"
 
 namespace cli {
 namespace {
@@ -83,7 +84,7 @@ void check_disk(const spool::Spool& spool, Findings& out) {
     struct statvfs disk {};
     if (::fstatvfs(static_cast<int>(spool.root.get()), &disk) != 0) return;
     const std::uint64_t available = std::uint64_t(disk.f_bavail) * disk.f_frsize;
-    const std::string text = format_size(available) + " free where the spool is";
+    const std::string text = spool::format_size(available) + " free where the spool is";
     constexpr std::uint64_t little = 64u << 20, tight = 1u << 30;
     if ((disk.f_flag & ST_RDONLY) != 0)
         out.push_back({Level::bad, "the file system of the spool is mounted read-only",

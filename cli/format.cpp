@@ -42,15 +42,6 @@ std::string format_age(std::int64_t nanoseconds) {
     return ago(seconds / 86400, "day", "days");
 }
 
-std::string format_size(std::uint64_t bytes) {
-    static constexpr const char* units[] = {"B", "KB", "MB", "GB", "TB"};
-    auto size = static_cast<double>(bytes);
-    std::size_t unit = 0;
-    for (; size >= 1024 && unit + 1 < std::size(units); ++unit)
-        size /= 1024;
-    return print(unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
-}
-
 std::string number_text(std::uint64_t id) {
     return id == 0 ? "-" : std::to_string(id);
 }

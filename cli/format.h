@@ -15,8 +15,6 @@ namespace cli {
 [[nodiscard]] std::string format_duration(std::int64_t nanoseconds);
 /// "just now", "5 min ago", "3 h ago", "12 days ago".
 [[nodiscard]] std::string format_age(std::int64_t nanoseconds);
-/// "1.5 GB"; powers of 1024.
-[[nodiscard]] std::string format_size(std::uint64_t bytes);
 
 /// "42", or "-" for a job that has no number yet.
 [[nodiscard]] std::string number_text(std::uint64_t id);

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "libspool/gpu_json.h"
 #include "libspool/names.h"
 #include "libspool/values.h"
 #include "libspool/wait_reason.h"
@@ -54,11 +55,32 @@ Json gpus_json(const std::vector<spool::GpuState>& gpus) {
     for (const spool::GpuState& gpu : gpus)
         out.push_back({{"slot", text(gpu.slot)},
                        {"job", gpu.job ? Json(*gpu.job) : Json()},
-                       {"name", gpu.job ? Json(text(gpu.name)) : Json()}});
+                       {"name", gpu.job ? Json(text(gpu.name)) : Json()},
+                       {"jobs", gpu.jobs},
+                       {"status", gpu.status},
+                       {"reason", text(gpu.reason)},
+                       {"devices", texts(gpu.devices)}});
     return out;
 }
 
 }  // namespace
+
+Json devices_json(const std::vector<spool::DeviceState>& devices) {
+    Json out = Json::array();
+    for (const spool::DeviceState& device : devices) {
+        Json entry = spool::gpu_to_json(device.gpu);
+        if (device.gpu.processes)
+            for (Json& process : entry["processes"]) {
+                process.erase("token");
+                process.erase("cgroup");
+            }
+        entry["status"] = device.status;
+        entry["reason"] = text(device.reason);
+        entry["jobs"] = device.jobs;
+        out.push_back(std::move(entry));
+    }
+    return out;
+}
 
 Json to_json(const spool::JobResult& result) {
     return Json::parse(spool::write_result(result), nullptr, false);
@@ -96,6 +118,7 @@ Json to_json(const spool::SpoolState& state) {
         ignored.push_back({{"path", text(entry.path)}, {"reason", text(entry.reason)}});
     return {{"daemon", daemon_json(state.daemon)},
             {"gpus", gpus_json(state.gpus)},
+            {"devices", devices_json(state.devices)},
             {"cpu_slots", {{"total", state.cpu_slots}, {"used", state.cpu_slots_used}}},
             {"running", list_of(state.running)},
             {"waiting", list_of(state.waiting)},

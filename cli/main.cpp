@@ -45,6 +45,7 @@ void add_verbs(CLI::App& app, cli::Run& run, const cli::AfterDashes& after_dashe
     cli::add_pause(app, run);
     cli::add_resume(app, run);
     cli::add_drain(app, run);
+    cli::add_gpus(app, run);
     cli::add_doctor(app, run);
 }
 

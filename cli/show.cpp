@@ -67,7 +67,7 @@ void print(Facts& facts, const spool::JobResult& job) {
     facts.add("run time", run_time(job));
     if (job.cpu_seconds)
         facts.add("CPU time", format_duration(static_cast<std::int64_t>(*job.cpu_seconds * 1e9)));
-    if (job.max_rss_bytes) facts.add("memory", format_size(*job.max_rss_bytes));
+    if (job.max_rss_bytes) facts.add("memory", spool::format_size(*job.max_rss_bytes));
     if (job.attempt > 1) facts.add("attempt", std::to_string(job.attempt));
     if (job.retry_of) facts.add("retry of", std::to_string(*job.retry_of));
     facts.add("environment", job.environment_source);

@@ -48,14 +48,20 @@ void print_daemon(const spool::SpoolState& state, const spool::Spool& spool, con
                     spool::printable(problem).c_str());
 }
 
+std::string slot_text(const spool::GpuState& gpu, const Terminal& out) {
+    if (gpu.jobs.size() > 1)
+        return paint(out, Style::cyan, std::to_string(gpu.jobs.size()) + " jobs share it");
+    if (gpu.job) return paint(out, Style::cyan, job_text(*gpu.job, gpu.name));
+    if (gpu.status == "elsewhere") return paint(out, Style::yellow, "another spool's");
+    return paint(out, gpu.status == "free" ? Style::green : Style::yellow, gpu.status);
+}
+
 void print_gpus(const spool::SpoolState& state, const Terminal& out) {
     if (state.gpus.empty()) return;
     std::string line = "GPUs";
     for (const spool::GpuState& gpu : state.gpus) {
         const std::string slot = gpu.slot.empty() ? "(none)" : spool::printable(gpu.slot);
-        line += "  " + paint(out, Style::bold, slot) + ": " +
-                (gpu.job ? paint(out, Style::cyan, job_text(*gpu.job, gpu.name))
-                         : paint(out, Style::green, "free"));
+        line += "  " + paint(out, Style::bold, slot) + ": " + slot_text(gpu, out);
     }
     std::printf("%s\n", line.c_str());
 }

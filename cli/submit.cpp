@@ -24,7 +24,8 @@ namespace cli {
 namespace {
 
 struct SubmitOptions {
-    std::string file, name, gpus, cpus, memory, priority, directory, time, output;
+    std::string file, name, gpus, gpu_memory, gpu_type, gpu_ids, gpu_avoid, cpus, memory, priority,
+        directory, time, output;
     std::vector<std::string> environment;
     bool no_environment = false, follow = false;
     AfterDashes after_dashes;
@@ -40,6 +41,10 @@ spool::Result<JobOptions> job_options(const SubmitOptions& options) {
         if (!value.empty()) out.settings.emplace_back(key, value);
     };
     add("gpus", options.gpus);
+    add("gpu-mem", options.gpu_memory);
+    add("gpu-type", options.gpu_type);
+    add("gpu-ids", options.gpu_ids);
+    add("gpu-avoid", options.gpu_avoid);
     add("cpus", options.cpus);
     add("mem", options.memory);
     add("priority", options.priority);
@@ -235,6 +240,11 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
                      "A job file: shell script or JSON; - is standard input");
     verb->add_option("-n,--name", options->name, "Name of the job");
     verb->add_option("-g,--gpus", options->gpus, "GPUs (default 1 where there is a pool; 0: none)");
+    verb->add_option("--gpu-mem", options->gpu_memory,
+                     "Memory of each GPU, as 10G: shares it with other such jobs");
+    verb->add_option("--gpu-type", options->gpu_type, "Kind of GPU, as a100");
+    verb->add_option("--gpu-ids", options->gpu_ids, "Only these: indexes, UUIDs, PCI addresses");
+    verb->add_option("--gpu-avoid", options->gpu_avoid, "Not these");
     verb->add_option("--cpus", options->cpus, "CPU cores");
     verb->add_option("--mem", options->memory, "Memory, as 16G");
     verb->add_option("-p,--priority", options->priority, "Higher ones start first (default 0)");

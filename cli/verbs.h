@@ -30,6 +30,7 @@ void add_drain(CLI::App& app, Run& run);
 void add_list(CLI::App& app, Run& run);
 void add_show(CLI::App& app, Run& run);
 void add_doctor(CLI::App& app, Run& run);
+void add_gpus(CLI::App& app, Run& run);
 
 /// What `gpuspool` without a verb does.
 int show_status(Context& context, bool json);

@@ -32,6 +32,10 @@ void catch_interrupt() {
     (void)::sigaction(SIGTERM, &action, nullptr);
 }
 
+void pause_for(std::chrono::milliseconds time) {
+    (void)::poll(nullptr, 0, static_cast<int>(time.count()));
+}
+
 bool interrupted() {
     return interrupt_flag != 0;
 }

@@ -11,6 +11,9 @@ namespace cli {
 void catch_interrupt();
 [[nodiscard]] bool interrupted();
 
+/// Sleeps, or until Ctrl-C.
+void pause_for(std::chrono::milliseconds time);
+
 /// Returns from `wait` early when something moves in the spool. Where inotify is not to be had, it
 /// only sleeps.
 class Watcher {

@@ -8,6 +8,34 @@ namespace spool {
 
 using nlohmann::json;
 
+namespace {
+
+std::vector<std::string> texts(const json& list) {
+    std::vector<std::string> out;
+    if (list.is_array())
+        for (const json& entry : list)
+            if (entry.is_string()) out.push_back(from_json_text(entry.get<std::string>()));
+    return out;
+}
+
+json json_list(const std::vector<std::string>& texts) {
+    json out = json::array();
+    for (const std::string& text : texts)
+        out.push_back(to_json_text(text));
+    return out;
+}
+
+/// The devices of slots of which only the texts are known.
+std::vector<std::string> make_devices(const std::vector<std::string>& slots) {
+    std::vector<std::string> out;
+    for (const std::string& slot : slots)
+        for (std::string& device : make_gpu_slot(slot).devices)
+            out.push_back(std::move(device));
+    return out;
+}
+
+}  // namespace
+
 std::string write_facts(const ResultFacts& facts) {
     json notes = json::array();
     json secrets = json::array();
@@ -51,14 +79,29 @@ ResultFacts read_facts(std::string_view bytes) {
     return facts;
 }
 
-std::vector<std::string> run_gpus(const record::Run& run) {
+GrantedGpus run_gpus(const record::Run& run) {
     const std::size_t length = std::min<std::size_t>(run.gpus_length, sizeof run.gpus);
-    const json list = json::parse(std::string_view(run.gpus, length), nullptr, false);
-    std::vector<std::string> gpus;
-    if (!list.is_array()) return gpus;
-    for (const json& gpu : list)
-        if (gpu.is_string()) gpus.push_back(from_json_text(gpu.get<std::string>()));
+    const json document = json::parse(std::string_view(run.gpus, length), nullptr, false);
+    GrantedGpus gpus;
+    if (document.is_array()) gpus.texts = texts(document);
+    if (!document.is_object()) return gpus;
+    gpus.texts = texts(document.value("slots", json::array()));
+    gpus.devices = texts(document.value("devices", json::array()));
+    const json memory = document.value("memory", json());
+    if (memory.is_number_unsigned()) gpus.memory = memory.get<std::uint64_t>();
     return gpus;
+}
+
+std::string write_run_gpus(const GrantedGpus& gpus) {
+    json document = {{"slots", json_list(gpus.texts)}, {"devices", json_list(gpus.devices)}};
+    if (gpus.memory != 0) document["memory"] = gpus.memory;
+    const bool plain = gpus.memory == 0 && make_devices(gpus.texts) == gpus.devices;
+    std::string text = plain ? document["slots"].dump() : document.dump();
+    if (text.size() > sizeof(record::Run::gpus)) {
+        document.erase("devices");
+        text = document.dump();
+    }
+    return text;
 }
 
 ActiveJob active_job(RecordFile record, const RecordContent& content, const RecordBody& body) {

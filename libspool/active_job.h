@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "libspool/job_spec.h"
+#include "libspool/gpu_slots.h"
 #include "libspool/record_store.h"
 
 namespace spool {
@@ -25,8 +25,10 @@ struct ResultFacts {
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);
 
-/// The GPU slots that a run page names.
-[[nodiscard]] std::vector<std::string> run_gpus(const record::Run& run);
+/// What a run page says of GPUs, and what is to be written there: a JSON list of the slots, or an
+/// object that names their GPUs too, where these fit.
+[[nodiscard]] GrantedGpus run_gpus(const record::Run& run);
+[[nodiscard]] std::string write_run_gpus(const GrantedGpus& gpus);
 
 struct ActiveJob {
     std::uint64_t number = 0;

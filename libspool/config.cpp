@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::json;
 using std::chrono::milliseconds;
 
-constexpr std::int64_t most_cpu_slots = 65'536, most_settle_ms = 600'000;
+constexpr std::int64_t most_cpu_slots = 65'536, most_settle_ms = 600'000, most_gpus = 1024;
 
 std::optional<std::string> as_text(const Json& value) {
     if (!value.is_string()) return std::nullopt;
@@ -54,18 +54,53 @@ bool set_cpu_slots(Config& config, const Json& value) {
     return true;
 }
 
-bool set_gpus(Config& config, const Json& value) {
-    config.gpus.reset();
-    if (value == "auto") return true;
-    if (!value.is_array()) return false;
-    std::vector<std::string> slots;
+/// A list of texts, in which numbers are allowed.
+std::optional<std::vector<std::string>> as_list(const Json& value) {
+    if (!value.is_array()) return std::nullopt;
+    std::vector<std::string> list;
     for (const Json& entry : value) {
         const auto number = as_integer(entry);
         const auto text = number && *number >= 0 ? std::to_string(*number) : as_text(entry);
-        if (!text) return false;
-        slots.push_back(*text);
+        if (!text) return std::nullopt;
+        list.push_back(*text);
     }
-    config.gpus = std::move(slots);
+    return list;
+}
+
+bool set_gpus(Config& config, const Json& value) {
+    config.gpus.reset();
+    if (value == "auto") return true;
+    config.gpus = as_list(value);
+    return config.gpus.has_value();
+}
+
+bool set_drained(Config& config, const Json& value) {
+    const auto list = as_list(value);
+    if (list) config.gpus_drained = *list;
+    return list.has_value();
+}
+
+bool set_bind(Config& config, const Json& value) {
+    config.bind_by_id = value == "uuid";
+    return config.bind_by_id || value == "index";
+}
+
+bool set_desktop_share(Config& config, const Json& value) {
+    if (!value.is_number()) return false;
+    config.gpu_rules.desktop_share = value.get<double>();
+    return config.gpu_rules.desktop_share >= 0 && config.gpu_rules.desktop_share <= 1;
+}
+
+bool set_ignored_programs(Config& config, const Json& value) {
+    const auto list = as_list(value);
+    if (list) config.gpu_rules.ignored_programs = {list->begin(), list->end()};
+    return list.has_value();
+}
+
+bool set_max_gpus(Config& config, const Json& value) {
+    const auto number = as_integer(value);
+    if (!number || *number < 0 || *number > most_gpus) return false;
+    config.max_gpus = static_cast<int>(*number);
     return true;
 }
 
@@ -90,6 +125,11 @@ constexpr std::string_view a_duration = "seconds, or a time such as \"10s\" or \
 
 constexpr Key keys[] = {
     {"gpus", "\"auto\" or a list of slots such as [0, 1] or [\"0,1\", \"2,3\"]", set_gpus},
+    {"bind", "\"index\" or \"uuid\"", set_bind},
+    {"max_gpus", "a number from 0 to 1024", set_max_gpus},
+    {"gpus_drained", "a list of GPUs such as [2, \"GPU-8f6d02a1\"]", set_drained},
+    {"desktop_share", "a number from 0 to 1", set_desktop_share},
+    {"ignored_programs", "a list of programs such as [\"Xorg\"]", set_ignored_programs},
     {"cpu_slots", "a number from 0 to 65536", set_cpu_slots},
     {"settle_ms", "milliseconds, from 0 to 600000", set_settle},
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},

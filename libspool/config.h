@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "libspool/error.h"
+#include "libspool/gpu_use.h"
 
 namespace spool {
 
@@ -17,8 +18,13 @@ namespace spool {
 /// said.
 struct Config {
     /// "gpus": each entry one slot, given verbatim to CUDA_VISIBLE_DEVICES; "" is a slot without a
-    /// GPU; numbers are allowed; "auto" is not (yet) different from absent. Absent: no pool.
+    /// GPU; numbers are allowed. Absent, or "auto": the GPUs that the drivers list.
     std::optional<std::vector<std::string>> gpus;
+    bool bind_by_id = false;  ///< "bind": "uuid" instead of "index"
+    /// "desktop_share" (0 to 1), "ignored_programs"
+    GpuRules gpu_rules;
+    std::vector<std::string> gpus_drained;  ///< indexes, UUIDs, PCI addresses, or texts of slots
+    std::optional<int> max_gpus;            ///< that jobs of this spool have at once
     std::optional<int> cpu_slots;  ///< absent: half of the machine's processors, at least one
     std::chrono::milliseconds settle{100};             ///< "settle_ms"
     std::chrono::milliseconds grace{10'000};           ///< "grace": seconds, or "10s", "2m"

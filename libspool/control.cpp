@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 
@@ -36,9 +37,24 @@ std::optional<std::string> nonce_of(std::string_view name, std::string_view endi
     return plain ? std::optional(std::string(nonce)) : std::nullopt;
 }
 
+constexpr std::string_view verbs[] = {"cancel",    "drain",       "undrain",    "reload",
+                                      "gpu-drain", "gpu-undrain", "gpu-ignore", "gpu-heed"};
+
 bool is_verb(std::string_view verb) {
-    static constexpr std::string_view verbs[] = {"cancel", "drain", "undrain", "reload"};
     return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);
+}
+
+std::string known_verbs() {
+    std::string out;
+    for (const std::string_view verb : verbs)
+        out += (out.empty() ? "" : ", ") + std::string(verb);
+    return out;
+}
+
+std::string text_of(const Json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? from_json_text(found->get<std::string>())
+                                                     : std::string();
 }
 
 Result<Request> parse_request(const std::string& bytes, const std::string& path) {
@@ -46,13 +62,18 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     if (!json.is_object()) return content_error(path, std::nullopt, "not a JSON object");
     const auto verb = json.find("verb"), job = json.find("job"), at = json.find("at");
     if (verb == json.end() || !verb->is_string() || !is_verb(verb->get<std::string>()))
-        return content_error(path, std::nullopt, "'verb' must be cancel, drain, undrain or reload");
+        return content_error(path, std::nullopt, "'verb' must be one of " + known_verbs());
     Request out;
     out.verb = verb->get<std::string>();
     if (job != json.end() && job->is_number_unsigned()) out.job = job->get<std::uint64_t>();
     if (out.verb == "cancel" && !out.job)
         return content_error(path, std::nullopt,
                              "'" + out.verb + "' needs 'job', the number of a job");
+    out.subject = text_of(json, "subject");
+    out.reason = text_of(json, "reason");
+    if (out.verb.starts_with("gpu-") && out.subject.empty())
+        return content_error(path, std::nullopt,
+                             "'" + out.verb + "' needs 'subject', the name of a GPU or a process");
     if (at != json.end() && at->is_string())
         out.at = parse_time(at->get<std::string>()).value_or(0);
     return out;
@@ -72,6 +93,8 @@ Result<Request> send_request(Spool& spool, Request request, const Clock& clock) 
     request.at = clock.wall() / millisecond * millisecond;  // as much as the file can say
     Json json{{"verb", request.verb}};
     if (request.job) json["job"] = *request.job;
+    if (!request.subject.empty()) json["subject"] = to_json_text(request.subject);
+    if (!request.reason.empty()) json["reason"] = to_json_text(request.reason);
     json["at"] = format_time(request.at);
     const std::string name = request.nonce + std::string(request_ending);
     return write_atomically(spool, spool.control.get(), name, dump(json), true).map([&] {

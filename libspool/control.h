@@ -12,9 +12,14 @@ namespace spool {
 
 struct Request {
     std::string nonce;  ///< 32 hexadecimal digits; also the file's stem
-    std::string verb;   ///< "cancel", "drain", "undrain", "reload"
-    std::optional<std::uint64_t> job;
-    std::int64_t at = 0;  ///< nanoseconds of the wall clock
+    /// "cancel", "drain", "undrain", "reload", "gpu-drain", "gpu-undrain", "gpu-ignore",
+    /// "gpu-heed".
+    std::string verb;
+    std::optional<std::uint64_t> job;  ///< of "cancel"
+    std::int64_t at = 0;               ///< nanoseconds of the wall clock
+    /// Of the verbs on GPUs: what a GPU or a slot is called; a process's pid or program.
+    std::string subject{};
+    std::string reason{};  ///< of "gpu-drain": for people; may be empty
 };
 
 struct Reply {

@@ -1,8 +1,7 @@
 #include "libspool/gpu.h"
 
-#include "libspool/json_fields.h"
+#include "libspool/gpu_json.h"
 #include "libspool/json_text.h"
-#include "libspool/json_writer.h"
 
 namespace spool {
 namespace {
@@ -44,7 +43,9 @@ void each_member(Fields& fields, Device& gpu) {
     fields.bytes("problem", gpu.problem);
 }
 
-Json to_json(const Gpu& gpu) {
+}  // namespace
+
+Json gpu_to_json(const Gpu& gpu) {
     JsonWriter out;
     each_member(out, gpu);
     Json json = out.take();
@@ -58,7 +59,7 @@ Json to_json(const Gpu& gpu) {
     return json;
 }
 
-Gpu from_fields(const JsonFields& fields) {
+Gpu gpu_from_fields(const JsonFields& fields) {
     Gpu gpu;
     each_member(fields, gpu);
     if (fields.find("processes")) gpu.processes.emplace();
@@ -68,13 +69,11 @@ Gpu from_fields(const JsonFields& fields) {
     return gpu;
 }
 
-}  // namespace
-
 std::string write_survey(const GpuSurvey& survey) {
     Json json;
     Json& gpus = json["gpus"] = Json::array();
     for (const Gpu& gpu : survey.gpus)
-        gpus.push_back(to_json(gpu));
+        gpus.push_back(gpu_to_json(gpu));
     json["problems"] = survey.problems;
     return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -85,7 +84,8 @@ Result<GpuSurvey> read_survey(std::string_view line) {
     GpuSurvey survey;
     std::string error;
     const JsonFields fields(*json, error);
-    fields.objects("gpus", [&](const JsonFields& gpu) { survey.gpus.push_back(from_fields(gpu)); });
+    fields.objects("gpus",
+                   [&](const JsonFields& gpu) { survey.gpus.push_back(gpu_from_fields(gpu)); });
     fields.list("problems", survey.problems);
     if (!error.empty()) return content_error("survey of the GPUs", {}, error);
     return survey;

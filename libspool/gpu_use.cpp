@@ -1,6 +1,7 @@
 #include "libspool/gpu_use.h"
 
 #include <algorithm>
+#include <map>
 
 #include "libspool/names.h"
 
@@ -91,6 +92,20 @@ GpuUse judge_memory(const Gpu& gpu, const GpuRules& rules) {
 }
 
 }  // namespace
+
+std::uint64_t shared_memory(const Gpu& gpu, const std::vector<GpuJob>& jobs) {
+    std::map<const GpuJob*, std::uint64_t> used;
+    std::uint64_t ours = 0;
+    for (const GpuProcess& process : gpu.processes.value_or(std::vector<GpuProcess>{}))
+        if (const GpuJob* job = job_of(process, jobs); job != nullptr && was_given(*job, gpu)) {
+            used[job] += process.memory.value_or(0);
+            ours += process.memory.value_or(0);
+        }
+    std::uint64_t taken = gpu.memory_used - std::min(gpu.memory_used, ours);
+    for (const auto& [job, bytes] : used)
+        taken += bytes - std::min(bytes, job->gpu_memory);
+    return gpu.memory_total - std::min(gpu.memory_total, taken);
+}
 
 GpuUse gpu_use(const Gpu& gpu, const std::vector<GpuJob>& jobs, const GpuRules& rules) {
     if (!gpu.problem.empty()) return {GpuUse::Kind::unknown, gpu.problem};

@@ -16,6 +16,7 @@ struct GpuJob {
     std::string name, token;
     std::string cgroup;             ///< its path in the hierarchy; empty: none
     std::vector<std::string> gpus;  ///< ids of what it was given
+    std::uint64_t gpu_memory = 0;   ///< bytes that it asked for on each; 0: all
 };
 
 struct GpuRules {
@@ -39,6 +40,10 @@ struct GpuUse {
 
     bool operator==(const GpuUse&) const = default;
 };
+
+/// Bytes that jobs which share the GPU may ask for in all: what it has, without what others use and
+/// what the jobs on it use beyond what they have asked for.
+[[nodiscard]] std::uint64_t shared_memory(const Gpu& gpu, const std::vector<GpuJob>& jobs);
 
 [[nodiscard]] GpuUse gpu_use(const Gpu& gpu, const std::vector<GpuJob>& jobs,
                              const GpuRules& rules);

@@ -67,7 +67,7 @@ void Incoming::read(WaitingJob& job) {
     const auto spec = read_job_file(*bytes, "incoming/" + printable(job.file_name));
     if (!spec) return reject(job, spec.error());
     job.priority = spec->priority;
-    job.need = Need{spec->gpus};
+    job.need = need_of(*spec);
     job.command = command_line(*spec, *bytes).substr(0, 500);
     job.bare = !spec->submit || spec->submit->environment.empty();
     if (spec->submit && spec->submit->spool == spool_.identity) {

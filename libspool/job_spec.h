@@ -40,9 +40,12 @@ struct JobSpec {
     std::string output, error;                       ///< `--output=`, `--error=`
     bool truncate_output = true;                     ///< `--open-mode=`
 
-    std::optional<int> gpus;              ///< `--gpus=`; absent: one slot where there is a pool
-    std::optional<int> cpus;              ///< `--cpus=`
-    std::optional<std::uint64_t> memory;  ///< `--mem=`, bytes
+    std::optional<int> gpus;                  ///< `--gpus=`; absent: one slot where there is a pool
+    std::optional<std::uint64_t> gpu_memory;  ///< `--gpu-mem=`, bytes on each GPU, which it shares
+    std::string gpu_type;                     ///< `--gpu-type=`
+    std::vector<std::string> gpu_ids, gpu_avoid;  ///< `--gpu-ids=`, `--gpu-avoid=`
+    std::optional<int> cpus;                      ///< `--cpus=`
+    std::optional<std::uint64_t> memory;          ///< `--mem=`, bytes
     int priority = 0;
     std::string profile;  ///< `--profile=`, `--target=`
 

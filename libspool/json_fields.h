@@ -102,6 +102,16 @@ public:
             out.push_back(element.get<std::string>());
         }
     }
+    template <typename Integer>
+    void numbers(const char* key, std::vector<Integer>& out) const {
+        const Json* value = find(key);
+        if (!value) return;
+        if (!value->is_array()) return fail("a list", key);
+        for (const Json& element : *value) {
+            if (!in_range<Integer>(element)) return fail("a list of whole numbers in range", key);
+            out.push_back(element.get<Integer>());
+        }
+    }
     /// A list of bytes, each written by to_json_text.
     void bytes_list(const char* key, std::vector<std::string>& out) const {
         list(key, out);

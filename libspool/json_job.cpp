@@ -22,10 +22,11 @@ constexpr std::string_view default_shell = "bash -eo pipefail";
 
 /// The keys as they are usually written in JSON, in the order in which they are written.
 constexpr std::string_view written_keys[] = {
-    command_key,      "cwd",     "env",        "name",     "gpus",      "cpus",      "mem",
-    "priority",       "profile", "time_limit", "output",   "error",     "open_mode", "shell",
-    "conda_env",      "venv",    "modules",    "grace",    "leftovers", "job_name",  "time",
-    "leftover_grace", "chdir",   "target",     submit_key, escaped_key};
+    command_key, "cwd",      "env",       "name",           "gpus",     "cpus",
+    "mem",       "priority", "profile",   "time_limit",     "output",   "error",
+    "open_mode", "shell",    "conda_env", "venv",           "modules",  "grace",
+    "leftovers", "job_name", "time",      "leftover_grace", "chdir",    "target",
+    "gpu_mem",   "gpu_type", "gpu_ids",   "gpu_avoid",      submit_key, escaped_key};
 
 /// Reads one job; holds what is needed for the line of an error.
 class JsonJob {
@@ -88,7 +89,7 @@ private:
                                     suggestion(member.key, known));
         }
         if (setting->name == "env") return read_environment(member, value, *setting);
-        if (value.is_array() && setting->name == "modules") {
+        if (value.is_array() && setting->list) {
             for (const Json& element : value)
                 if (auto set = apply(member, element, *setting); !set) return set;
             return {};

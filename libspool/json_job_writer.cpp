@@ -77,6 +77,10 @@ public:
 private:
     void write_wishes() {
         if (spec_.gpus) out_["gpus"] = *spec_.gpus;
+        if (spec_.gpu_memory) out_["gpu_mem"] = memory_text(*spec_.gpu_memory);
+        text("gpu_type", spec_.gpu_type);
+        list("gpu_ids", spec_.gpu_ids);
+        list("gpu_avoid", spec_.gpu_avoid);
         if (spec_.cpus) out_["cpus"] = *spec_.cpus;
         if (spec_.memory) out_["mem"] = memory_text(*spec_.memory);
         if (spec_.priority != 0) out_["priority"] = spec_.priority;

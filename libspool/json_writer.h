@@ -61,6 +61,10 @@ public:
         for (const std::string& value : values)
             out.push_back(valid_text(cut(value)));
     }
+    template <typename Number>
+    void numbers(const char* key, const std::vector<Number>& values) {
+        json_[key] = values;
+    }
     void bytes_list(const char* key, const std::vector<std::string>& values) {
         Json& out = json_[key] = Json::array();
         for (const std::string& value : values)

@@ -10,6 +10,7 @@
 
 #include "libspool/config.h"
 #include "libspool/environment.h"
+#include "libspool/gpu.h"
 #include "libspool/job_spec.h"
 
 namespace spool {
@@ -62,8 +63,6 @@ struct LaunchSpec {
 /// out itself). 10,000 jobs in a row get different ones, and neighbours are thousands apart, so
 /// that "the port + 1" is nobody's.
 [[nodiscard]] int master_port(std::uint64_t number);
-
-enum class GpuVendor { nvidia, amd };
 
 /// The variables that bind a job to its GPUs; apart, because GPUs are chosen last. Slots are given
 /// verbatim ("0,1" is one slot); "" is a slot without a GPU. They are always set, so that a job

@@ -117,7 +117,9 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
     result.token = to_hex(job.token);
     if (content.run_known()) {
         result.started_at = content.run.started_at;
-        result.gpus = run_gpus(content.run);
+        GrantedGpus gpus = run_gpus(content.run);
+        result.gpus = std::move(gpus.texts);
+        result.gpu_ids = std::move(gpus.devices);
     }
 
     if (content.ended()) {

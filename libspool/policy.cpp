@@ -3,72 +3,11 @@
 #include <algorithm>
 
 namespace spool {
-namespace {
-
-bool overlaps(const std::vector<std::string>& devices, const std::set<std::string>& chosen) {
-    return std::any_of(devices.begin(), devices.end(),
-                       [&](const auto& device) { return chosen.contains(device); });
-}
-
-}  // namespace
-
-GpuSlot make_gpu_slot(const std::string& text) {
-    GpuSlot slot{text, {}};
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t comma = std::min(text.find(',', begin), text.size());
-        const std::size_t first = text.find_first_not_of(' ', begin);
-        if (first < comma)
-            slot.devices.push_back(
-                text.substr(first, text.find_last_not_of(' ', comma - 1) + 1 - first));
-        begin = comma + 1;
-    }
-    return slot;
-}
-
-void Policy::set_pool(Pool pool) {
-    pool_ = std::move(pool);
-    holders_.assign(pool_.gpu_slots.size(), 0);
-    // Slots of the same text first: what is gone holds only what nobody has by name.
-    for (const auto& [job, granted] : granted_)
-        for (const GpuSlot& slot : granted.gpu_slots)
-            (void)hold_same(job, slot);
-    hold_rest();
-}
-
-/// Gives `job` the free slot of this text.
-bool Policy::hold_same(std::uint64_t job, const GpuSlot& slot) {
-    for (std::size_t i = 0; i < holders_.size(); ++i)
-        if (holders_[i] == 0 && pool_.gpu_slots[i].text == slot.text) {
-            holders_[i] = job;
-            return true;
-        }
-    return false;
-}
-
-/// Gives `job` the free slot of this text; where there is none, every free slot that shares a GPU
-/// with it.
-void Policy::hold(std::uint64_t job, const GpuSlot& slot) {
-    if (hold_same(job, slot)) return;
-    const std::set<std::string> devices(slot.devices.begin(), slot.devices.end());
-    for (std::size_t i = 0; i < holders_.size(); ++i)
-        if (holders_[i] == 0 && overlaps(pool_.gpu_slots[i].devices, devices)) holders_[i] = job;
-}
-
-/// Lets every job that has no slot of the text that it was given hold what shares a GPU with it.
-void Policy::hold_rest() {
-    for (const auto& [job, granted] : granted_)
-        for (const GpuSlot& slot : granted.gpu_slots) {
-            bool has = false;
-            for (std::size_t i = 0; i < holders_.size() && !has; ++i)
-                has = holders_[i] == job && pool_.gpu_slots[i].text == slot.text;
-            if (!has) hold(job, slot);
-        }
-}
 
 void Policy::add(std::uint64_t job, int priority, Need need) {
     remove(job);
-    waiting_[job] = {priority, need};
     buckets_[need].insert({priority, job});
+    waiting_[job] = {priority, std::move(need)};
 }
 
 void Policy::remove(std::uint64_t job) {
@@ -80,92 +19,60 @@ void Policy::remove(std::uint64_t job) {
     waiting_.erase(found);
 }
 
-bool Policy::wants_gpu(const Need& need) const {
-    return need.gpus ? *need.gpus > 0 : !pool_.gpu_slots.empty();
+/// Whether it can have its turn without strangers leaving.
+bool Policy::in_reach(const Need& need) const {
+    if (!book_.possible(need)) return false;
+    return !book_.wants_gpu(need) || book_.choose(need, Among::in_reach).has_value();
 }
 
-/// Slots for `need`, of all or of the free ones: one slot where nothing was said, else the fewest
-/// slots, smallest surplus first, that hold the wanted number of distinct GPUs. Lower indexes win
-/// among equals, so the choice is stable.
-std::optional<Grant> Policy::choose_slots(const Need& need, bool only_free) const {
-    const auto usable = [&](std::size_t slot) { return !only_free || holders_[slot] == 0; };
-    if (!need.gpus) {
-        for (std::size_t slot = 0; slot < pool_.gpu_slots.size(); ++slot)
-            if (usable(slot)) return Grant{{slot}, 0};
+std::optional<Grant> Policy::fit(const Need& need, const SlotSet& reserved) const {
+    if (!book_.wants_gpu(need)) {
+        if (book_.cpu_slots_used() < pool().cpu_slots) return Grant{{}, 0, 1};
         return std::nullopt;
     }
-    const auto wanted = static_cast<std::size_t>(*need.gpus);
-    Grant grant;
-    std::set<std::string> chosen;
-    while (chosen.size() < wanted) {
-        const std::size_t missing = wanted - chosen.size();
-        std::optional<std::size_t> best;
-        const auto rank = [&](std::size_t slot) {
-            const std::size_t count = pool_.gpu_slots[slot].devices.size();
-            return count >= missing ? count - missing : 1000 + missing - count;
-        };
-        for (std::size_t slot = 0; slot < pool_.gpu_slots.size(); ++slot) {
-            const auto& devices = pool_.gpu_slots[slot].devices;
-            if (!usable(slot) || devices.empty() || overlaps(devices, chosen)) continue;
-            if (!best || rank(slot) < rank(*best)) best = slot;
-        }
-        if (!best) return std::nullopt;
-        grant.gpu_slots.push_back(*best);
-        const auto& devices = pool_.gpu_slots[*best].devices;
-        chosen.insert(devices.begin(), devices.end());
-    }
-    std::sort(grant.gpu_slots.begin(), grant.gpu_slots.end());
+    auto grant = book_.choose(need, Among::free, reserved);
+    if (grant && !book_.within_limit(*grant)) grant.reset();
     return grant;
 }
 
-bool Policy::possible(const Need& need) const {
-    return wants_gpu(need) ? choose_slots(need, false).has_value() : pool_.cpu_slots > 0;
+/// A job that waits keeps later ones from what suits it, if it can have its turn without strangers
+/// leaving.
+void Policy::reserve(const Need& need, SlotSet& reserved) const {
+    if (!book_.wants_gpu(need) || !in_reach(need)) return;
+    reserved.merge(book_.suitable(need));
 }
 
-std::optional<Grant> Policy::fit(const Need& need) const {
-    if (wants_gpu(need)) return choose_slots(need, true);
-    if (cpu_used_ < pool_.cpu_slots) return Grant{{}, 1};
-    return std::nullopt;
-}
-
-void Policy::take(std::uint64_t job, const Grant& grant) {
-    Granted& granted = granted_[job];
-    for (const std::size_t slot : grant.gpu_slots) {
-        holders_[slot] = job;
-        granted.gpu_slots.push_back(pool_.gpu_slots[slot]);
-    }
-    granted.cpu_slots = grant.cpu_slots;
-    cpu_used_ += grant.cpu_slots;
-}
-
-std::vector<Start> Policy::decide() {
+std::vector<Start> Policy::decide(bool gpus) {
     std::vector<Start> starts;
-    bool gpus_closed = false, cpus_closed = false;
-    std::set<Need> hopeless;
+    SlotSet reserved;
+    std::set<Need> passed;  // shapes of which no more can start now
     for (;;) {
         // The first of each bucket is the only one of its shape that may go; the earliest of these
         // decides.
         std::optional<Turn> first;
         Need need;
         for (const auto& [shape, bucket] : buckets_) {
-            if (hopeless.contains(shape) || (wants_gpu(shape) ? gpus_closed : cpus_closed))
-                continue;
+            if (passed.contains(shape) || (!gpus && book_.wants_gpu(shape))) continue;
             if (!first || *bucket.begin() < *first) {
                 first = *bucket.begin();
                 need = shape;
             }
         }
         if (!first) return starts;
-        if (!possible(need)) {
-            hopeless.insert(need);
-        } else if (auto grant = fit(need)) {
+        if (auto grant = fit(need, reserved)) {
             remove(first->job);
-            take(first->job, *grant);
+            book_.take(first->job, *grant);
             starts.push_back({first->job, std::move(*grant)});
         } else {
-            (wants_gpu(need) ? gpus_closed : cpus_closed) = true;
+            reserve(need, reserved);
+            passed.insert(std::move(need));
         }
     }
+}
+
+bool Policy::gpus_wanted() const {
+    return std::any_of(buckets_.begin(), buckets_.end(),
+                       [&](const auto& bucket) { return book_.wants_gpu(bucket.first); });
 }
 
 /// Visits waiting jobs in the order of their turn until `visit` returns false.
@@ -187,7 +94,7 @@ std::vector<std::uint64_t> Policy::next(std::size_t count) const {
     std::vector<std::uint64_t> jobs;
     if (count == 0) return jobs;
     in_order([&](std::uint64_t job, const Need& need) {
-        if (possible(need)) jobs.push_back(job);
+        if (in_reach(need)) jobs.push_back(job);
         return jobs.size() < count;
     });
     return jobs;
@@ -202,56 +109,30 @@ std::vector<std::uint64_t> Policy::queue(std::size_t count) const {
     return jobs;
 }
 
-void Policy::adopt(std::uint64_t job, const std::vector<std::string>& texts, int cpu_slots) {
-    Granted& granted = granted_[job];
-    granted.cpu_slots = cpu_slots;
-    cpu_used_ += cpu_slots;
-    for (const std::string& text : texts) {
-        granted.gpu_slots.push_back(make_gpu_slot(text));
-        hold(job, granted.gpu_slots.back());
-    }
-}
-
-void Policy::release(std::uint64_t job) {
-    const auto found = granted_.find(job);
-    if (found == granted_.end()) return;
-    std::replace(holders_.begin(), holders_.end(), job, std::uint64_t{0});
-    cpu_used_ -= found->second.cpu_slots;
-    granted_.erase(found);
-    hold_rest();  // what it had may be shared with a job whose slot is gone from the pool
-}
-
-int Policy::most_gpus() const {
-    std::set<std::string> devices;
-    for (const GpuSlot& slot : pool_.gpu_slots)
-        devices.insert(slot.devices.begin(), slot.devices.end());
-    return static_cast<int>(devices.size());
-}
-
 std::optional<WaitReason> Policy::why(std::uint64_t job) const {
+    using Kind = WaitReason::Kind;
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return std::nullopt;
     const Need& need = found->second.need;
-    WaitReason reason;
-    if (!wants_gpu(need)) {
-        reason.kind = WaitReason::Kind::cpu_slots;
-        reason.wanted = 1;
-        reason.free = pool_.cpu_slots - cpu_used_;
-        return reason;
-    }
-    reason.wanted = need.gpus.value_or(1);
-    if (!possible(need)) {
-        reason.kind = WaitReason::Kind::never_gpus;
-        reason.free = most_gpus();
-        return reason;
-    }
-    reason.kind = WaitReason::Kind::gpus;
-    std::set<std::string> free;
-    for (std::size_t slot = 0; slot < pool_.gpu_slots.size(); ++slot)
-        if (holders_[slot] == 0)
-            free.insert(pool_.gpu_slots[slot].devices.begin(), pool_.gpu_slots[slot].devices.end());
-    reason.free = static_cast<int>(free.size());
-    return reason;
+    if (!book_.wants_gpu(need))
+        return WaitReason{Kind::cpu_slots, 1, pool().cpu_slots - cpu_slots_used(), {}, {}};
+    const int wanted = static_cast<int>(need.wanted_gpus().value_or(1));
+    if (!pool().known) return WaitReason{Kind::gpus_unknown, wanted, 0, pool().problem, {}};
+    const auto limit = pool().max_gpus;
+    if (!book_.choose(need, Among::all))
+        return WaitReason{
+            Kind::never_gpus, wanted, book_.count_gpus(need, Among::all), wish_text(need), {}};
+    const auto grant = book_.choose(need, Among::free);
+    const bool limited = limit && (wanted > *limit || (grant && !book_.within_limit(*grant)));
+    if (limited) return WaitReason{Kind::max_gpus, wanted, *limit, {}, {}};
+    return WaitReason{Kind::gpus, wanted, book_.count_gpus(need, Among::free), wish_text(need), {}};
+}
+
+std::vector<std::size_t> Policy::suitable(std::uint64_t job) const {
+    const auto found = waiting_.find(job);
+    if (found == waiting_.end()) return {};
+    const SlotSet slots = book_.suitable(found->second.need);
+    return {slots.begin(), slots.end()};
 }
 
 }  // namespace spool

@@ -1,8 +1,9 @@
 // What to start now, and why each other job waits. A value without clock, files or side effects.
 //
-// First come, first served within a priority, separately for GPUs and for CPU slots: a job that
-// waits for GPUs holds back later jobs that want GPUs, but none that want only a CPU slot. A job
-// that the pool can never satisfy holds back nobody.
+// First come, first served within a priority, separately for GPUs and for CPU slots. A job that
+// waits for GPUs keeps later jobs from all slots that would suit it; it keeps nobody from others,
+// and nobody from CPU slots. A job that the pool can never satisfy, or only once strangers leave or
+// a GPU is taken back into use, holds back nobody.
 #pragma once
 
 #include <compare>
@@ -13,34 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "libspool/slot_book.h"
 #include "libspool/state.h"
 
 namespace spool {
-
-/// One slot of the pool: a list of GPUs given verbatim ("0", "0,1", "" for none).
-struct GpuSlot {
-    std::string text;
-    std::vector<std::string> devices;  ///< `text` split at commas
-};
-[[nodiscard]] GpuSlot make_gpu_slot(const std::string& text);
-
-struct Pool {
-    std::vector<GpuSlot> gpu_slots;
-    int cpu_slots = 1;
-};
-
-/// What a job needs. `gpus` absent: one slot of the pool, whatever it holds, or a CPU slot where
-/// there is no pool.
-struct Need {
-    std::optional<int> gpus;
-    auto operator<=>(const Need&) const = default;
-};
-
-/// What a job was given: indexes into Pool::gpu_slots, and how many CPU slots.
-struct Grant {
-    std::vector<std::size_t> gpu_slots;
-    int cpu_slots = 0;
-};
 
 struct Start {
     std::uint64_t job = 0;
@@ -49,35 +26,36 @@ struct Start {
 
 class Policy {
 public:
-    /// A job keeps what it was given: slots of the same text stay with it, and of a slot that is
-    /// gone its GPUs keep every slot busy that shares one.
-    void set_pool(Pool pool);
-    [[nodiscard]] const Pool& pool() const { return pool_; }
+    void set_pool(Pool pool) { book_.set_pool(std::move(pool)); }
+    [[nodiscard]] const Pool& pool() const { return book_.pool(); }
 
     void add(std::uint64_t job, int priority, Need need);
     void remove(std::uint64_t job);  ///< withdrawn, rejected, or no longer ready
 
     /// Jobs to be started now, in order. They are granted what they need and no longer wait.
-    std::vector<Start> decide();
+    /// Without `gpus` only such as need none: what the pool says of GPUs is not of this moment.
+    std::vector<Start> decide(bool gpus = true);
+    /// Whether a job that is given a GPU could start now, if the pool is right.
+    [[nodiscard]] bool gpus_wanted() const;
     /// Up to `count` waiting jobs that are next in line, in order, of those that can run at all.
     [[nodiscard]] std::vector<std::uint64_t> next(std::size_t count) const;
 
-    /// Notes what a job of an earlier daemon already has: the texts of its slots (see `set_pool`),
-    /// and CPU slots.
-    void adopt(std::uint64_t job, const std::vector<std::string>& texts, int cpu_slots);
-    void release(std::uint64_t job);  ///< its slots are free again
+    void adopt(std::uint64_t job, const GrantedGpus& gpus, int cpu_slots) {
+        book_.adopt(job, gpus, cpu_slots);
+    }
+    void release(std::uint64_t job) { book_.release(job); }  ///< its slots are free again
 
     [[nodiscard]] bool waits(std::uint64_t job) const { return waiting_.contains(job); }
     [[nodiscard]] std::optional<WaitReason> why(
         std::uint64_t job) const;  ///< nothing if it does not wait here
+    /// The slots that would suit a waiting job.
+    [[nodiscard]] std::vector<std::size_t> suitable(std::uint64_t job) const;
     [[nodiscard]] std::vector<std::uint64_t> queue(
         std::size_t count) const;  ///< the first in order of their turn
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
-    [[nodiscard]] int cpu_slots_used() const { return cpu_used_; }
-    /// The job that has a slot, or 0.
-    [[nodiscard]] std::uint64_t holder(std::size_t slot) const {
-        return slot < holders_.size() ? holders_[slot] : 0;
-    }
+    [[nodiscard]] int cpu_slots_used() const { return book_.cpu_slots_used(); }
+    /// Who holds what.
+    [[nodiscard]] const SlotBook& book() const { return book_; }
 
 private:
     /// The order of turns: higher priority first, then lower number.
@@ -96,26 +74,15 @@ private:
     };
     using Bucket = std::set<Turn>;
 
-    [[nodiscard]] bool wants_gpu(const Need& need) const;
-    [[nodiscard]] bool possible(const Need& need) const;
-    [[nodiscard]] std::optional<Grant> fit(const Need& need) const;
-    [[nodiscard]] std::optional<Grant> choose_slots(const Need& need, bool only_free) const;
-    [[nodiscard]] int most_gpus() const;
-    void take(std::uint64_t job, const Grant& grant);
-    bool hold_same(std::uint64_t job, const GpuSlot& slot);
-    void hold(std::uint64_t job, const GpuSlot& slot);
-    void hold_rest();
+    using Among = SlotBook::Among;
+
+    [[nodiscard]] bool in_reach(const Need& need) const;
+    [[nodiscard]] std::optional<Grant> fit(const Need& need, const SlotSet& reserved) const;
+    void reserve(const Need& need, SlotSet& reserved) const;
     template <typename Visit>
     void in_order(Visit visit) const;
 
-    Pool pool_;
-    std::vector<std::uint64_t> holders_;  ///< by slot; 0 = free
-    int cpu_used_ = 0;
-    struct Granted {
-        std::vector<GpuSlot> gpu_slots;
-        int cpu_slots = 0;
-    };
-    std::map<std::uint64_t, Granted> granted_;
+    SlotBook book_;
     std::map<std::uint64_t, Waiting> waiting_;
     std::map<Need, Bucket>
         buckets_;  ///< by shape of the wish: one decision looks at the first of each

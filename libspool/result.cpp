@@ -29,6 +29,7 @@ void each_member(Fields& fields, Result& result) {
     fields.bytes("command", result.command);
     fields.bytes("cwd", result.directory);
     fields.list("gpus", result.gpus);
+    fields.list("gpu_ids", result.gpu_ids);
     fields.text("profile", result.profile);
     fields.text("host", result.host);
     fields.number("attempt", result.attempt);

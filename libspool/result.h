@@ -28,7 +28,8 @@ struct JobResult {
     std::optional<std::string> reason;
     std::optional<int> line;
     std::string command, directory;
-    std::vector<std::string> gpus;
+    std::vector<std::string> gpus;     ///< slots, verbatim
+    std::vector<std::string> gpu_ids;  ///< what its GPUs are known by, where that is known
     std::string profile, host;
     int attempt = 1;
     std::int64_t submitted_at = 0, started_at = 0, ended_at = 0;

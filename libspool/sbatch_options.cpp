@@ -174,7 +174,7 @@ bool add_gpus(std::string_view text, std::int64_t& count, std::string_view& kind
 SbatchEffect kind_note(std::string_view kind) {
     if (kind.empty()) return {};
     return note("the GPU kind '" + printable(kind) +
-                "' is not looked at: any GPU of the pool will do");
+                "' is a name of the cluster, and not looked at here: '#SPOOL --gpu-type=' is");
 }
 
 SbatchEffect apply_gpus(const SbatchOption& option, std::string_view value, JobSpec& spec) {

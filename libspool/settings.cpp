@@ -13,6 +13,8 @@ namespace {
 constexpr std::int64_t most_gpus = 1024, most_cpus = 65'536, most_priority = 1'000'000'000;
 
 constexpr std::string_view a_text = "some text";
+constexpr std::string_view a_list_of_gpus =
+    "indexes, UUIDs or PCI addresses of GPUs, separated by commas";
 constexpr std::string_view a_duration = "a time such as 10s, 500ms, 2m or 1h";
 
 bool set_text(std::string& out, std::string_view value) {
@@ -41,6 +43,12 @@ bool set_memory(JobSpec& spec, std::string_view value) {
     return bytes.has_value();
 }
 
+/// Megabytes if nothing else is said, as in Slurm; a share of nothing is none.
+bool set_gpu_memory(JobSpec& spec, std::string_view value) {
+    spec.gpu_memory = parse_memory(value);
+    return spec.gpu_memory && *spec.gpu_memory != 0;
+}
+
 bool add_environment(JobSpec& spec, std::string_view value) {
     const std::size_t equals = value.find('=');
     if (equals == 0 || equals == value.npos) return false;
@@ -48,15 +56,16 @@ bool add_environment(JobSpec& spec, std::string_view value) {
     return true;
 }
 
-bool add_modules(JobSpec& spec, std::string_view value) {
+/// Adds what is between commas and blanks; false if that is nothing.
+bool add_list(std::vector<std::string>& list, std::string_view value) {
     constexpr std::string_view separators = ", \t";
-    const std::size_t before = spec.modules.size();
+    const std::size_t before = list.size();
     for (std::size_t at = value.find_first_not_of(separators); at != value.npos;) {
         const std::size_t end = value.find_first_of(separators, at);
-        spec.modules.emplace_back(value.substr(at, end - at));
+        list.emplace_back(value.substr(at, end - at));
         at = value.find_first_not_of(separators, end);
     }
-    return spec.modules.size() > before;
+    return list.size() > before;
 }
 
 bool set_open_mode(JobSpec& spec, std::string_view value) {
@@ -74,6 +83,12 @@ using Text = std::string_view;
 constexpr Setting settings[] = {
     {"gpus", "a number from 0 to 1024",
      [](JobSpec& s, Text v) { return set_number(s.gpus, v, 0, most_gpus); }},
+    {"gpu-mem", "an amount of memory of each GPU such as 10G or 8000 (megabytes)", set_gpu_memory},
+    {"gpu-type", "the name of a GPU such as a100 or rtx3090",
+     [](JobSpec& s, Text v) { return set_text(s.gpu_type, v); }},
+    {"gpu-ids", a_list_of_gpus, [](JobSpec& s, Text v) { return add_list(s.gpu_ids, v); }, true},
+    {"gpu-avoid", a_list_of_gpus, [](JobSpec& s, Text v) { return add_list(s.gpu_avoid, v); },
+     true},
     {"cpus", "a number from 1 to 65536",
      [](JobSpec& s, Text v) { return set_number(s.cpus, v, 1, most_cpus); }},
     {"mem", "an amount of memory such as 4096 (megabytes), 500M or 10G", set_memory},
@@ -99,7 +114,8 @@ constexpr Setting settings[] = {
      [](JobSpec& s, Text v) { return set_text(s.conda_environment, v); }},
     {"venv", "the directory of a virtual environment",
      [](JobSpec& s, Text v) { return set_text(s.virtual_environment, v); }},
-    {"modules", "names of modules, separated by commas", add_modules},
+    {"modules", "names of modules, separated by commas",
+     [](JobSpec& s, Text v) { return add_list(s.modules, v); }, true},
 };
 
 struct Alias {

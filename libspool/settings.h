@@ -15,6 +15,7 @@ struct Setting {
     std::string_view accepted;  ///< what values there are, to follow "expected"
     /// Sets it; false if the value is not accepted. What can be repeated is added to.
     bool (*apply)(JobSpec& spec, std::string_view value);
+    bool list = false;  ///< in JSON also a list of values
 };
 
 /// The setting of that name or alias, in which _ counts as -; null if there is none.

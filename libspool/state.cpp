@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libspool/gpu_json.h"
 #include "libspool/json_text.h"
 #include "libspool/result_json.h"
 #include "libspool/utf8.h"
@@ -15,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t largest_state = 64 * 1024;
 constexpr std::size_t longest_text = 500;  ///< bytes of one command, path or sentence
-constexpr std::size_t most_ignored = 50, most_problems = 20, most_holders = 5;
+constexpr std::size_t most_ignored = 50, most_problems = 20, most_obstacles = 4, most_processes = 8;
 
 template <typename Fields, Either<DaemonState> Daemon>
 void each_member(Fields& fields, Daemon& daemon) {
@@ -34,6 +35,18 @@ void each_member(Fields& fields, Gpu& gpu) {
     fields.bytes("slot", gpu.slot);
     fields.number("job", gpu.job);
     fields.bytes("name", gpu.name);
+    fields.numbers("jobs", gpu.jobs);
+    fields.text("status", gpu.status);
+    fields.text("reason", gpu.reason);
+    fields.bytes_list("devices", gpu.devices);
+}
+
+/// Beside the members of the GPU itself.
+template <typename Fields, Either<DeviceState> Device>
+void each_member(Fields& fields, Device& device) {
+    fields.text("status", device.status);
+    fields.text("reason", device.reason);
+    fields.numbers("jobs", device.jobs);
 }
 
 template <typename Fields, Either<RunningState> Job>
@@ -89,15 +102,29 @@ Json to_json(const WaitReason& reason) {
     if (reason.wanted != 0) out.number("wanted", reason.wanted);
     if (reason.free != 0) out.number("free", reason.free);
     if (!reason.detail.empty()) out.bytes("detail", reason.detail);
-    const auto shown = static_cast<std::ptrdiff_t>(std::min(reason.holders.size(), most_holders));
-    if (shown != 0)
-        out.bytes_list("holders", {reason.holders.begin(), reason.holders.begin() + shown});
+    const auto& all = reason.obstacles;
+    const auto shown = static_cast<std::ptrdiff_t>(std::min(all.size(), most_obstacles));
+    if (shown != 0) out.bytes_list("obstacles", {all.begin(), all.begin() + shown});
     return out.take();
 }
 
 Json to_json(const WaitingState& job) {
     Json out = to_json<WaitingState>(job);
     out["reason"] = to_json(job.reason);
+    return out;
+}
+
+Json to_json(const DeviceState& device) {
+    Gpu gpu = device.gpu;
+    if (gpu.processes && gpu.processes->size() > most_processes)
+        gpu.processes->resize(most_processes);
+    Json out = gpu_to_json(gpu);
+    if (gpu.processes)
+        for (Json& process : out["processes"]) {
+            process.erase("token");
+            process.erase("cgroup");
+        }
+    out.update(to_json<DeviceState>(device));
     return out;
 }
 
@@ -145,6 +172,8 @@ Json frame(const SpoolState& state) {
     return Json{
         {"daemon", to_json(state.daemon)},
         {"gpus", empty},
+        {"devices", empty},
+        {"surveyed_at", time_to_json(state.surveyed_at)},
         {"running", empty},
         {"counts",
          Json{{"running", state.running.size()},
@@ -167,7 +196,13 @@ WaitReason read_reason(const JsonFields& fields) {
     fields.number("free", out.free);
     fields.bytes("detail", out.detail);
     if (!known) out.detail = kind;
-    fields.bytes_list("holders", out.holders);
+    fields.bytes_list("obstacles", out.obstacles);
+    return out;
+}
+
+DeviceState read_device(const JsonFields& fields) {
+    auto out = from_fields<DeviceState>(fields);
+    out.gpu = gpu_from_fields(fields);
     return out;
 }
 
@@ -192,6 +227,8 @@ SpoolState read_fields(const JsonFields& fields, std::string& error) {
         fields.objects(key, [&](const JsonFields& element) { list.push_back(read(element)); });
     };
     each("gpus", out.gpus, from_fields<GpuState>);
+    each("devices", out.devices, read_device);
+    fields.time("surveyed_at", out.surveyed_at);
     each("running", out.running, from_fields<RunningState>);
     each("waiting", out.waiting, [&](const JsonFields& job) { return read_waiting(job, error); });
     each("recent", out.recent, result_from_fields);
@@ -205,6 +242,7 @@ SpoolState read_fields(const JsonFields& fields, std::string& error) {
 std::string write_state(const SpoolState& state) {
     BoundedState out(frame(state), largest_state);
     out.add("gpus", state.gpus, state.gpus.size());
+    out.add("devices", state.devices, state.devices.size());
     out.add("problems", state.daemon.problems, most_problems);
     out.add("running", state.running, state.running.size());
     out.add("recent", state.recent, SpoolState::max_recent);

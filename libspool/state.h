@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libspool/error.h"
+#include "libspool/gpu.h"
 #include "libspool/result.h"
 
 namespace spool {
@@ -23,9 +24,13 @@ struct WaitReason {
         open,        ///< somebody has it open for writing
         paused,      ///< `detail`: the text in control/pause
         draining,
-        gpus,  ///< `wanted` GPUs, `free` are free
+        machine_drained,  ///< `detail`: the text in /run/gpuspool/drain
+        gpus,             ///< `wanted` GPUs (`detail`: which), `free` are free
+        gpus_unknown,     ///< what GPUs there are is not known (`detail`: why, or nothing yet)
+        max_gpus,         ///< the spool may not hold more (`free`: how many it may)
         cpu_slots,
-        never_gpus,    ///< asks for more than the pool can ever give (`free`: the most that it can)
+        never_gpus,    ///< asks for more than the pool can ever give (`free`: the most that it can,
+                       ///< `detail`: of what kind)
         profile,       ///< `detail`: a profile that is not there
         environment,   ///< the login environment is still being read
         previous_run,  ///< `detail`: its earlier run has not ended
@@ -36,7 +41,8 @@ struct WaitReason {
     Kind kind = Kind::next;
     int wanted = 0, free = 0;
     std::string detail;
-    std::vector<std::string> holders;  ///< running jobs that hold what is wanted, as "41 (x)"
+    /// What has the GPUs that are wanted, for people: "0 held by job 41 (x)".
+    std::vector<std::string> obstacles;
 
     bool operator==(const WaitReason&) const = default;
 };
@@ -44,12 +50,29 @@ struct WaitReason {
 /// The sentence for people: what is waited for, and where there is one, the remedy.
 [[nodiscard]] std::string wait_sentence(const WaitReason& reason);
 
+/// A slot of the pool.
 struct GpuState {
-    std::string slot;                  ///< verbatim
-    std::optional<std::uint64_t> job;  ///< number of the job that has it
-    std::string name;                  ///< of that job
+    std::string slot;                   ///< verbatim
+    std::optional<std::uint64_t> job;   ///< number of the job that has it; of several the first
+    std::string name;                   ///< of that job
+    std::vector<std::uint64_t> jobs{};  ///< all that share it
+    /// "free", "held" (by jobs of this spool), "elsewhere" (another spool has it), "busy",
+    /// "unknown", "drained".
+    std::string status = "free";
+    std::string reason{};                ///< for people: why nothing is started there
+    std::vector<std::string> devices{};  ///< ids, as in `SpoolState::devices`, or parts of `slot`
 
     bool operator==(const GpuState&) const = default;
+};
+
+/// A GPU of the machine, whether or not it is in the pool.
+struct DeviceState {
+    Gpu gpu;             ///< its processes without tokens and cgroups
+    std::string status;  ///< as in GpuState, or "unused": it is not in the pool
+    std::string reason;
+    std::vector<std::uint64_t> jobs;  ///< of this spool
+
+    bool operator==(const DeviceState&) const = default;
 };
 
 struct RunningState {
@@ -96,6 +119,8 @@ struct DaemonState {
 struct SpoolState {
     DaemonState daemon;
     std::vector<GpuState> gpus;
+    std::vector<DeviceState> devices;
+    std::int64_t surveyed_at = 0;  ///< when `devices` was true; 0: never
     int cpu_slots = 0, cpu_slots_used = 0;
     std::vector<RunningState> running;
     std::vector<WaitingState>

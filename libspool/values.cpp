@@ -198,6 +198,17 @@ std::optional<std::uint64_t> parse_memory(std::string_view text) {
     return parse_with_unit(text, memory_units, std::numeric_limits<std::int64_t>::max());
 }
 
+std::string format_size(std::uint64_t bytes) {
+    static constexpr const char* units[] = {"B", "KB", "MB", "GB", "TB"};
+    auto size = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    for (; size >= 1024 && unit + 1 < std::size(units); ++unit)
+        size /= 1024;
+    char text[32];
+    (void)std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
+    return text;
+}
+
 std::optional<std::int64_t> parse_integer(std::string_view text) {
     if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
     std::int64_t value = 0;

@@ -21,6 +21,9 @@ namespace spool {
 /// 1024.
 [[nodiscard]] std::optional<std::uint64_t> parse_memory(std::string_view text);
 
+/// "1.5 GB"; powers of 1024.
+[[nodiscard]] std::string format_size(std::uint64_t bytes);
+
 [[nodiscard]] std::optional<std::int64_t> parse_integer(std::string_view text);
 
 /// The candidate nearest to `word` by edit distance, if it is near enough to be meant.

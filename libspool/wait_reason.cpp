@@ -17,7 +17,10 @@ constexpr Named<Kind> kind_table[] = {
     {Kind::open, "open"},
     {Kind::paused, "paused"},
     {Kind::draining, "draining"},
+    {Kind::machine_drained, "machine_drained"},
     {Kind::gpus, "gpus"},
+    {Kind::gpus_unknown, "gpus_unknown"},
+    {Kind::max_gpus, "max_gpus"},
     {Kind::cpu_slots, "cpu_slots"},
     {Kind::never_gpus, "never_gpus"},
     {Kind::profile, "profile"},
@@ -32,18 +35,14 @@ std::string counted(int number, std::string_view noun) {
     return std::to_string(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
 }
 
-std::string held_by(const std::vector<std::string>& holders) {
-    constexpr std::size_t shown = 4;
-    std::string out;
-    for (std::size_t i = 0; i < holders.size() && i < shown; ++i)
-        out += (i == 0 ? "held by job " : ", job ") + printable(holders[i]);
-    if (holders.size() > shown) out += " and " + std::to_string(holders.size() - shown) + " more";
-    return out.empty() ? out : out + ", ";
-}
-
 std::string waiting_for(const WaitReason& reason, std::string_view noun) {
-    return "waiting for " + counted(reason.wanted, noun) + ": " + held_by(reason.holders) +
-           std::to_string(reason.free) + " free";
+    constexpr std::size_t shown = 4;
+    std::string out = "waiting for " + counted(reason.wanted, noun) + reason.detail + ": ";
+    const auto& all = reason.obstacles;
+    for (std::size_t i = 0; i < all.size() && i < shown; ++i)
+        out += all[i] + "; ";
+    if (all.size() > shown) out += std::to_string(all.size() - shown) + " more; ";
+    return out + std::to_string(reason.free) + " free";
 }
 
 /// An editor from the mark that it leaves, and what to do about a stale one.
@@ -60,9 +59,27 @@ std::string editor_sentence(const std::string& mark) {
 
 std::string never_sentence(const WaitReason& reason) {
     const std::string asks =
-        "asks for " + counted(reason.wanted, "GPU") + "; this machine's pool has ";
-    if (reason.free == 0) return asks + "none: add GPUs to the pool, or use --gpus=0";
+        "asks for " + counted(reason.wanted, "GPU") + reason.detail + "; this machine's pool has ";
+    if (reason.free == 0)
+        return asks + "none" +
+               (reason.detail.empty() ? ": add GPUs to the pool, or use --gpus=0"
+                                      : " such: gpuspool gpus shows what there is");
     return asks + std::to_string(reason.free) + " at most: lower --gpus or add GPUs to the pool";
+}
+
+std::string unknown_sentence(const std::string& problem) {
+    if (problem.empty()) return "the GPUs of this machine are being looked at";
+    return "what GPUs this machine has is not known: " + printable(problem);
+}
+
+std::string drained_sentence(const std::string& why) {
+    return "the administrator of this machine lets nothing start" +
+           (why.empty() ? "" : ": " + printable(why)) + " (/run/gpuspool/drain)";
+}
+
+std::string limit_sentence(const WaitReason& reason) {
+    return "waiting for " + counted(reason.wanted, "GPU") + ": \"max_gpus\" allows this spool " +
+           std::to_string(reason.free) + " at once";
 }
 
 std::string paused_sentence(const std::string& why) {
@@ -107,6 +124,12 @@ std::string wait_sentence(const WaitReason& reason) {
             return "the daemon starts nothing more: it ends when the running jobs have ended";
         case Kind::gpus:
             return waiting_for(reason, "GPU");
+        case Kind::gpus_unknown:
+            return unknown_sentence(reason.detail);
+        case Kind::max_gpus:
+            return limit_sentence(reason);
+        case Kind::machine_drained:
+            return drained_sentence(reason.detail);
         case Kind::cpu_slots:
             return waiting_for(reason, "CPU slot");
         case Kind::never_gpus:

@@ -130,6 +130,7 @@ void Daemon::pass() {
     apply_requests();
     look_at_active();
     look_at_incoming();
+    look_at_gpus();
     start_jobs();
     claim_ahead();
     publish_state();
@@ -183,6 +184,7 @@ void Daemon::begin_rescan() {
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
     if (!launcher_->has_environment() || numbers_pending_) return false;
+    if (policy_.gpus_wanted() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),
         [](const auto& entry) { return entry.second.phase == spool::WaitingJob::Phase::settling; });
@@ -211,6 +213,8 @@ void Daemon::arm_timer() {
     };
     sooner(incoming_->next_deadline());
     sooner(active_->advance());
+    sooner(gpus_->advance());
+    sooner(next_gpu_look_);
     if (state_changed_) sooner(next_publication_);
     if (found_environment_) sooner(next_environment_try_);
     if (no_claims_before_ > clock_.monotonic()) sooner(no_claims_before_);

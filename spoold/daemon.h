@@ -15,6 +15,7 @@
 #include "libspool/incoming.h"
 #include "libspool/policy.h"
 #include "local_executor.h"
+#include "machine_gpus.h"
 #include "number_set.h"
 #include "options.h"
 #include "sync_thread.h"
@@ -47,6 +48,7 @@ private:
     void apply_requests();
     void look_at_incoming();
     void look_at_active();
+    void look_at_gpus();
     void start_jobs();
     void claim_ahead();
     void publish_state();
@@ -64,6 +66,14 @@ private:
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     Binding binding_of(const spool::Grant& grant) const;
 
+    // GPUs.
+    [[nodiscard]] std::vector<spool::GpuJob> gpu_jobs() const;
+    [[nodiscard]] bool all_gpus_held() const;
+    [[nodiscard]] std::vector<std::string> obstacles(std::uint64_t number) const;
+    [[nodiscard]] spool::GpuState slot_state(std::size_t index) const;
+    [[nodiscard]] std::vector<spool::DeviceState> device_states(
+        const std::vector<spool::GpuState>& slots) const;
+
     // Requests.
     using RequestReply = std::function<void(bool ok, const std::string& message)>;
     void apply(const spool::Request& request);
@@ -78,6 +88,7 @@ private:
     spool::Result<void> recover();
     void adopt_binding(const Active& active);
     void load_config();
+    void set_gpu_wishes();
     void set_pool();
     void capture_environment();
     void use_found_environment();
@@ -118,6 +129,7 @@ private:
     std::deque<std::chrono::nanoseconds> recent_durations_;
     std::unique_ptr<spool::Incoming> incoming_;
     spool::Policy policy_;
+    std::unique_ptr<MachineGpus> gpus_;
     std::unique_ptr<spool::RecordPool> pool_;
     std::unique_ptr<JobLauncher> launcher_;
     std::unique_ptr<LocalExecutor> executor_;
@@ -138,6 +150,8 @@ private:
     std::unordered_set<std::uint32_t> records_;
     bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true,
          config_changed_ = false;
+    bool gpus_changed_ = true;
+    std::optional<std::chrono::nanoseconds> next_gpu_look_;
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;

@@ -48,6 +48,10 @@ void Daemon::apply(const spool::Request& request) {
                       ? "draining: nothing more is started, spoold ends with the last running job"
                       : "no longer draining");
     }
+    if (request.verb.starts_with("gpu-")) {
+        gpus_changed_ = true;
+        return answer(request, gpus_->apply(request));
+    }
     if (request.verb == "reload") {
         config_changed_ = rescan_ = true;
         capture_environment();

@@ -20,12 +20,6 @@ namespace {
 constexpr std::size_t claims_ahead = 32;  ///< while jobs are short
 constexpr auto short_job = 100ms;
 
-/// The driver that is there decides which variables bind a job to GPUs.
-spool::GpuVendor gpu_vendor() {
-    static const bool amd = access("/dev/kfd", F_OK) == 0 && access("/dev/nvidiactl", F_OK) != 0;
-    return amd ? spool::GpuVendor::amd : spool::GpuVendor::nvidia;
-}
-
 }  // namespace
 
 void Daemon::take_incoming_changes() {
@@ -149,7 +143,7 @@ void Daemon::give_up_claims() {
 void Daemon::start_jobs() {
     give_up_claims();
     if (!may_start()) return;
-    for (const spool::Start& start : policy_.decide()) {
+    for (const spool::Start& start : policy_.decide(gpus_->fresh())) {
         const bool claimed_already = active_->jobs().contains(start.job);
         const Claimed claimed = claimed_already ? Claimed::yes : claim(start.job);
         if (claimed == Claimed::yes)
@@ -210,9 +204,9 @@ Daemon::Claimed Daemon::claim(std::uint64_t number) {
 
 Binding Daemon::binding_of(const spool::Grant& grant) const {
     Binding binding;
-    for (const std::size_t slot : grant.gpu_slots)
-        binding.gpus.push_back(policy_.pool().gpu_slots[slot].text);
-    for (const auto& [key, value] : spool::gpu_environment(binding.gpus, gpu_vendor()))
+    binding.gpus = policy_.book().gpus(grant);
+    for (const auto& [key, value] :
+         spool::gpu_environment(binding.gpus.texts, gpus_->pool().vendor))
         binding.environment.push_back(std::string(key).append("=").append(value));
     return binding;
 }

@@ -35,7 +35,7 @@ void Daemon::load_config() {
                       : spool::Result<spool::Config>(spool::Config{});
     troubles_.set("config",
                   config ? "" : config.error().text() + "; the last good settings stay in force");
-    if (!config) return set_pool();
+    if (!config) return set_gpu_wishes();
     config_ = std::move(*config);
     std::string warnings;
     for (const std::string& warning : config_.warnings)
@@ -50,14 +50,34 @@ void Daemon::load_config() {
     }
     incoming_->set_settings(std::move(settings));
     launcher_->set_config(config_);
+    set_gpu_wishes();
+}
+
+void Daemon::set_gpu_wishes() {
+    spool::GpuPoolWishes wishes;
+    wishes.listed = options_.gpus ? options_.gpus : config_.gpus;
+    wishes.bind_by_id = config_.bind_by_id;
+    wishes.rules = config_.gpu_rules;
+    for (const std::string& name : config_.gpus_drained)
+        wishes.drained.emplace(name, "\"gpus_drained\" in config.json");
+    for (const auto& [vendor, variable] :
+         {std::pair(spool::GpuVendor::nvidia, "CUDA_VISIBLE_DEVICES"),
+          std::pair(spool::GpuVendor::amd, "ROCR_VISIBLE_DEVICES")})
+        if (const char* value = std::getenv(variable); value != nullptr)
+            wishes.visible.emplace(vendor, value);
+    gpus_->set_wishes(std::move(wishes));
+    gpus_changed_ = true;
     set_pool();
 }
 
 void Daemon::set_pool() {
     spool::Pool pool;
-    const auto& listed = options_.gpus ? options_.gpus : config_.gpus;
-    for (const std::string& slot : listed.value_or(std::vector<std::string>{}))
-        pool.gpu_slots.push_back(spool::make_gpu_slot(slot));
+    const spool::GpuPool& gpus = gpus_->pool();
+    pool.gpu_slots = gpus.gpu_slots;
+    pool.gpus = gpus.gpus;
+    pool.known = gpus.known;
+    pool.problem = gpus.problem;
+    pool.max_gpus = config_.max_gpus;
     const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
     pool.cpu_slots = slots.value_or(std::max(1, processors / 2));

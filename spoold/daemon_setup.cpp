@@ -80,6 +80,14 @@ spool::Result<void> Daemon::open() {
         [this](const spool::FileStat& stat) {
             return active_->has_inode(stat.device, stat.inode);
         });
+    GpuWatchOptions gpu_watch;
+    gpu_watch.program = options_.spool_probe;
+    gpus_ = std::make_unique<MachineGpus>(io_, spool_, clock_, std::move(gpu_watch), [this] {
+        gpus_changed_ = state_changed_ = true;
+        ask_for_pass();
+    });
+    if (auto loaded = gpus_->load(); !loaded)
+        troubles_.set("gpu notes", "what was noted of GPUs is lost: " + loaded.error().text());
     load_config();
     watch();
     if (auto recovered = recover(); !recovered) return recovered;
@@ -168,7 +176,7 @@ spool::Result<void> Daemon::recover() {
                 return spool::read_job_file(read.job_file, recovered.job.job_file());
             });
             if (spec) {
-                need.gpus = spec->gpus;
+                need = spool::need_of(*spec);
                 priority = spec->priority;
             }
         }
@@ -196,7 +204,7 @@ spool::Result<void> Daemon::recover() {
 void Daemon::adopt_binding(const Active& active) {
     if (!active.content.run_known()) return;
     const auto gpus = spool::run_gpus(active.content.run);
-    policy_.adopt(active.job.number, gpus, gpus.empty() ? 1 : 0);
+    policy_.adopt(active.job.number, gpus, gpus.texts.empty() ? 1 : 0);
     log_info("job " + std::to_string(active.job.number) + " (" + active.job.name +
              ") still runs: adopted");
 }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::chrono::nanoseconds publication_interval = 250ms, publication_retry = 1s;
 constexpr std::size_t durations_remembered = 4;
+constexpr int most_listed = 10;  ///< waiting jobs whose obstacles are published
 
 spool::RunningState running_state(const Active& active) {
     const spool::RecordContent& content = active.content;
@@ -29,10 +30,10 @@ spool::RunningState running_state(const Active& active) {
     state.phase = "running";
     if (content.run_known()) {
         state.started_at = content.run.started_at;
-        state.gpus = spool::run_gpus(content.run);
+        state.gpus = spool::run_gpus(content.run).texts;
         state.pid = content.run.main_pid;
     } else if (active.binding) {
-        state.gpus = active.binding->gpus;
+        state.gpus = active.binding->gpus.texts;
         state.phase = "starting";
     }
     if (content.ended()) {
@@ -55,6 +56,10 @@ void Daemon::note_used(std::uint64_t number) {
 
 void Daemon::note_ended(const spool::JobResult& result) {
     note_used(result.id);
+    if (const auto drained = gpus_->note_end(result)) {
+        log_warning(*drained);
+        gpus_changed_ = true;
+    }
     recent_.push_front(result);
     if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
     if (result.started_at != 0) {
@@ -67,6 +72,7 @@ void Daemon::note_ended(const spool::JobResult& result) {
 ActiveJobsListener Daemon::listener() {
     ActiveJobsListener listener;
     listener.freed = [this](std::uint64_t number) {
+        if (!policy_.book().gpus(number).texts.empty()) gpus_->released();
         policy_.release(number);
         policy_.remove(number);
         state_changed_ = true;
@@ -101,11 +107,6 @@ spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {
     if (!reason && job.bare && !launcher_->has_environment())
         return {Kind::environment, 0, 0, {}, {}};
     if (!reason) return {Kind::next, 0, 0, {}, {}};
-    if (reason->kind == Kind::gpus)
-        for (const auto& [number, active] : active_->jobs())
-            if (active.binding || active.content.started())
-                reason->holders.push_back(std::to_string(number) + " (" +
-                                          spool::printable(active.job.name) + ")");
     return *reason;
 }
 
@@ -120,15 +121,11 @@ spool::SpoolState Daemon::state() const {
     state.daemon.pause_reason = paused_.value_or("");
     state.daemon.draining = draining_;
     state.daemon.problems = troubles_.sentences();
-    for (std::size_t slot = 0; slot < policy_.pool().gpu_slots.size(); ++slot) {
-        spool::GpuState gpu{policy_.pool().gpu_slots[slot].text, std::nullopt, {}};
-        if (const std::uint64_t holder = policy_.holder(slot); holder != 0) {
-            gpu.job = holder;
-            if (const auto found = active_->jobs().find(holder); found != active_->jobs().end())
-                gpu.name = found->second.job.name;
-        }
-        state.gpus.push_back(std::move(gpu));
-    }
+    for (std::size_t slot = 0; slot < policy_.pool().gpu_slots.size(); ++slot)
+        state.gpus.push_back(slot_state(slot));
+    state.devices = device_states(state.gpus);
+    if (const auto at = gpus_->surveyed_at(); at.count() != 0)
+        state.surveyed_at = clock_.wall() - (clock_.monotonic() - at).count();
     state.cpu_slots = policy_.pool().cpu_slots;
     state.cpu_slots_used = policy_.cpu_slots_used();
     for (const auto& [number, active] : active_->jobs()) {
@@ -148,11 +145,16 @@ spool::SpoolState Daemon::state() const {
 
 /// Waiting jobs in the order in which they will start; those that are not ready come last.
 void Daemon::add_waiting(spool::SpoolState& state) const {
+    int listed = 0;
     const auto add = [&](const spool::WaitingJob& job) {
         state.waiting.push_back({job.number, job.file_name, job.file_name, job.command,
                                  job.priority, job.submitted_at, reason_of(job)});
         if (const auto split = spool::split_job_name(job.file_name))
             state.waiting.back().name = split->stem;
+        // What is in the way of all is listed for the first ones.
+        spool::WaitReason& reason = state.waiting.back().reason;
+        if (reason.kind == spool::WaitReason::Kind::gpus && listed++ < most_listed)
+            reason.obstacles = obstacles(job.number);
     };
     for (const std::uint64_t number : policy_.queue(spool::SpoolState::max_waiting)) {
         if (const spool::WaitingJob* job = incoming_->find(number)) {

@@ -11,7 +11,7 @@ namespace spoold {
 
 /// What is settled about a job only at its start.
 struct Binding {
-    std::vector<std::string> gpus;         ///< slots, verbatim
+    spool::GrantedGpus gpus;
     std::vector<std::string> environment;  ///< KEY=VALUE
 };
 

@@ -6,9 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
-#include "libspool/names.h"
 #include "libspool/system.h"
 #include "log.h"
 
@@ -64,10 +62,7 @@ spool::Result<void> LocalExecutor::ensure_zygote() {
 
 spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Binding& binding) {
     if (auto ready = ensure_zygote(); !ready) return ready;
-    nlohmann::json gpus = nlohmann::json::array();
-    for (const std::string& slot : binding.gpus)
-        gpus.push_back(spool::to_json_text(slot));
-    std::string payload = gpus.dump();
+    std::string payload = spool::write_run_gpus(binding.gpus);
     const std::size_t gpus_length = payload.size();
     for (const std::string& variable : binding.environment)
         payload.append(variable.c_str(), variable.size() + 1);

@@ -2,30 +2,16 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <climits>
 #include <cstdlib>
 
 #include "daemon.h"
 #include "libspool/config.h"
 #include "libspool/posix_files.h"
+#include "libspool/programs.h"
 #include "libspool/system.h"
 #include "log.h"
 
 namespace {
-
-/// spool-exec: as told, else beside this program (a build tree), else where it is installed.
-std::string find_spool_exec(const std::string& told) {
-    if (!told.empty()) return spool::absolute_path(told);
-    if (const char* set = std::getenv("GPUSPOOL_EXEC"); set != nullptr && *set != '\0') return set;
-    char self[PATH_MAX] = {};
-    if (readlink("/proc/self/exe", self, sizeof self - 1) > 0) {
-        const std::string directory = std::string(self).substr(0, std::string(self).rfind('/'));
-        for (const char* place : {"/spool-exec", "/../libexec/gpuspool/spool-exec"})
-            if (access((directory + place).c_str(), X_OK) == 0)
-                return spool::absolute_path(directory + place);
-    }
-    return GPUSPOOL_LIBEXEC "/spool-exec";
-}
 
 bool is_setuid() {
     return getuid() != geteuid() || getgid() != getegid();
@@ -67,7 +53,10 @@ int main(int argc, char** argv) {
     if (geteuid() == 0) spoold::log_warning("runs as root: so will every job");
     options.spool_path =
         spool_path.empty() ? spool::default_spool_path() : spool::absolute_path(spool_path);
-    options.spool_exec = find_spool_exec(spool_exec);
+    options.spool_exec = spool_exec.empty()
+                             ? spool::find_program("spool-exec", "GPUSPOOL_EXEC", GPUSPOOL_LIBEXEC)
+                             : spool::absolute_path(spool_exec);
+    options.spool_probe = spool::find_program("spool-probe", "GPUSPOOL_PROBE", GPUSPOOL_LIBEXEC);
     if (gpus_option->count() > 0) options.gpus = spool::gpu_slots_from_arguments(gpus);
     if (cpu_option->count() > 0) options.cpu_slots = cpu_slots;
     // Job environments are made anew; what is in ours about the spool must be the truth.

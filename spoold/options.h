@@ -11,9 +11,10 @@ struct Options {
     std::string spool_path;
     std::optional<std::vector<std::string>> gpus;  ///< slots, verbatim; wins over config.json
     std::optional<int> cpu_slots;
-    std::string spool_exec;  ///< path of the supervisor's program
-    bool once = false;       ///< start what can be started, publish what has ended, and exit
-    bool take_over = false;  ///< of a spool that was another host's
+    std::string spool_exec;   ///< path of the supervisor's program
+    std::string spool_probe;  ///< path of the program that asks the GPUs' drivers
+    bool once = false;        ///< start what can be started, publish what has ended, and exit
+    bool take_over = false;   ///< of a spool that was another host's
 };
 
 }  // namespace spoold

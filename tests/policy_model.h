@@ -23,6 +23,13 @@ using spool::WaitReason;
 using Jobs = std::vector<std::uint64_t>;
 using Texts = std::vector<std::string>;
 
+/// What a job needs that says a number of GPUs, or none.
+inline Need need(std::optional<int> gpus) {
+    Need out;
+    out.gpus = gpus;
+    return out;
+}
+
 inline Pool pool_of(const Texts& listed, int cpu_slots = 2) {
     Pool pool;
     for (const std::string& slot : listed)
@@ -42,6 +49,12 @@ inline Jobs numbers(const std::vector<Start>& starts) {
     for (const Start& start : starts)
         jobs.push_back(start.job);
     return jobs;
+}
+
+/// The job that has a slot, or 0.
+inline std::uint64_t holder(const Policy& policy, std::size_t slot) {
+    const auto holders = policy.book().holders(slot);
+    return holders.empty() ? 0 : holders.front();
 }
 
 inline Texts texts(const Policy& policy, const Start& start) {
@@ -121,17 +134,24 @@ public:
         });
     }
 
-    /// The job that must start next, or nothing.
+    /// The job that must start next, or nothing. One that waits keeps later ones from the slots
+    /// that would suit it: those with GPUs if it wants a number of them, else all.
     std::optional<Waiting> next_start() {
         sort();
-        bool gpus_closed = false, cpus_closed = false;
+        bool gpus_closed = false, all_closed = false, cpus_closed = false;
         for (const Waiting& job : waiting) {
-            bool& closed = wants_gpu(job.need) ? gpus_closed : cpus_closed;
-            if (closed || !possible(job.need)) continue;
-            const bool fits_now =
-                wants_gpu(job.need) ? fits(job.need, free_slots()) : cpu_used() < pool.cpu_slots;
-            if (fits_now) return job;
-            closed = true;
+            if (!possible(job.need)) continue;
+            if (!wants_gpu(job.need)) {
+                if (!cpus_closed && cpu_used() < pool.cpu_slots) return job;
+                cpus_closed = true;
+                continue;
+            }
+            auto free = free_slots();
+            if (all_closed) free.clear();
+            if (gpus_closed)
+                std::erase_if(free, [](const auto& text) { return !devices_of({text}).empty(); });
+            if (fits(job.need, free)) return job;
+            (job.need.gpus ? gpus_closed : all_closed) = true;
         }
         return std::nullopt;
     }
@@ -207,9 +227,9 @@ private:
         const std::uint64_t job = ++last_;
         const int priority = pick(4) == 0 ? pick(3) - 1 : 0;
         const int kind = pick(8);
-        const Need need{kind < 3 ? std::nullopt : std::optional(kind - 3)};
-        model_.waiting.push_back({job, priority, need});
-        policy_.add(job, priority, need);
+        const Need wanted = need(kind < 3 ? std::nullopt : std::optional(kind - 3));
+        model_.waiting.push_back({job, priority, wanted});
+        policy_.add(job, priority, wanted);
     }
     void end_one() {
         if (model_.running.empty()) return;
@@ -234,7 +254,7 @@ private:
             running.push_back(job);
         std::shuffle(running.begin(), running.end(), random_);
         for (const std::uint64_t job : running)
-            policy.adopt(job, model_.running[job].first, model_.running[job].second);
+            policy.adopt(job, {model_.running[job].first, {}, 0}, model_.running[job].second);
         auto waiting = model_.waiting;
         std::shuffle(waiting.begin(), waiting.end(), random_);
         for (const Model::Waiting& job : waiting)
@@ -279,10 +299,10 @@ private:
     std::string check_holders() {
         std::multiset<std::string> free;
         for (std::size_t slot = 0; slot < model_.pool.gpu_slots.size(); ++slot) {
-            const std::uint64_t holder = policy_.holder(slot);
-            if (holder == 0)
+            const std::uint64_t job = holder(policy_, slot);
+            if (job == 0)
                 free.insert(model_.pool.gpu_slots[slot].text);
-            else if (!model_.running.contains(holder))
+            else if (!model_.running.contains(job))
                 return "slot " + std::to_string(slot) + " is held by an ended job";
         }
         return free == model_.free_slots() ? "" : "which slots are free";

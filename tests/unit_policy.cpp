@@ -10,7 +10,9 @@ using spool::Policy;
 using spool::Pool;
 using spool::Start;
 using spool::WaitReason;
+using test::holder;
 using test::Jobs;
+using test::need;
 using test::numbers;
 using test::policy_of;
 using test::pool_of;
@@ -62,7 +64,7 @@ private slots:
         QTest::addColumn<Texts>("listed");
         QTest::addColumn<std::vector<Queued>>("queue");
         QTest::addColumn<Jobs>("started");
-        const Need any{}, cpu{0}, two{2}, five{5};
+        const Need any, cpu = need(0), two = need(2), five = need(5);
         QTest::newRow("first come, first served")
             << Texts{"0", "1"} << std::vector<Queued>{{3, 0, any}, {1, 0, any}, {2, 0, any}}
             << Jobs{1, 2};
@@ -75,7 +77,7 @@ private slots:
             << Texts{"0"} << std::vector<Queued>{{1, 0, any}, {2, 0, any}, {3, 0, cpu}, {4, 0, any}}
             << Jobs{1, 3};
         QTest::newRow("a big job at the head is not starved by small ones")
-            << Texts{"0"} << std::vector<Queued>{{1, 0, Need{1}}, {2, 0, any}} << Jobs{1};
+            << Texts{"0"} << std::vector<Queued>{{1, 0, need(1)}, {2, 0, any}} << Jobs{1};
         QTest::newRow("a waiting CPU job holds back CPU jobs, not GPU jobs")
             << Texts{"0"} << std::vector<Queued>{{1, 0, cpu}, {2, 0, cpu}, {3, 0, cpu}, {4, 0, any}}
             << Jobs{1, 2, 4};
@@ -83,7 +85,7 @@ private slots:
             << Texts{"0", "1"} << std::vector<Queued>{{1, 9, five}, {2, 0, two}, {3, 0, any}}
             << Jobs{2};
         QTest::newRow("GPUs wanted where there is no pool")
-            << Texts{} << std::vector<Queued>{{1, 0, Need{1}}, {2, 0, any}} << Jobs{2};
+            << Texts{} << std::vector<Queued>{{1, 0, need(1)}, {2, 0, any}} << Jobs{2};
     }
     void starts_in_the_order_of_turns() {
         QFETCH(Texts, listed);
@@ -123,18 +125,18 @@ private slots:
         QFETCH(int, gpus);
         QFETCH(Jobs, chosen);
         Policy policy = policy_of(listed);
-        policy.add(1, 0, Need{gpus < 0 ? std::nullopt : std::optional(gpus)});
+        policy.add(1, 0, need(gpus < 0 ? std::nullopt : std::optional(gpus)));
         const auto starts = policy.decide();
         QCOMPARE(starts.size(), chosen.empty() ? 0u : 1u);
         if (chosen.empty()) return;
         QCOMPARE(Jobs(starts[0].grant.gpu_slots.begin(), starts[0].grant.gpu_slots.end()), chosen);
         QCOMPARE(starts[0].grant.cpu_slots, 0);
         for (std::size_t slot = 0; slot < listed.size(); ++slot)
-            QCOMPARE(policy.holder(slot),
+            QCOMPARE(holder(policy, slot),
                      std::uint64_t(std::count(chosen.begin(), chosen.end(), slot)));
         policy.release(1);
         for (std::size_t slot = 0; slot < listed.size(); ++slot)
-            QCOMPARE(policy.holder(slot), std::uint64_t(0));
+            QCOMPARE(holder(policy, slot), std::uint64_t(0));
     }
 
     void says_why_a_job_waits_data() {
@@ -165,7 +167,7 @@ private slots:
         QFETCH(WaitReason, reason);
         Policy policy = policy_of(listed, cpu_slots);
         policy.add(1, 0, Need{});
-        policy.add(2, 0, Need{gpus < 0 ? std::nullopt : std::optional(gpus)});
+        policy.add(2, 0, need(gpus < 0 ? std::nullopt : std::optional(gpus)));
         QCOMPARE(numbers(policy.decide()), Jobs{1});
         QVERIFY(policy.why(2).has_value());
         QVERIFY(*policy.why(2) == reason);
@@ -175,11 +177,11 @@ private slots:
 
     void queue_and_next_are_in_the_order_of_turns() {
         Policy policy = policy_of({"0"});
-        policy.add(5, 0, Need{0});
+        policy.add(5, 0, need(0));
         policy.add(3, 0, Need{});
-        policy.add(4, 0, Need{7});  // never
+        policy.add(4, 0, need(7));  // never
         policy.add(9, 2, Need{});
-        policy.add(3, 0, Need{1});  // said again: still one job
+        policy.add(3, 0, need(1));  // said again: still one job
         QCOMPARE(policy.queue(10), (Jobs{9, 3, 4, 5}));
         QCOMPARE(policy.queue(2), (Jobs{9, 3}));
         QCOMPARE(policy.queue(0), Jobs{});
@@ -219,12 +221,12 @@ private slots:
         policy.set_pool(pool_of(after));
         Jobs found;
         for (std::size_t slot = 0; slot < after.size(); ++slot)
-            found.push_back(policy.holder(slot));
+            found.push_back(holder(policy, slot));
         QCOMPARE(found, holders);
         // And back: as if nothing had been.
         policy.set_pool(pool_of(before));
         for (int job = 1; job <= jobs; ++job)
-            QCOMPARE(policy.holder(static_cast<std::size_t>(job - 1)), std::uint64_t(job));
+            QCOMPARE(holder(policy, static_cast<std::size_t>(job - 1)), std::uint64_t(job));
     }
 
     /// Two jobs on overlapping slots, of which one is taken out of the pool: its end must not free
@@ -246,23 +248,23 @@ private slots:
 
     void adopts_what_an_earlier_daemon_started() {
         Policy policy = policy_of({"0", "1,2", "3"}, 1);
-        policy.adopt(7, {"1,2"}, 0);
-        policy.adopt(8, {"0", "9"}, 0);  // 9 is not in the pool any more
+        policy.adopt(7, {{"1,2"}, {}, 0}, 0);
+        policy.adopt(8, {{"0", "9"}, {}, 0}, 0);  // 9 is not in the pool any more
         policy.adopt(9, {}, 1);
-        QCOMPARE(policy.holder(0), std::uint64_t(8));
-        QCOMPARE(policy.holder(1), std::uint64_t(7));
-        QCOMPARE(policy.holder(2), std::uint64_t(0));
-        QCOMPARE(policy.holder(3), std::uint64_t(0));  // there is none
+        QCOMPARE(holder(policy, 0), std::uint64_t(8));
+        QCOMPARE(holder(policy, 1), std::uint64_t(7));
+        QCOMPARE(holder(policy, 2), std::uint64_t(0));
+        QCOMPARE(holder(policy, 3), std::uint64_t(0));  // there is none
         QCOMPARE(policy.cpu_slots_used(), 1);
-        policy.add(10, 0, Need{2});
-        policy.add(11, 0, Need{0});
+        policy.add(10, 0, need(2));
+        policy.add(11, 0, need(0));
         QCOMPARE(numbers(policy.decide()), Jobs{});
         policy.release(9);
         QCOMPARE(numbers(policy.decide()), Jobs{11});
         policy.release(8);
         QCOMPARE(numbers(policy.decide()), Jobs{10});
-        QCOMPARE(policy.holder(0), std::uint64_t(10));
-        QCOMPARE(policy.holder(2), std::uint64_t(10));
+        QCOMPARE(holder(policy, 0), std::uint64_t(10));
+        QCOMPARE(holder(policy, 2), std::uint64_t(10));
     }
 
     void releasing_what_holds_nothing_changes_nothing() {
@@ -308,7 +310,7 @@ private slots:
         for (std::uint64_t job = 1; job <= 100'000; ++job) {
             const int kind = static_cast<int>(job % 5);
             policy.add(job, static_cast<int>(job % 3),
-                       Need{kind == 4 ? std::nullopt : std::optional(kind)});
+                       need(kind == 4 ? std::nullopt : std::optional(kind)));
         }
         QElapsedTimer timer;
         timer.start();

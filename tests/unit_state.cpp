@@ -212,12 +212,12 @@ private slots:
         QTest::addColumn<int>("wanted");
         QTest::addColumn<int>("free");
         QTest::addColumn<QByteArray>("detail");
-        QTest::addColumn<QStringList>("holders");
+        QTest::addColumn<QStringList>("obstacles");
         QTest::addColumn<QByteArray>("expected");
         const auto row = [](Kind kind, int wanted, int free, const char* detail,
-                            const QStringList& holders, const char* expected) {
-            QTest::newRow(expected) << int(kind) << wanted << free << QByteArray(detail) << holders
-                                    << QByteArray(expected);
+                            const QStringList& obstacles, const char* expected) {
+            QTest::newRow(expected) << int(kind) << wanted << free << QByteArray(detail)
+                                    << obstacles << QByteArray(expected);
         };
         row(Kind::next, 0, 0, "", {}, "next to start");
         row(Kind::no_command, 0, 0, "", {}, "the file has no command yet");
@@ -231,15 +231,28 @@ private slots:
         row(Kind::paused, 0, 0, "dinner", {},
             "the queue is paused (dinner): go on with gpuspool resume");
         row(Kind::paused, 0, 0, "", {}, "the queue is paused: go on with gpuspool resume");
-        row(Kind::gpus, 2, 0, "", {"41 (x)"}, "waiting for 2 GPUs: held by job 41 (x), 0 free");
-        row(Kind::gpus, 1, 0, "", {"1 (a)", "2 (b)"},
-            "waiting for 1 GPU: held by job 1 (a), job 2 (b), 0 free");
-        row(Kind::gpus, 9, 1, "", {"1 (a)", "2 (b)", "3 (c)", "4 (d)", "5 (e)", "6 (f)"},
-            "waiting for 9 GPUs: held by job 1 (a), job 2 (b), job 3 (c), job 4 (d) and 2 more, 1 "
-            "free");
+        row(Kind::gpus, 2, 0, "", {"0 held by job 41 (x)"},
+            "waiting for 2 GPUs: 0 held by job 41 (x); 0 free");
+        row(Kind::gpus, 1, 0, " of type a100", {"0 held by job 1 (a)", "1 drained: a bad fan"},
+            "waiting for 1 GPU of type a100: 0 held by job 1 (a); 1 drained: a bad fan; 0 free");
+        row(Kind::gpus, 9, 1, "", {"a", "b", "c", "d", "e", "f"},
+            "waiting for 9 GPUs: a; b; c; d; 2 more; 1 free");
+        row(Kind::gpus_unknown, 1, 0, "", {}, "the GPUs of this machine are being looked at");
+        row(Kind::gpus_unknown, 1, 0, "Driver Not Loaded", {},
+            "what GPUs this machine has is not known: Driver Not Loaded");
+        row(Kind::max_gpus, 1, 2, "", {},
+            "waiting for 1 GPU: \"max_gpus\" allows this spool 2 at once");
+        row(Kind::machine_drained, 0, 0, "new driver at noon", {},
+            "the administrator of this machine lets nothing start: new driver at noon "
+            "(/run/gpuspool/drain)");
+        row(Kind::never_gpus, 2, 1, " of type h100", {},
+            "asks for 2 GPUs of type h100; this machine's pool has 1 at most: lower --gpus or add "
+            "GPUs to the pool");
+        row(Kind::never_gpus, 1, 0, " of type h100", {},
+            "asks for 1 GPU of type h100; this machine's pool has none such: gpuspool gpus shows "
+            "what there is");
         row(Kind::gpus, 3, 2, "", {}, "waiting for 3 GPUs: 2 free");
-        row(Kind::cpu_slots, 1, 0, "", {"7 (y)"},
-            "waiting for 1 CPU slot: held by job 7 (y), 0 free");
+        row(Kind::cpu_slots, 1, 0, "", {}, "waiting for 1 CPU slot: 0 free");
         row(Kind::never_gpus, 4, 3, "", {},
             "asks for 4 GPUs; this machine's pool has 3 at most: lower --gpus or add GPUs to the "
             "pool");
@@ -257,10 +270,10 @@ private slots:
         QFETCH(int, wanted);
         QFETCH(int, free);
         QFETCH(QByteArray, detail);
-        QFETCH(QStringList, holders);
+        QFETCH(QStringList, obstacles);
         WaitReason reason{Kind(kind), wanted, free, detail.toStdString(), {}};
-        for (const QString& holder : holders)
-            reason.holders.push_back(holder.toStdString());
+        for (const QString& holder : obstacles)
+            reason.obstacles.push_back(holder.toStdString());
         QTEST(QByteArray::fromStdString(spool::wait_sentence(reason)), "expected");
     }
 

@@ -84,7 +84,7 @@ void UnitTable::durations() {
     QCOMPARE(cli::format_duration(3723 * second), std::string("1:02:03"));
     QCOMPARE(cli::format_duration((2 * 86400 + 3 * 3600) * second), std::string("2d 03:00"));
     QCOMPARE(cli::format_duration(-second), std::string("0:00"));
-    QCOMPARE(cli::format_size(1536), std::string("1.5 KB"));
+    QCOMPARE(spool::format_size(1536), std::string("1.5 KB"));
 }
 
 void UnitTable::exit_codes() {

@@ -62,9 +62,12 @@ int main(int argc, char** argv) {
     CLI::App app{
         "Writes what the drivers say of this machine's GPUs, for each line on standard input."};
     app.set_version_flag("--version", "spool-probe " GPUSPOOL_VERSION);
-    app.add_option("--nvml", options.nvml, "library to load for NVIDIA's GPUs");
-    app.add_option("--sysfs", options.sysfs, "directory to read instead of /sys");
-    app.add_option("--proc", options.proc, "directory to read instead of /proc");
+    app.add_option("--nvml", options.nvml, "library to load for NVIDIA's GPUs")
+        ->envname("GPUSPOOL_NVML");
+    app.add_option("--sysfs", options.sysfs, "directory to read instead of /sys")
+        ->envname("GPUSPOOL_SYSFS");
+    app.add_option("--proc", options.proc, "directory to read instead of /proc")
+        ->envname("GPUSPOOL_PROC");
     app.add_flag("--once", options.once, "write one survey and end");
     CLI11_PARSE(app, argc, argv);
 

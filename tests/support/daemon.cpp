@@ -71,6 +71,10 @@ TestSpool::TestSpool(const QString& parent)
     environment.insert("SHELL", "/bin/bash");
     environment.insert("GPUSPOOL_DIR", path());
     environment.insert("GPUSPOOL_EXEC", SPOOL_EXEC);
+    // The machine's own GPUs are no concern of a test.
+    environment.insert("GPUSPOOL_PROBE", SPOOL_PROBE);
+    environment.insert("GPUSPOOL_NVML", scratch("libnvidia-ml.so.1"));
+    environment.insert("GPUSPOOL_SYSFS", scratch("sys"));
 }
 
 TestSpool::~TestSpool() {

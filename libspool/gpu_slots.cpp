@@ -1,0 +1,145 @@
+#include "libspool/gpu_slots.h"
+
+#include <algorithm>
+
+#include "libspool/names.h"
+#include "libspool/values.h"
+
+namespace spool {
+namespace {
+
+constexpr std::size_t least_prefix = 8;  ///< of an id: "GPU-8f6d"
+
+char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::string lower_case(std::string_view text) {
+    std::string out(text);
+    std::transform(out.begin(), out.end(), out.begin(), lower);
+    return out;
+}
+
+/// Letters and digits in lower case, divided at everything else.
+std::vector<std::string> words(std::string_view text) {
+    std::vector<std::string> out;
+    bool inside = false;
+    for (const char raw : text) {
+        const char c = lower(raw);
+        const bool part = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (part && !inside) out.emplace_back();
+        if (part) out.back() += c;
+        inside = part;
+    }
+    return out;
+}
+
+/// Whether `word` is some words in a row, written as one.
+bool is_joined(const std::vector<std::string>& words, const std::string& word) {
+    for (std::size_t begin = 0; begin < words.size(); ++begin) {
+        std::string joined;
+        for (std::size_t i = begin; i < words.size() && joined.size() < word.size(); ++i)
+            joined += words[i];
+        if (joined == word) return true;
+    }
+    return false;
+}
+
+/// "0000:81:00.0" from that, "81:00.0", "81:00" or the longer form of NVML; empty for no address.
+std::string pci_address(std::string_view text) {
+    std::string address = lower_case(text);
+    if (address.size() > 4 && address.starts_with("pci-")) address.erase(0, 4);
+    const auto colons = std::count(address.begin(), address.end(), ':');
+    if (colons < 1 || colons > 2) return {};
+    if (address.find('.') == address.npos) address += ".0";
+    if (colons == 1) return "0000:" + address;
+    const std::size_t domain = address.find(':');
+    if (domain > 4) address.erase(0, domain - 4);
+    return address;
+}
+
+std::string joined(const std::vector<std::string>& list) {
+    std::string out;
+    for (const std::string& entry : list)
+        out += (out.empty() ? "" : ",") + printable(entry);
+    return out;
+}
+
+}  // namespace
+
+GpuSlot make_gpu_slot(const std::string& text) {
+    GpuSlot slot;
+    slot.text = text;
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t comma = std::min(text.find(',', begin), text.size());
+        const std::size_t first = text.find_first_not_of(' ', begin);
+        if (first < comma) {
+            std::string device =
+                text.substr(first, text.find_last_not_of(' ', comma - 1) + 1 - first);
+            if (std::find(slot.devices.begin(), slot.devices.end(), device) == slot.devices.end())
+                slot.devices.push_back(std::move(device));
+        }
+        begin = comma + 1;
+    }
+    return slot;
+}
+
+std::string slot_state_name(GpuSlot::State state) {
+    static constexpr const char* names[] = {"free", "elsewhere", "busy", "unknown", "drained"};
+    return names[static_cast<int>(state)];
+}
+
+std::optional<std::size_t> Need::wanted_gpus() const {
+    if (gpus) return static_cast<std::size_t>(*gpus);
+    if (!gpu_ids.empty()) return gpu_ids.size();
+    return std::nullopt;
+}
+
+Need need_of(const JobSpec& spec) {
+    return Need{spec.gpus, spec.gpu_memory.value_or(0), lower_case(spec.gpu_type), spec.gpu_ids,
+                spec.gpu_avoid};
+}
+
+std::string wish_text(const Need& need) {
+    std::string out;
+    if (!need.gpu_type.empty()) out += " of type " + printable(need.gpu_type);
+    if (!need.gpu_ids.empty()) out += " among " + joined(need.gpu_ids);
+    if (!need.gpu_avoid.empty()) out += " other than " + joined(need.gpu_avoid);
+    if (need.gpu_memory != 0) out += " with " + format_size(need.gpu_memory) + " to share";
+    return out;
+}
+
+bool is_called(const PoolGpu& gpu, std::string_view name) {
+    const std::string wanted = lower_case(name);
+    const std::string address = pci_address(name);
+    return std::any_of(gpu.names.begin(), gpu.names.end(), [&](const std::string& raw) {
+        const std::string own = lower_case(raw);
+        if (own == wanted || (!address.empty() && pci_address(own) == address)) return true;
+        return wanted.size() >= least_prefix && own.starts_with(wanted) &&
+               (own.starts_with("gpu-") || own.starts_with("mig-"));
+    });
+}
+
+bool is_type(std::string_view type, std::string_view wish) {
+    const auto product = words(type), wanted = words(wish);
+    return !wanted.empty() && std::all_of(wanted.begin(), wanted.end(), [&](const auto& word) {
+        return is_joined(product, word);
+    });
+}
+
+bool suits(const Pool& pool, const GpuSlot& slot, const Need& need) {
+    const bool chosen = need.has_wish() || need.wanted_gpus();
+    if (chosen && slot.devices.empty()) return false;
+    return std::all_of(slot.devices.begin(), slot.devices.end(), [&](const std::string& device) {
+        const auto found = pool.gpus.find(device);
+        const PoolGpu gpu = found != pool.gpus.end() ? found->second : PoolGpu{{device}, {}, {}, 0};
+        const auto called = [&](const std::string& name) { return is_called(gpu, name); };
+        if (!need.gpu_type.empty() && !is_type(gpu.type, need.gpu_type)) return false;
+        if (need.gpu_memory > 0 && need.gpu_memory > gpu.memory) return false;
+        if (!need.gpu_ids.empty() && std::none_of(need.gpu_ids.begin(), need.gpu_ids.end(), called))
+            return false;
+        return std::none_of(need.gpu_avoid.begin(), need.gpu_avoid.end(), called);
+    });
+}
+
+}  // namespace spool

@@ -1,0 +1,262 @@
+#include "libspool/slot_book.h"
+
+#include <algorithm>
+
+namespace spool {
+namespace {
+
+bool overlap(const std::vector<std::string>& some, const std::vector<std::string>& others) {
+    return std::any_of(some.begin(), some.end(), [&](const auto& device) {
+        return std::find(others.begin(), others.end(), device) != others.end();
+    });
+}
+
+/// Whether a slot that was granted is this one of the pool. What was granted while only its text
+/// was known is known by that.
+bool is_same(const GpuSlot& granted, const GpuSlot& slot) {
+    if (granted.text != slot.text) return false;
+    return granted.devices == slot.devices ||
+           granted.devices == make_gpu_slot(granted.text).devices;
+}
+
+void add(GrantedGpus& gpus, const GpuSlot& slot) {
+    gpus.texts.push_back(slot.text);
+    gpus.devices.insert(gpus.devices.end(), slot.devices.begin(), slot.devices.end());
+}
+
+}  // namespace
+
+void SlotBook::set_pool(Pool pool) {
+    if (pool == pool_ && occupants_.size() == pool_.gpu_slots.size()) return;
+    pool_ = std::move(pool);
+    for (auto& [job, granted] : granted_)
+        for (Seat& seat : granted.seats)
+            seat.index.reset();
+    settle_occupants();
+}
+
+/// Finds the slots of a grant in the pool of now. What is gone stays without an index.
+void SlotBook::seat(Granted& granted) {
+    const auto taken = [&](std::size_t slot) {
+        for (const auto& [job, other] : granted_)
+            for (const Seat& seat : other.seats)
+                if (seat.index == slot && (granted.gpu_memory == 0 || other.gpu_memory == 0))
+                    return true;
+        return false;
+    };
+    for (Seat& seat : granted.seats)
+        for (std::size_t slot = 0; slot < pool_.gpu_slots.size() && !seat.index; ++slot)
+            if (is_same(seat.slot, pool_.gpu_slots[slot]) && !taken(slot)) {
+                seat.index = slot;
+                seat.slot = pool_.gpu_slots[slot];
+            }
+}
+
+/// Who has each slot. A job whose slot is gone from the pool has every slot that shares a GPU with
+/// it and that no other job has.
+void SlotBook::settle_occupants() {
+    // One after the other: a seat that is taken is taken for those that come later.
+    for (auto& [job, granted] : granted_)
+        seat(granted);
+    occupants_.assign(pool_.gpu_slots.size(), {});
+    for (const auto& [job, granted] : granted_)
+        for (const Seat& seat : granted.seats)
+            if (seat.index) occupants_[*seat.index].push_back({job, granted.gpu_memory});
+    for (const auto& [job, granted] : granted_)
+        for (const Seat& seat : granted.seats)
+            for (std::size_t slot = 0; slot < occupants_.size() && !seat.index; ++slot)
+                if (occupants_[slot].empty() &&
+                    overlap(pool_.gpu_slots[slot].devices, seat.slot.devices))
+                    occupants_[slot].push_back({job, 0});
+}
+
+bool SlotBook::wants_gpu(const Need& need) const {
+    if (need.gpus) return *need.gpus > 0;
+    return need.has_wish() || !pool_.gpu_slots.empty() || !pool_.known;
+}
+
+/// Bytes that no job that shares has asked for, on the GPU of the slot that has the fewest.
+std::uint64_t SlotBook::memory_left(std::size_t slot) const {
+    std::uint64_t least = UINT64_MAX;
+    for (const std::string& device : pool_.gpu_slots[slot].devices) {
+        const auto gpu = pool_.gpus.find(device);
+        std::uint64_t left = gpu == pool_.gpus.end() ? 0 : gpu->second.memory;
+        for (std::size_t other = 0; other < occupants_.size(); ++other)
+            if (overlap(pool_.gpu_slots[other].devices, {device}))
+                for (const Occupant& occupant : occupants_[other])
+                    left -= std::min(left, occupant.gpu_memory);
+        least = std::min(least, left);
+    }
+    return least;
+}
+
+bool SlotBook::is_free(std::size_t slot, const Need& need) const {
+    if (pool_.gpu_slots[slot].state != GpuSlot::State::open) return false;
+    const auto& occupants = occupants_[slot];
+    if (need.gpu_memory == 0) return occupants.empty();
+    return std::all_of(occupants.begin(), occupants.end(),
+                       [](const Occupant& occupant) { return occupant.gpu_memory != 0; }) &&
+           memory_left(slot) >= need.gpu_memory;
+}
+
+bool SlotBook::counts(std::size_t slot, const Need& need, Among among) const {
+    using State = GpuSlot::State;
+    if (!suits(pool_, pool_.gpu_slots[slot], need)) return false;
+    const State state = pool_.gpu_slots[slot].state;
+    switch (among) {
+        case Among::all:
+            return true;
+        case Among::in_reach:
+            return state == State::open || state == State::elsewhere;
+        case Among::free:
+            break;
+    }
+    return is_free(slot, need);
+}
+
+bool SlotBook::has_display(std::size_t slot) const {
+    const auto& devices = pool_.gpu_slots[slot].devices;
+    return std::any_of(devices.begin(), devices.end(), [&](const auto& device) {
+        const auto gpu = pool_.gpus.find(device);
+        return gpu != pool_.gpus.end() && gpu->second.display;
+    });
+}
+
+/// The slots that count, the best first.
+std::vector<SlotCandidate> SlotBook::candidates(const Need& need, Among among,
+                                                const SlotSet& reserved) const {
+    struct Ranked {
+        bool display;
+        std::uint64_t left;
+        SlotCandidate candidate;
+    };
+    std::vector<Ranked> ranked;
+    for (std::size_t slot = 0; slot < pool_.gpu_slots.size(); ++slot) {
+        if (reserved.contains(slot) || !counts(slot, need, among)) continue;
+        const bool shared = need.gpu_memory != 0 && !occupants_[slot].empty();
+        ranked.push_back({has_display(slot),
+                          shared ? memory_left(slot) : UINT64_MAX,
+                          {slot, pool_.gpu_slots[slot].devices}});
+    }
+    std::stable_sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
+        return a.display != b.display ? b.display : a.left < b.left;
+    });
+    std::vector<SlotCandidate> out;
+    for (Ranked& entry : ranked)
+        out.push_back(std::move(entry.candidate));
+    return out;
+}
+
+/// Slots for `need`: one where no number was said, else those that make it up.
+std::optional<Grant> SlotBook::choose(const Need& need, Among among,
+                                      const SlotSet& reserved) const {
+    const auto found = candidates(need, among, reserved);
+    std::optional<std::vector<std::size_t>> slots;
+    if (const auto wanted = need.wanted_gpus())
+        slots = choose_slots(found, *wanted);
+    else if (!found.empty())
+        slots.emplace({found.front().slot});
+    if (!slots) return std::nullopt;
+    return Grant{std::move(*slots), need.gpu_memory, 0};
+}
+
+bool SlotBook::within_limit(const Grant& grant) const {
+    if (!pool_.max_gpus) return true;
+    std::set<std::string> held;
+    for (const auto& [job, granted] : granted_)
+        for (const Seat& seat : granted.seats)
+            held.insert(seat.slot.devices.begin(), seat.slot.devices.end());
+    for (const std::size_t slot : grant.gpu_slots)
+        held.insert(pool_.gpu_slots[slot].devices.begin(), pool_.gpu_slots[slot].devices.end());
+    return held.size() <= static_cast<std::size_t>(*pool_.max_gpus);
+}
+
+bool SlotBook::possible(const Need& need) const {
+    if (!wants_gpu(need)) return pool_.cpu_slots > 0;
+    if (!pool_.known) return true;
+    if (pool_.max_gpus &&
+        need.wanted_gpus().value_or(1) > static_cast<std::size_t>(*pool_.max_gpus))
+        return false;
+    return choose(need, Among::all).has_value();
+}
+
+void SlotBook::take(std::uint64_t job, const Grant& grant) {
+    Granted& granted = granted_[job];
+    granted.gpu_memory = grant.gpu_memory;
+    for (const std::size_t slot : grant.gpu_slots) {
+        occupants_[slot].push_back({job, grant.gpu_memory});
+        granted.seats.push_back({pool_.gpu_slots[slot], slot});
+    }
+    granted.cpu_slots = grant.cpu_slots;
+    cpu_used_ += grant.cpu_slots;
+}
+
+/// The GPUs of all its slots were noted together: each slot gets back as many as its text names.
+void SlotBook::adopt(std::uint64_t job, const GrantedGpus& gpus, int cpu_slots) {
+    Granted& granted = granted_[job];
+    granted.gpu_memory = gpus.memory;
+    granted.cpu_slots = cpu_slots;
+    cpu_used_ += cpu_slots;
+    auto next = gpus.devices.begin();
+    for (const std::string& text : gpus.texts) {
+        GpuSlot slot = make_gpu_slot(text);
+        const auto count = static_cast<std::ptrdiff_t>(slot.devices.size());
+        if (gpus.devices.end() - next >= count) {
+            slot.devices.assign(next, next + count);
+            next += count;
+        }
+        granted.seats.push_back({std::move(slot), std::nullopt});
+    }
+    settle_occupants();
+}
+
+void SlotBook::release(std::uint64_t job) {
+    const auto found = granted_.find(job);
+    if (found == granted_.end()) return;
+    cpu_used_ -= found->second.cpu_slots;
+    granted_.erase(found);
+    settle_occupants();
+}
+
+std::vector<std::uint64_t> SlotBook::holders(std::size_t slot) const {
+    std::vector<std::uint64_t> jobs;
+    if (slot < occupants_.size())
+        for (const Occupant& occupant : occupants_[slot])
+            jobs.push_back(occupant.job);
+    return jobs;
+}
+
+GrantedGpus SlotBook::gpus(std::uint64_t job) const {
+    GrantedGpus out;
+    const auto found = granted_.find(job);
+    if (found == granted_.end()) return out;
+    out.memory = found->second.gpu_memory;
+    for (const Seat& seat : found->second.seats)
+        add(out, seat.slot);
+    return out;
+}
+
+GrantedGpus SlotBook::gpus(const Grant& grant) const {
+    GrantedGpus out;
+    out.memory = grant.gpu_memory;
+    for (const std::size_t slot : grant.gpu_slots)
+        add(out, pool_.gpu_slots[slot]);
+    return out;
+}
+
+/// How many GPUs there are among the slots that count.
+int SlotBook::count_gpus(const Need& need, Among among) const {
+    std::set<std::string> devices;
+    for (const SlotCandidate& candidate : candidates(need, among, {}))
+        devices.insert(candidate.devices.begin(), candidate.devices.end());
+    return static_cast<int>(devices.size());
+}
+
+SlotSet SlotBook::suitable(const Need& need) const {
+    SlotSet slots;
+    for (std::size_t slot = 0; slot < pool_.gpu_slots.size(); ++slot)
+        if (suits(pool_, pool_.gpu_slots[slot], need)) slots.insert(slot);
+    return slots;
+}
+
+}  // namespace spool

@@ -1,0 +1,73 @@
+// The machine's GPUs as the daemon knows them: what the drivers last said, what the user has said,
+// and the pool that follows from both.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gpu_watch.h"
+#include "libspool/control.h"
+#include "libspool/gpu_notes.h"
+#include "libspool/gpu_pool.h"
+#include "libspool/result.h"
+
+namespace spoold {
+
+class MachineGpus {
+public:
+    using Time = GpuWatch::Time;
+
+    /// `changed` is called from the loop when something new is known: then `update`.
+    MachineGpus(boost::asio::io_context& io, spool::Spool& spool, const spool::Clock& clock,
+                GpuWatchOptions options, std::function<void()> changed);
+
+    /// Reads what was noted by earlier daemons.
+    spool::Result<void> load();
+    /// What the settings wish; asks anew.
+    void set_wishes(spool::GpuPoolWishes wishes);
+
+    /// Brings the pool up to date with the jobs that run. True if it is another one.
+    bool update(std::vector<spool::GpuJob> jobs, std::map<std::string, std::string> elsewhere);
+    [[nodiscard]] const spool::GpuPool& pool() const { return pool_; }
+    [[nodiscard]] Time surveyed_at() const { return watch_.surveyed_at(); }
+
+    /// Whether the pool says how things are now, as far as that can be known.
+    [[nodiscard]] bool fresh() const;
+    /// A job has let go of GPUs: what was known before is not true any more.
+    void released() { stale_since_ = clock_.monotonic(); }
+    /// Jobs wait for GPUs that no job of ours has: asks if what is known is not fresh. Returns when
+    /// to look again.
+    Time ask_while_wanted();
+    std::optional<Time> advance() { return watch_.advance(); }
+
+    /// The requests on GPUs ("gpu-drain", …).
+    spool::Reply apply(const spool::Request& request);
+    /// Takes note of an ended job. Three failures one after the other, each within a minute of the
+    /// start, drain a GPU: the sentence that says so.
+    std::optional<std::string> note_end(const spool::JobResult& result);
+
+private:
+    spool::Reply drain(const std::string& name, const std::string& reason);
+    spool::Reply undrain(const std::string& name);
+    spool::Reply ignore(const std::string& process);
+    spool::Reply heed(const std::string& process);
+    spool::Reply keep(spool::GpuNotes notes, const std::string& message);
+    [[nodiscard]] std::string device_called(const std::string& name) const;
+    void forget_ended_processes();
+
+    spool::Spool& spool_;
+    const spool::Clock& clock_;
+    GpuWatch watch_;
+    spool::GpuPoolWishes wishes_;
+    spool::GpuNotes notes_;
+    spool::GpuPool pool_;
+    bool made_ = false;  ///< `pool_` follows from all that is known
+    Time stale_since_{0};
+    std::map<std::string, std::vector<std::uint64_t>> failures_;  ///< by device: jobs in a row
+};
+
+}  // namespace spoold

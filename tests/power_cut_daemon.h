@@ -103,7 +103,7 @@ inline spool::Result<void> PowerCutDaemon::start() {
         used_.insert(number);
         const bool starts = recovered.action == spool::RecoveryAction::start;
         active_->adopt(std::move(recovered));
-        if (starts) active_->bind(number, {{"0"}, {}});
+        if (starts) active_->bind(number, {{{"0"}, {}, 0}, {}});
     }
     auto ends = spool::recover_unstarted(
         spool_, [this](std::uint64_t number) { return used_.contains(number); });
@@ -253,7 +253,7 @@ inline void PowerCutDaemon::claim(std::uint64_t number) {
         return incoming_->settle_again(number, spool::WaitReason::Kind::settling);
     incoming_->forget(number);
     active_->add(std::get<spool::ActiveJob>(std::move(*claimed)));
-    active_->bind(number, {{"0"}, {}});
+    active_->bind(number, {{{"0"}, {}, 0}, {}});
 }
 
 }  // namespace test

@@ -75,7 +75,7 @@ private slots:
         s.pass(100ms);
         QCOMPARE(s.changes().ready, Numbers{number});
         QCOMPARE(s.job("x.job").priority, 2);
-        QVERIFY(s.job("x.job").need == spool::Need{3});
+        QCOMPARE(s.job("x.job").need.gpus, std::optional(3));
     }
 
     void a_file_that_is_not_ready_says_why_data() {

@@ -4,6 +4,7 @@
 #include "cli/format.h"
 #include "cli/job_options.h"
 #include "cli/table.h"
+#include "libspool/values.h"
 
 class UnitTable : public QObject {
     Q_OBJECT

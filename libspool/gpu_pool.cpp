@@ -146,6 +146,8 @@ private:
             if (elsewhere != situation_.elsewhere.end())
                 worsen(slot, State::elsewhere, elsewhere->second);
         }
+        if (wishes_.allowed && !slot.devices.empty() && !is_allowed(slot))
+            worsen(slot, State::drained, "kept from jobs by /etc/gpuspool/config.json");
         for (const auto& [name, why] : wishes_.drained)
             if (is_meant(slot, name))
                 worsen(slot, State::drained, "drained" + (why.empty() ? "" : ": " + why));
@@ -167,11 +169,21 @@ private:
         });
     }
 
+    [[nodiscard]] bool is_allowed(const GpuSlot& slot) const {
+        return std::all_of(slot.devices.begin(), slot.devices.end(), [&](const auto& device) {
+            const auto found = pool_.gpus.find(device);
+            const PoolGpu gpu =
+                found == pool_.gpus.end() ? PoolGpu{{device}, {}, {}, 0} : found->second;
+            return std::any_of(wishes_.allowed->begin(), wishes_.allowed->end(),
+                               [&](const std::string& name) { return is_called(gpu, name); });
+        });
+    }
+
     void add_device(const Gpu& gpu) {
         DeviceState device;
         device.gpu = gpu;
-        const auto slot =
-            std::find_if(pool_.gpu_slots.begin(), pool_.gpu_slots.end(), [&](const GpuSlot& candidate) {
+        const auto slot = std::find_if(
+            pool_.gpu_slots.begin(), pool_.gpu_slots.end(), [&](const GpuSlot& candidate) {
                 const auto& devices = candidate.devices;
                 return std::find(devices.begin(), devices.end(), gpu.id) != devices.end();
             });

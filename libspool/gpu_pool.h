@@ -23,6 +23,8 @@ struct GpuPoolWishes {
     /// What the daemon itself may see: its CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES, where set.
     std::map<GpuVendor, std::string> visible;
     GpuRules rules;
+    /// What the machine's owner lets jobs have; absent: all.
+    std::optional<std::vector<std::string>> allowed;
     /// What GPUs or slots are called that are to be left alone, and why.
     std::map<std::string, std::string> drained;
 };

@@ -44,6 +44,7 @@ void Policy::reserve(const Need& need, SlotSet& reserved) const {
 
 std::vector<Start> Policy::decide(bool gpus) {
     std::vector<Start> starts;
+    decided_.clear();
     SlotSet reserved;
     std::set<Need> passed;  // shapes of which no more can start now
     for (;;) {
@@ -60,6 +61,7 @@ std::vector<Start> Policy::decide(bool gpus) {
         }
         if (!first) return starts;
         if (auto grant = fit(need, reserved)) {
+            decided_[first->job] = waiting_.at(first->job);
             remove(first->job);
             book_.take(first->job, *grant);
             starts.push_back({first->job, std::move(*grant)});
@@ -68,11 +70,6 @@ std::vector<Start> Policy::decide(bool gpus) {
             passed.insert(std::move(need));
         }
     }
-}
-
-bool Policy::gpus_wanted() const {
-    return std::any_of(buckets_.begin(), buckets_.end(),
-                       [&](const auto& bucket) { return book_.wants_gpu(bucket.first); });
 }
 
 /// Visits waiting jobs in the order of their turn until `visit` returns false.
@@ -88,6 +85,28 @@ void Policy::in_order(Visit visit) const {
         if (!visit(head->first->job, head->second->first)) return;
         if (++head->first == head->second->second.end()) heads.erase(head);
     }
+}
+
+void Policy::take_back(std::uint64_t job) {
+    const auto found = decided_.find(job);
+    if (found == decided_.end()) return;
+    book_.release(job);
+    add(job, found->second.priority, std::move(found->second.need));
+    decided_.erase(found);
+}
+
+std::optional<std::uint64_t> Policy::first_for_gpus() const {
+    std::optional<std::uint64_t> first;
+    in_order([&](std::uint64_t job, const Need& need) {
+        if (book_.wants_gpu(need) && in_reach(need)) first = job;
+        return !first;
+    });
+    return first;
+}
+
+bool Policy::gpus_wanted() const {
+    return std::any_of(buckets_.begin(), buckets_.end(),
+                       [&](const auto& bucket) { return book_.wants_gpu(bucket.first); });
 }
 
 std::vector<std::uint64_t> Policy::next(std::size_t count) const {

@@ -35,8 +35,11 @@ public:
     /// Jobs to be started now, in order. They are granted what they need and no longer wait.
     /// Without `gpus` only such as need none: what the pool says of GPUs is not of this moment.
     std::vector<Start> decide(bool gpus = true);
-    /// Whether a job that is given a GPU could start now, if the pool is right.
+    /// Undoes a start of the last decision: the job waits again, at its old place.
+    void take_back(std::uint64_t job);
+    /// Whether any job waits for GPUs; the first of those that can have its turn.
     [[nodiscard]] bool gpus_wanted() const;
+    [[nodiscard]] std::optional<std::uint64_t> first_for_gpus() const;
     /// Up to `count` waiting jobs that are next in line, in order, of those that can run at all.
     [[nodiscard]] std::vector<std::uint64_t> next(std::size_t count) const;
 
@@ -84,6 +87,7 @@ private:
 
     SlotBook book_;
     std::map<std::uint64_t, Waiting> waiting_;
+    std::map<std::uint64_t, Waiting> decided_;  ///< what the last decision has started
     std::map<Need, Bucket>
         buckets_;  ///< by shape of the wish: one decision looks at the first of each
 };

@@ -215,6 +215,7 @@ void Daemon::arm_timer() {
     sooner(active_->advance());
     sooner(gpus_->advance());
     sooner(next_gpu_look_);
+    if (machine_.drain() && policy_.waiting() > 0) sooner(clock_.monotonic() + 1s);
     if (state_changed_) sooner(next_publication_);
     if (found_environment_) sooner(next_environment_try_);
     if (no_claims_before_ > clock_.monotonic()) sooner(no_claims_before_);

@@ -13,11 +13,13 @@
 #include "libspool/config.h"
 #include "libspool/control.h"
 #include "libspool/incoming.h"
+#include "libspool/machine_rules.h"
 #include "libspool/policy.h"
 #include "local_executor.h"
 #include "machine_gpus.h"
 #include "number_set.h"
 #include "options.h"
+#include "shared_gpus.h"
 #include "sync_thread.h"
 #include "troubles.h"
 #include "watcher.h"
@@ -60,15 +62,22 @@ private:
     void enqueue(std::uint64_t number);
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
+    void forget_start(std::uint64_t number);
     enum class Claimed { yes, no, later };
     Claimed claim(std::uint64_t number);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
-    Binding binding_of(const spool::Grant& grant) const;
+    Binding binding_of(const spool::Start& start) const;
 
     // GPUs.
     [[nodiscard]] std::vector<spool::GpuJob> gpu_jobs() const;
     [[nodiscard]] bool all_gpus_held() const;
+    void look_at_machine();
+    void look_at_other_spools();
+    void wait_among_others();
+    [[nodiscard]] std::vector<std::string> lockable(const std::vector<std::string>& devices) const;
+    bool lock_gpus(const spool::Start& start);
+    [[nodiscard]] bool gpus_may_start() const;
     [[nodiscard]] std::vector<std::string> obstacles(std::uint64_t number) const;
     [[nodiscard]] spool::GpuState slot_state(std::size_t index) const;
     [[nodiscard]] std::vector<spool::DeviceState> device_states(
@@ -101,6 +110,7 @@ private:
     void note_used(std::uint64_t number);
     void note_ended(const spool::JobResult& result);
     void add_waiting(spool::SpoolState& state) const;
+    void add_obstacles(spool::SpoolState& state) const;
     spool::SpoolState state() const;
     spool::WaitReason reason_of(const spool::WaitingJob& job) const;
     [[nodiscard]] bool may_start() const;
@@ -130,6 +140,9 @@ private:
     std::unique_ptr<spool::Incoming> incoming_;
     spool::Policy policy_;
     std::unique_ptr<MachineGpus> gpus_;
+    std::unique_ptr<SharedGpus> shared_;
+    SharedGpus::Reasons others_turns_;  ///< free GPUs that are not ours to take now
+    spool::MachineState machine_{spool::default_machine_files()};
     std::unique_ptr<spool::RecordPool> pool_;
     std::unique_ptr<JobLauncher> launcher_;
     std::unique_ptr<LocalExecutor> executor_;

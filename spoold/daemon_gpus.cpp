@@ -1,4 +1,6 @@
 // The daemon's side of the GPUs: who has which, what the pool is just now.
+#include <algorithm>
+
 #include "daemon.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
@@ -39,10 +41,97 @@ std::vector<spool::GpuJob> Daemon::gpu_jobs() const {
 /// Takes what is new of the GPUs into the pool, and asks for more while jobs wait for them.
 void Daemon::look_at_gpus() {
     next_gpu_look_.reset();
-    if (std::exchange(gpus_changed_, false) && gpus_->update(gpu_jobs(), {})) set_pool();
+    look_at_machine();
+    const bool wanted = may_start() && policy_.gpus_wanted();
+    if (!wanted) shared_->rest();
+    const bool looks = wanted && !all_gpus_held();
+    if (looks) look_at_other_spools();
+    if (std::exchange(gpus_changed_, false) && gpus_->update(gpu_jobs(), shared_->elsewhere())) {
+        troubles_.set("gpus", gpus_->problem());
+        state_changed_ = true;
+    }
     (void)gpus_->advance();
-    if (!may_start() || !policy_.gpus_wanted() || all_gpus_held()) return;
-    next_gpu_look_ = gpus_->ask_while_wanted();
+    if (looks) {
+        next_gpu_look_ = gpus_->ask_while_wanted();
+        wait_among_others();
+        if (const auto again = shared_->look_again())
+            next_gpu_look_ = std::min(*next_gpu_look_, *again);
+    }
+    set_pool();
+}
+
+/// Root's rules for all spools. They concern nobody while nothing waits.
+void Daemon::look_at_machine() {
+    if (policy_.waiting() == 0) return;
+    const auto gpus_before = machine_.rules().gpus;
+    const auto drain_before = machine_.drain();
+    machine_.look();
+    std::string problems;
+    for (const std::string& problem : machine_.problems())
+        problems += (problems.empty() ? "" : "; ") + problem;
+    if (troubles_.set("machine", problems) || machine_.drain() != drain_before)
+        state_changed_ = true;
+    if (machine_.rules().gpus != gpus_before) set_gpu_wishes();
+}
+
+void Daemon::look_at_other_spools() {
+    if (gpus_->pool().gpus.empty()) return;
+    const auto before = shared_->elsewhere();
+    const auto looked = shared_->look(gpus_->pool().devices);
+    troubles_.set("gpu locks",
+                  looked ? ""
+                         : "what GPUs others have is not known, and no job is started on one: " +
+                               looked.error().text());
+    if (shared_->elsewhere() != before) gpus_changed_ = true;
+}
+
+/// Says to other spools what we wait for, and learns which free GPUs are theirs.
+void Daemon::wait_among_others() {
+    others_turns_.clear();
+    const auto first = policy_.first_for_gpus();
+    if (!first || gpus_->pool().gpus.empty()) return;
+    spool::GpuWish wish;
+    if (const auto reason = policy_.why(*first)) wish.wants = reason->wanted;
+    const auto& all_slots = gpus_->pool().gpu_slots;
+    for (const std::size_t slot : policy_.suitable(*first))
+        if (slot < all_slots.size())
+            for (const std::string& device : lockable(all_slots[slot].devices))
+                wish.gpus.push_back(device);
+    std::vector<std::string> all, free;
+    for (std::size_t slot = 0; slot < all_slots.size(); ++slot) {
+        const auto devices = lockable(all_slots[slot].devices);
+        all.insert(all.end(), devices.begin(), devices.end());
+        if (all_slots[slot].state == spool::GpuSlot::State::open &&
+            policy_.book().holders(slot).empty())
+            free.insert(free.end(), devices.begin(), devices.end());
+    }
+    others_turns_ = shared_->wait_for(wish, all, free);
+}
+
+/// What is known of the GPUs is of this moment, and no other spool has just been faster.
+bool Daemon::gpus_may_start() const {
+    return gpus_->fresh() && !shared_->keeps_off() && !troubles_.has("gpu locks");
+}
+
+/// Those that every spool of the machine calls by the same name.
+std::vector<std::string> Daemon::lockable(const std::vector<std::string>& devices) const {
+    std::vector<std::string> out;
+    for (const std::string& device : devices)
+        if (gpus_->pool().gpus.contains(device) || device.starts_with("GPU-") ||
+            device.starts_with("MIG-"))
+            out.push_back(device);
+    return out;
+}
+
+/// Makes sure that no other spool of the machine uses a job's GPUs. If one does the job waits on.
+bool Daemon::lock_gpus(const spool::Start& start) {
+    auto taken = shared_->take(start.job, lockable(policy_.book().gpus(start.grant).devices));
+    troubles_.set("gpu lock", taken ? "" : "GPUs cannot be locked: " + taken.error().text());
+    if (taken && !*taken) return true;
+    if (!taken) no_claims_before_ = clock_.monotonic() + 1s;
+    policy_.take_back(start.job);
+    gpus_changed_ = state_changed_ = true;
+    return false;
 }
 
 /// Then only the end of a job of ours makes one free, and that is seen without asking.

@@ -120,6 +120,8 @@ void Daemon::finish_unstarted(const spool::JobResult& result, spool::Published p
 std::optional<spool::WaitReason> Daemon::nothing_starts() const {
     using Kind = spool::WaitReason::Kind;
     if (paused_) return spool::WaitReason{Kind::paused, 0, 0, *paused_, {}};
+    if (machine_.drain())
+        return spool::WaitReason{Kind::machine_drained, 0, 0, *machine_.drain(), {}};
     if (draining_) return spool::WaitReason{Kind::draining, 0, 0, {}, {}};
     if (no_claims_before_ > clock_.monotonic())
         return spool::WaitReason{Kind::trouble,
@@ -143,16 +145,23 @@ void Daemon::give_up_claims() {
 void Daemon::start_jobs() {
     give_up_claims();
     if (!may_start()) return;
-    for (const spool::Start& start : policy_.decide(gpus_->fresh())) {
+    for (const spool::Start& start : policy_.decide(gpus_may_start())) {
         const bool claimed_already = active_->jobs().contains(start.job);
+        if (!start.grant.gpu_slots.empty() && !lock_gpus(start)) continue;
         const Claimed claimed = claimed_already ? Claimed::yes : claim(start.job);
         if (claimed == Claimed::yes)
-            active_->bind(start.job, binding_of(start.grant));
+            active_->bind(start.job, binding_of(start));
         else
-            policy_.release(start.job);
+            forget_start(start.job);
         if (claimed == Claimed::later) enqueue(start.job);
         state_changed_ = true;
     }
+}
+
+/// What was granted is free again.
+void Daemon::forget_start(std::uint64_t number) {
+    shared_->release(number);
+    policy_.release(number);
 }
 
 /// Claims short jobs before there is a slot for them, so that one barrier serves many.
@@ -202,9 +211,10 @@ Daemon::Claimed Daemon::claim(std::uint64_t number) {
     return Claimed::yes;
 }
 
-Binding Daemon::binding_of(const spool::Grant& grant) const {
+Binding Daemon::binding_of(const spool::Start& start) const {
     Binding binding;
-    binding.gpus = policy_.book().gpus(grant);
+    binding.gpus = policy_.book().gpus(start.grant);
+    binding.gpu_lock = shared_->descriptor(start.job);
     for (const auto& [key, value] :
          spool::gpu_environment(binding.gpus.texts, gpus_->pool().vendor))
         binding.environment.push_back(std::string(key).append("=").append(value));

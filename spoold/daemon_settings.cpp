@@ -1,10 +1,13 @@
 // What the daemon takes from its surroundings, and takes again when they change: config.json, the
 // pool, the environment of the login shell.
+#include <unistd.h>
+
 #include <cerrno>
 #include <thread>
 
 #include "daemon.h"
 #include "libspool/environment.h"
+#include "libspool/system.h"
 #include "log.h"
 #include "login_environment.h"
 
@@ -58,6 +61,7 @@ void Daemon::set_gpu_wishes() {
     wishes.listed = options_.gpus ? options_.gpus : config_.gpus;
     wishes.bind_by_id = config_.bind_by_id;
     wishes.rules = config_.gpu_rules;
+    wishes.allowed = machine_.rules().gpus;
     for (const std::string& name : config_.gpus_drained)
         wishes.drained.emplace(name, "\"gpus_drained\" in config.json");
     for (const auto& [vendor, variable] :
@@ -77,10 +81,22 @@ void Daemon::set_pool() {
     pool.gpus = gpus.gpus;
     pool.known = gpus.known;
     pool.problem = gpus.problem;
+    for (spool::GpuSlot& slot : pool.gpu_slots)
+        for (const std::string& device : slot.devices)
+            if (const auto turn = others_turns_.find(device);
+                turn != others_turns_.end() && slot.state == spool::GpuSlot::State::open) {
+                slot.state = spool::GpuSlot::State::elsewhere;
+                slot.reason = turn->second;
+            }
     pool.max_gpus = config_.max_gpus;
+    if (const auto limit = machine_.rules().limit_of(spool::user_name(geteuid()))) {
+        const int left = std::max(0, *limit - shared_->held_by_own_user());
+        pool.max_gpus = std::min(pool.max_gpus.value_or(left), left);
+    }
     const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
     pool.cpu_slots = slots.value_or(std::max(1, processors / 2));
+    if (pool == policy_.pool()) return;
     policy_.set_pool(std::move(pool));
     state_changed_ = true;
 }

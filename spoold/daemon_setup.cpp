@@ -86,6 +86,7 @@ spool::Result<void> Daemon::open() {
         gpus_changed_ = state_changed_ = true;
         ask_for_pass();
     });
+    shared_ = std::make_unique<SharedGpus>(io_, spool_, clock_, [this] { ask_for_pass(); });
     if (auto loaded = gpus_->load(); !loaded)
         troubles_.set("gpu notes", "what was noted of GPUs is lost: " + loaded.error().text());
     load_config();
@@ -205,6 +206,12 @@ void Daemon::adopt_binding(const Active& active) {
     if (!active.content.run_known()) return;
     const auto gpus = spool::run_gpus(active.content.run);
     policy_.adopt(active.job.number, gpus, gpus.texts.empty() ? 1 : 0);
+    // Its supervisor holds the lock; from now on so do we.
+    const auto taken =
+        shared_->take(active.job.number, lockable(policy_.book().gpus(active.job.number).devices));
+    if (!taken || *taken)
+        log_warning(title(active.job) + " still runs on a GPU that cannot be locked for it: " +
+                    (taken ? **taken : taken.error().text()));
     log_info("job " + std::to_string(active.job.number) + " (" + active.job.name +
              ") still runs: adopted");
 }

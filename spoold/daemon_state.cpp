@@ -73,7 +73,7 @@ ActiveJobsListener Daemon::listener() {
     ActiveJobsListener listener;
     listener.freed = [this](std::uint64_t number) {
         if (!policy_.book().gpus(number).texts.empty()) gpus_->released();
-        policy_.release(number);
+        forget_start(number);
         policy_.remove(number);
         state_changed_ = true;
         ask_for_pass();
@@ -145,16 +145,11 @@ spool::SpoolState Daemon::state() const {
 
 /// Waiting jobs in the order in which they will start; those that are not ready come last.
 void Daemon::add_waiting(spool::SpoolState& state) const {
-    int listed = 0;
     const auto add = [&](const spool::WaitingJob& job) {
         state.waiting.push_back({job.number, job.file_name, job.file_name, job.command,
                                  job.priority, job.submitted_at, reason_of(job)});
         if (const auto split = spool::split_job_name(job.file_name))
             state.waiting.back().name = split->stem;
-        // What is in the way of all is listed for the first ones.
-        spool::WaitReason& reason = state.waiting.back().reason;
-        if (reason.kind == spool::WaitReason::Kind::gpus && listed++ < most_listed)
-            reason.obstacles = obstacles(job.number);
     };
     for (const std::uint64_t number : policy_.queue(spool::SpoolState::max_waiting)) {
         if (const spool::WaitingJob* job = incoming_->find(number)) {
@@ -174,6 +169,15 @@ void Daemon::add_waiting(spool::SpoolState& state) const {
         if (job.phase != Phase::ready && state.waiting.size() < spool::SpoolState::max_waiting)
             add(job);
     }
+    add_obstacles(state);
+}
+
+/// What is in the way, for the first of those that wait for GPUs: it is the same for many.
+void Daemon::add_obstacles(spool::SpoolState& state) const {
+    int listed = 0;
+    for (spool::WaitingState& job : state.waiting)
+        if (job.reason.kind == spool::WaitReason::Kind::gpus && listed++ < most_listed)
+            job.reason.obstacles = obstacles(job.id);
 }
 
 void Daemon::publish_state() {

@@ -13,6 +13,7 @@ namespace spoold {
 struct Binding {
     spool::GrantedGpus gpus;
     std::vector<std::string> environment;  ///< KEY=VALUE
+    int gpu_lock = -1;  ///< descriptor that the supervisor keeps as long as it lives; -1: none
 };
 
 /// How an active job stands.

@@ -70,6 +70,14 @@ void MachineGpus::forget_ended_processes() {
     });
 }
 
+std::string MachineGpus::problem() const {
+    std::string out = watch_.problem();
+    if (watch_.survey())
+        for (const std::string& problem : watch_.survey()->problems)
+            out += (out.empty() ? "" : "; ") + problem;
+    return out;
+}
+
 bool MachineGpus::fresh() const {
     if (!made_) return false;
     // The pool gives nothing away then: see GpuSlot::State::unknown.

@@ -33,6 +33,8 @@ public:
     /// Brings the pool up to date with the jobs that run. True if it is another one.
     bool update(std::vector<spool::GpuJob> jobs, std::map<std::string, std::string> elsewhere);
     [[nodiscard]] const spool::GpuPool& pool() const { return pool_; }
+    /// What is wrong with the drivers; empty if nothing is.
+    [[nodiscard]] std::string problem() const;
     [[nodiscard]] Time surveyed_at() const { return watch_.surveyed_at(); }
 
     /// Whether the pool says how things are now, as far as that can be known.

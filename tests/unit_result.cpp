@@ -66,11 +66,10 @@ private slots:
         for (const auto& [key, value] : json.items())
             keys.push_back(key);
         const std::vector<std::string> expected{
-            "id",         "name",     "file",        "state",         "exit_code",
-            "signal",     "reason",   "line",        "command",       "cwd",
-            "gpus",       "profile",  "host",        "attempt",       "submitted_at",
-            "started_at", "ended_at", "cpu_seconds", "max_rss_bytes", "env_source",
-            "notes",      "retry_of", "token"};
+            "id",          "name",          "file",       "state",        "exit_code",  "signal",
+            "reason",      "line",          "command",    "cwd",          "gpus",       "gpu_ids",
+            "profile",     "host",          "attempt",    "submitted_at", "started_at", "ended_at",
+            "cpu_seconds", "max_rss_bytes", "env_source", "notes",        "retry_of",   "token"};
         QCOMPARE(keys, expected);
         QCOMPARE(json["state"], "failed");
         QCOMPARE(json["name"], "x\\xFF~2");

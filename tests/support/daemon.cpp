@@ -73,6 +73,8 @@ TestSpool::TestSpool(const QString& parent)
     environment.insert("GPUSPOOL_EXEC", SPOOL_EXEC);
     // The machine's own GPUs are no concern of a test.
     environment.insert("GPUSPOOL_PROBE", SPOOL_PROBE);
+    environment.insert("GPUSPOOL_GPU_LOCKS", scratch());
+    environment.insert("GPUSPOOL_MACHINE_ROOT", scratch("machine"));
     environment.insert("GPUSPOOL_NVML", scratch("libnvidia-ml.so.1"));
     environment.insert("GPUSPOOL_SYSFS", scratch("sys"));
 }

@@ -1,0 +1,209 @@
+#include "shared_gpus.h"
+
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <random>
+#include <set>
+
+#include "libspool/names.h"
+#include "libspool/system.h"
+#include "log.h"
+
+namespace spoold {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The notice of a closed file comes before its lock is gone.
+constexpr std::chrono::nanoseconds after_a_notice = 20ms;
+
+std::chrono::nanoseconds boot_time() {
+    timespec time{};
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+double random_share() {
+    static std::minstd_rand source{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0, 1)(source);
+}
+
+std::string owner_of(std::uint32_t uid) {
+    return uid == geteuid() ? "another spool of yours"
+                            : "a spool of " + spool::printable(spool::user_name(uid));
+}
+
+}  // namespace
+
+SharedGpus::SharedGpus(boost::asio::io_context& io, const spool::Spool& spool,
+                       const spool::Clock& clock, std::function<void()> changed)
+    : spool_(spool), clock_(clock), changed_(std::move(changed)), notices_(io) {}
+
+spool::Result<void> SharedGpus::open() {
+    if (locks_) return {};
+    struct stat root {};
+    if (fstat(static_cast<int>(spool_.root.get()), &root) != 0)
+        return spool::system_error("stat", spool_.path, errno);
+    mark_ = spool::spool_mark(spool_.identity, root.st_dev, root.st_ino);
+    auto locks = spool::GpuLocks::open(spool::default_gpu_lock_directory(), mark_, spool_.path);
+    if (!locks) return tl::unexpected(locks.error());
+    locks_ = std::move(*locks);
+    turns_.emplace(geteuid(), mark_);
+    return {};
+}
+
+spool::Result<void> SharedGpus::look(const std::vector<spool::DeviceState>& devices) {
+    parents_.clear();
+    for (const spool::DeviceState& device : devices)
+        if (!device.gpu.parent.empty()) parents_[device.gpu.id] = device.gpu.parent;
+    if (look_again_ && *look_again_ <= clock_.monotonic()) look_again_.reset();
+    auto scene = open().and_then([&] { return locks_->look(); });
+    if (!scene) return tl::unexpected(scene.error());
+    scene_ = std::move(*scene);
+    elsewhere_.clear();
+    held_by_own_user_ = 0;
+    for (const spool::GpuHolding& held : scene_.held)
+        note_held(held);
+    return {};
+}
+
+void SharedGpus::note_held(const spool::GpuHolding& held) {
+    if (held.uid == geteuid() && held.spool == mark_) return;
+    if (held.uid == geteuid()) ++held_by_own_user_;
+    const std::string reason = "used by " + owner_of(held.uid);
+    elsewhere_.emplace(held.gpu, reason);
+    for (const std::string& other : conflicts_of(held.gpu))
+        elsewhere_.emplace(other, reason);
+}
+
+/// What nobody else may have together with this GPU: an instance and what it is a part of.
+std::vector<std::string> SharedGpus::conflicts_of(const std::string& gpu) const {
+    std::vector<std::string> out;
+    for (const auto& [instance, parent] : parents_) {
+        if (instance == gpu) out.push_back(parent);
+        if (parent == gpu) out.push_back(instance);
+    }
+    return out;
+}
+
+bool SharedGpus::others_wait() const {
+    return std::any_of(scene_.tickets.begin(), scene_.tickets.end(), [&](const auto& ticket) {
+        return ticket.uid != geteuid() || ticket.spool != mark_;
+    });
+}
+
+SharedGpus::Reasons SharedGpus::wait_for(const spool::GpuWish& wish,
+                                         const std::vector<std::string>& pool,
+                                         const std::vector<std::string>& free) {
+    if (!locks_) return {};
+    watch();
+    spool::GpuView view;
+    view.now = boot_time();
+    view.wall = clock_.wall();
+    view.pool = pool;
+    view.free = free;
+    view.held = scene_.held;
+    view.tickets = scene_.tickets;
+    view.own = wish;
+    const spool::GpuTurn turn = turns_->may_take(view);
+    renew_ticket(wish, free.empty() || others_wait());
+    if (turn.look_again) {
+        const Time at = clock_.monotonic() + (*turn.look_again - view.now);
+        look_again_ = look_again_ ? std::min(*look_again_, at) : at;
+    }
+    Reasons others;
+    for (const std::string& gpu : free)
+        if (std::find(turn.gpus.begin(), turn.gpus.end(), gpu) == turn.gpus.end())
+            others[gpu] = turn.ahead ? "left to " + owner_of(*turn.ahead) + ", whose turn it is"
+                                     : "left to others who wait";
+    return others;
+}
+
+void SharedGpus::renew_ticket(const spool::GpuWish& wish, bool wanted) {
+    if (ticket_) {
+        (void)ticket_->update(wish);
+    } else if (wanted) {
+        // Without one we wait as long, and are only seen later.
+        if (auto ticket = locks_->make_ticket(wish)) ticket_ = std::move(*ticket);
+    }
+}
+
+void SharedGpus::rest() {
+    look_again_.reset();
+    if (ticket_) ticket_->remove();
+    ticket_.reset();
+    boost::system::error_code ignored;
+    if (notices_.is_open()) (void)notices_.close(ignored);
+}
+
+/// Notice of what others do, so that nobody has to wait for our next look.
+void SharedGpus::watch() {
+    if (notices_.is_open()) return;
+    const int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0) return;  // we look each second anyway
+    boost::system::error_code refused;
+    const bool watching = inotify_add_watch(fd, locks_->directory().c_str(),
+                                            IN_CREATE | IN_DELETE | IN_CLOSE_WRITE) >= 0;
+    if (watching) notices_.assign(fd, refused);
+    if (!watching || refused) {
+        ::close(fd);
+        return;
+    }
+    wait_for_events();
+}
+
+void SharedGpus::wait_for_events() {
+    notices_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                        [this](const boost::system::error_code& error) {
+                            if (error) return;
+                            char buffer[4096];
+                            while (read(notices_.native_handle(), buffer, sizeof buffer) > 0) {
+                            }
+                            look_again_ = clock_.monotonic() + after_a_notice;
+                            changed_();
+                            wait_for_events();
+                        });
+}
+
+spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
+                                                           const std::vector<std::string>& gpus) {
+    if (gpus.empty()) return std::nullopt;
+    if (auto opened = open(); !opened) return tl::unexpected(opened.error());
+    std::vector<spool::GpuWanted> wanted;
+    for (const std::string& gpu : gpus)
+        wanted.push_back({gpu, conflicts_of(gpu)});
+    auto taken = locks_->take(wanted, job);
+    if (!taken) return tl::unexpected(taken.error());
+    if (const auto* holder = std::get_if<spool::GpuHolder>(&*taken)) {
+        const auto delay = spool::gpu_retry_delay(++refusals_, random_share());
+        off_until_ = clock_.monotonic() + delay;
+        look_again_ = off_until_;
+        return spool::holder_sentence(*holder);
+    }
+    refusals_ = 0;
+    own_[job] = std::get<spool::GpuLock>(std::move(*taken));
+    // From here on we wait anew.
+    if (ticket_) ticket_->remove();
+    ticket_.reset();
+    return std::nullopt;
+}
+
+int SharedGpus::descriptor(std::uint64_t job) const {
+    const auto found = own_.find(job);
+    return found == own_.end() ? -1 : found->second.fd();
+}
+
+void SharedGpus::release(std::uint64_t job) {
+    const auto found = own_.find(job);
+    if (found == own_.end()) return;
+    found->second.remove();
+    own_.erase(found);
+}
+
+}  // namespace spoold

@@ -1,0 +1,82 @@
+// The GPUs among the spools of this machine: which of them another spool has, whose turn it is for
+// a free one, and the locks of our own jobs (docs/protocol.md §13).
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libspool/gpu_lock.h"
+#include "libspool/layout.h"
+#include "libspool/state.h"
+
+namespace spoold {
+
+class SharedGpus {
+public:
+    using Time = std::chrono::nanoseconds;  ///< of the monotonic clock
+    /// GPUs that are not to be taken now, by id, with the reason for people.
+    using Reasons = std::map<std::string, std::string>;
+
+    /// `changed` is called from the loop when another spool has done something, while we wait.
+    SharedGpus(boost::asio::io_context& io, const spool::Spool& spool, const spool::Clock& clock,
+               std::function<void()> changed);
+
+    /// Looks who has what. An error means that it is not known: then nothing may be started.
+    spool::Result<void> look(const std::vector<spool::DeviceState>& devices);
+    /// GPUs that other spools have, as of the last look.
+    [[nodiscard]] const Reasons& elsewhere() const { return elsewhere_; }
+    /// GPUs that this user's other spools have.
+    [[nodiscard]] int held_by_own_user() const { return held_by_own_user_; }
+
+    /// We wait: leaves a ticket, and says which of the `free` GPUs are others' to take. `pool` are
+    /// all that we use, `free` in the order in which we would take them.
+    Reasons wait_for(const spool::GpuWish& wish, const std::vector<std::string>& pool,
+                     const std::vector<std::string>& free);
+    /// We do not wait any more.
+    void rest();
+    /// When to look again though nothing changes; also how long to keep off after a refusal.
+    [[nodiscard]] std::optional<Time> look_again() const { return look_again_; }
+    [[nodiscard]] bool keeps_off() const { return clock_.monotonic() < off_until_; }
+
+    /// Locks GPUs for a job until `release`; who else has one of them, if somebody has.
+    spool::Result<std::optional<std::string>> take(std::uint64_t job,
+                                                   const std::vector<std::string>& gpus);
+    /// The descriptor that keeps the job's lock; -1 if it has none.
+    [[nodiscard]] int descriptor(std::uint64_t job) const;
+    void release(std::uint64_t job);
+
+private:
+    spool::Result<void> open();
+    void note_held(const spool::GpuHolding& held);
+    void watch();
+    void wait_for_events();
+    [[nodiscard]] std::vector<std::string> conflicts_of(const std::string& gpu) const;
+    [[nodiscard]] bool others_wait() const;
+    void renew_ticket(const spool::GpuWish& wish, bool wanted);
+
+    const spool::Spool& spool_;
+    const spool::Clock& clock_;
+    std::function<void()> changed_;
+    boost::asio::posix::stream_descriptor notices_;  ///< open while we wait
+
+    std::string mark_;
+    std::optional<spool::GpuLocks> locks_;
+    std::optional<spool::GpuTurns> turns_;
+    std::map<std::uint64_t, spool::GpuLock> own_;  ///< by job
+    std::optional<spool::GpuTicket> ticket_;
+
+    std::map<std::string, std::string> parents_;  ///< of MIG instances
+    spool::GpuScene scene_;
+    Reasons elsewhere_;
+    int held_by_own_user_ = 0, refusals_ = 0;
+    std::optional<Time> look_again_;
+    Time off_until_{0};
+};
+
+}  // namespace spoold

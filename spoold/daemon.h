@@ -121,7 +121,7 @@ private:
     const spool::Clock& clock_;
     Options options_;
     spool::record::BootId boot_{};
-    std::string machine_id_;
+    std::string machine_id_, user_;
     std::int64_t started_at_ = 0;
 
     boost::asio::io_context io_{1};

@@ -1,6 +1,5 @@
 // What the daemon takes from its surroundings, and takes again when they change: config.json, the
 // pool, the environment of the login shell.
-#include <unistd.h>
 
 #include <cerrno>
 #include <thread>
@@ -89,7 +88,7 @@ void Daemon::set_pool() {
                 slot.reason = turn->second;
             }
     pool.max_gpus = config_.max_gpus;
-    if (const auto limit = machine_.rules().limit_of(spool::user_name(geteuid()))) {
+    if (const auto limit = machine_.rules().limit_of(user_)) {
         const int left = std::max(0, *limit - shared_->held_by_own_user());
         pool.max_gpus = std::min(pool.max_gpus.value_or(left), left);
     }

@@ -56,6 +56,7 @@ spool::Result<void> Daemon::open() {
     if (!opened) return tl::unexpected(opened.error());
     spool_ = std::move(*opened);
     on_network_ = is_on_network(spool_.root);
+    user_ = spool::user_name(geteuid());
     if (auto locked = take_lock(); !locked) return locked;
     if (auto owned = check_owner(); !owned) return owned;
     log_notice("spoold " GPUSPOOL_VERSION " takes care of " + spool_.path);

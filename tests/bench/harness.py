@@ -56,37 +56,49 @@ class Programs:
     def __init__(self, build, scratch):
         self.spoold = build / "spoold" / "spoold"
         self.supervisor = build / "spoold" / "spool-exec"
-        for program in (self.spoold, self.supervisor):
+        self.probe = build / "spoold" / "spool-probe"
+        for program in (self.spoold, self.supervisor, self.probe):
             if not program.exists():
                 raise SystemExit(f"bench: {program} is not there; build first, or name the build with --build")
         self.stamp = scratch / "stamp"
         source = pathlib.Path(__file__).with_name("stamp.cpp")
         subprocess.run(["g++", "-O2", "-static", "-o", self.stamp, source], check=True)
+        self.scratch = scratch
+
+    def fake_driver(self):
+        """The NVML of the tests, compiled here."""
+        library = self.scratch / "libnvidia-ml.so.1"
+        if not library.exists():
+            tests = pathlib.Path(__file__).resolve().parents[1]
+            subprocess.run(["g++", "-std=c++20", "-O2", "-shared", "-fPIC", f"-I{tests.parent}", "-o", library,
+                            tests / "fake_nvml" / "nvml.cpp"], check=True)
+        return library
 
 
 class Spool:
     """A daemon on a fresh spool below `place`; a context manager."""
 
-    def __init__(self, programs, place, slots):
+    def __init__(self, programs, place, slots, environment=None):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="spool-", dir=place))
         self.path = self.root / "spool"
         self.staging = self.root / "staging"
         self.marks = self.root / "marks"
-        self.programs, self.slots, self.daemon = programs, slots, None
+        self.programs, self.slots, self.daemon, self.environment = programs, slots, None, environment or {}
 
     def __enter__(self):
         home = self.root / "home"
         home.mkdir()
         self.staging.mkdir()
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GPUSPOOL", "XDG_"))}
-        environment.update(HOME=str(home), SHELL="/bin/bash", GPUSPOOL_DIR=str(self.path))
+        environment.update(HOME=str(home), SHELL="/bin/bash", GPUSPOOL_DIR=str(self.path),
+                           GPUSPOOL_PROBE=str(self.programs.probe), GPUSPOOL_GPU_LOCKS=str(self.root), **self.environment)
         command = [self.programs.spoold, "--foreground", "--exec", self.programs.supervisor, "--cpu-slots", str(self.slots)]
         with open(self.root / "spoold.log", "wb") as log:
             self.daemon = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             # The first job waits for the login environment, and makes the record pool; it is not measured.
             wait_until(lambda: self.alive() and (self.path / "incoming").is_dir(), "the daemon")
-            self.drop("warm-up", "true\n")
+            self.drop("warm-up", "#SPOOL --gpus=0\ntrue\n")
             wait_until(lambda: (self.path / "done" / "warm-up.json").exists(), "the first job")
         except BaseException:
             self.__exit__()

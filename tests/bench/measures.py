@@ -1,4 +1,5 @@
 """The measurements. Each takes a place (a directory on the disk to measure) and returns rows for the table."""
+import json
 import os
 import pathlib
 import random
@@ -135,3 +136,48 @@ def idle(programs, place, seconds):
         time.sleep(seconds)
         count = wake_ups(spool.daemon.pid) - before
     return ("idle daemon", f"{count * 60 / seconds:.1f} /min", f"{count} wake-ups in {seconds} s")
+
+
+def processor_time(pid):
+    """Nanoseconds of all threads of a process; 0 when it has gone."""
+    try:
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return 0
+
+
+def child_of(pid, name):
+    for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except FileNotFoundError:
+            continue
+        if lines.get("Name") == name and lines.get("PPid") == str(pid):
+            return int(status.parent.name)
+    return None
+
+
+def watching_gpus(programs, place, seconds):
+    """What it costs to watch eight GPUs that a stranger uses, while a job waits and while none does."""
+    gpus = [{"uuid": f"GPU-{index}", "name": "NVIDIA A100", "pci": f"00000000:{index + 1:02x}:00.0", "minor": 200 + index,
+             "total": 81920, "used": 1005, "utilization": 50, "temperature": 50, "power": 250000, "display": 0,
+             "compute": [{"pid": 1, "memory": 1000}]} for index in range(8)]
+    scenario = programs.scratch / "gpus.json"
+    scenario.write_text(json.dumps({"gpus": gpus}))
+    environment = {"GPUSPOOL_NVML": str(programs.fake_driver()), "FAKE_NVML": str(scenario)}
+    with Spool(programs, place, slots=2, environment=environment) as spool:
+        rows = []
+        for label in ("a job waits", "none waits"):
+            if label == "a job waits":
+                spool.drop("waits", "true\n")
+            else:
+                (spool.path / "incoming" / "waits.job").unlink()
+            time.sleep(4)
+            probe = child_of(spool.daemon.pid, "spool-probe")
+            before = processor_time(spool.daemon.pid), processor_time(probe) if probe else 0
+            time.sleep(seconds)
+            daemon = processor_time(spool.daemon.pid) - before[0]
+            asked = processor_time(probe) - before[1] if probe and processor_time(probe) else 0
+            rows.append((f"8 GPUs, {label}", f"{daemon / seconds / 1e7:.3f} % of a core",
+                         f"the daemon; its probe {asked / seconds / 1e7:.3f} %, fake driver included"))
+    return rows

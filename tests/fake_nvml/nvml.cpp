@@ -1,6 +1,6 @@
 // libnvidia-ml.so.1 as tests need it: NVML's binary interface, answered from a scenario, a JSON
-// file that FAKE_NVML names and that is read anew at every call. With OLD_DRIVER it has the entry
-// points of 2014 alone.
+// file that FAKE_NVML names and that is looked at anew at every call. With OLD_DRIVER it has the
+// entry points of 2014 alone.
 //
 //   {"init": 0, "count": 0, "hang": "nvmlDeviceGetUUID",
 //    "gpus": [{"uuid": "GPU-0", "name": "…", "pci": "00000000:81:00.0", "minor": 0, "handle": 0,
@@ -9,6 +9,7 @@
 //              "mps": [], "mig": [{"uuid": "MIG-0", …}], "fail": {"nvmlDeviceGetMemoryInfo": 15}}]}
 //
 // "init", "count", "handle" and "fail" are return codes; memory is in MiB, -1 = not available.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -26,10 +27,21 @@ namespace {
 
 constexpr std::uint64_t mebibyte = 1 << 20;
 
-Json scenario() {
+/// Parsed anew when the file is another one.
+const Json& scenario() {
+    static Json parsed = Json::object();
+    static struct stat known {};
     const char* path = std::getenv("FAKE_NVML");
+    struct stat now {};
+    if (stat(path ? path : "", &now) != 0) now = {};
+    const bool same = now.st_ino == known.st_ino && now.st_size == known.st_size &&
+                      now.st_mtim.tv_sec == known.st_mtim.tv_sec &&
+                      now.st_mtim.tv_nsec == known.st_mtim.tv_nsec;
+    if (same) return parsed;
+    known = now;
     std::ifstream file(path ? path : "");
-    return file ? Json::parse(file) : Json::object();
+    parsed = file ? Json::parse(file) : Json::object();
+    return parsed;
 }
 
 /// A device handle is 1 + index, an instance's 1000 * (1 + index) + 1 + its number.

@@ -25,8 +25,14 @@ constexpr std::chrono::seconds patience{30};
 
 /// At the end of its input it ends by itself; one that hangs in a driver is left to init.
 GpuProbe::~GpuProbe() {
+    end();
+}
+
+void GpuProbe::end() {
     if (socket_ >= 0) ::close(socket_);
     if (pid_ > 0 && waitpid(pid_, nullptr, WNOHANG) == 0) (void)kill(pid_, SIGTERM);
+    socket_ = -1;
+    pid_ = 0;
 }
 
 spool::Result<void> GpuProbe::start() {
@@ -74,9 +80,12 @@ spool::Result<std::string> GpuProbe::read_line() {
 spool::Result<spool::GpuSurvey> GpuProbe::ask() {
     if (socket_ < 0)
         if (auto started = start(); !started) return tl::unexpected(started.error());
-    if (send(socket_, "\n", 1, MSG_NOSIGNAL) != 1)
-        return spool::system_error("ask the GPUs' drivers", {}, errno);
-    return read_line().and_then([](const std::string& line) { return spool::read_survey(line); });
+    auto answer = send(socket_, "\n", 1, MSG_NOSIGNAL) == 1
+                      ? read_line()
+                      : spool::system_error("ask the GPUs' drivers", {}, errno);
+    // A late answer must not be taken for that to the next question.
+    if (!answer) end();
+    return answer.and_then([](const std::string& line) { return spool::read_survey(line); });
 }
 
 }  // namespace cli

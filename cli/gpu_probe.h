@@ -22,6 +22,7 @@ public:
 
 private:
     spool::Result<void> start();
+    void end();
     spool::Result<std::string> read_line();
 
     pid_t pid_ = 0;

@@ -190,7 +190,10 @@ GpuTurn GpuTurns::answer(const std::vector<Claim>& claims, const GpuView& view) 
     GpuTurn turn;
     if (!view.own) return turn;
     for (const Claim& claim : claims)
-        if (claim.who == Who{uid_, spool_}) turn.gpus = claim.gpus;
+        if (claim.who == Who{uid_, spool_})
+            turn.gpus = claim.gpus;
+        else
+            turn.others.insert(turn.others.end(), claim.gpus.begin(), claim.gpus.end());
     for (const Claim& claim : claims) {
         const auto known = known_.find(claim.who);
         if (claim.who == Who{uid_, spool_} || claim.gpus.empty() || known == known_.end() ||

@@ -65,6 +65,8 @@ struct GpuView {
 struct GpuTurn {
     /// Of `free`: enough for one or more jobs like `own`, or empty.
     std::vector<std::string> gpus;
+    /// Of `free`: what others are to take.
+    std::vector<std::string> others;
     /// Whose turn goes before ours, while `gpus` is empty and some are free.
     std::optional<std::uint32_t> ahead;
     /// When to look again, though nothing changes.

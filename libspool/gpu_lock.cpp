@@ -172,6 +172,12 @@ Result<GpuScene> GpuLocks::look() {
         if (++count > most_files) break;
         auto found = find(file_name, *name);
         if (!found) return tl::unexpected(found.error());
+        if (name->kind == LockFileName::Kind::lock && !is_ours(*found) &&
+            found->look.kind == LockFileLook::Kind::unknown) {
+            scene.held.push_back({name->gpu, found->look.owner, name->spool, found->look.born});
+            scene.problems.emplace(name->gpu, holder_sentence(describe(*found)));
+            continue;
+        }
         const bool proven = found->look.kind == LockFileLook::Kind::held &&
                             (!found->text || was_made_as(*found->text, *name));
         if (proven && name->kind == LockFileName::Kind::lock)

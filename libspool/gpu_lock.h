@@ -67,6 +67,8 @@ private:
 struct GpuScene {
     std::vector<GpuHolding> held;
     std::vector<GpuTicketSeen> tickets;
+    /// By GPU: a lock file of another that cannot be examined, in a sentence; it counts as held.
+    std::map<std::string, std::string> problems;
 };
 
 class GpuLocks {

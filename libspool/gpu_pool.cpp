@@ -65,7 +65,9 @@ private:
             return std::any_of(survey_.gpus.begin(), survey_.gpus.end(),
                                [&](const Gpu& gpu) { return gpu.vendor == vendor; });
         };
-        return !has(GpuVendor::nvidia) && has(GpuVendor::amd) ? GpuVendor::amd : GpuVendor::nvidia;
+        // Drivers that do not answer are NVIDIA's: its GPUs may be there and not be listed.
+        const bool no_nvidia = !has(GpuVendor::nvidia) && survey_.problems.empty();
+        return no_nvidia && has(GpuVendor::amd) ? GpuVendor::amd : GpuVendor::nvidia;
     }
 
     void add_gpu(const Gpu& gpu) {
@@ -93,7 +95,7 @@ private:
     }
 
     void add_all() {
-        pool_.known = situation_.survey && (!survey_.gpus.empty() || survey_.problems.empty());
+        pool_.known = situation_.survey && (!pool_.gpus.empty() || survey_.problems.empty());
         if (!pool_.known) pool_.problem = unknown_reason();
         for (const Gpu& gpu : survey_.gpus) {
             if (!why_left_out(gpu).empty()) continue;
@@ -165,6 +167,10 @@ private:
         if (slot.text == name) return true;
         return std::any_of(slot.devices.begin(), slot.devices.end(), [&](const auto& device) {
             const auto gpu = pool_.gpus.find(device);
+            // What is said of a GPU holds for its instances.
+            const Gpu* instance = find(device);
+            const auto parent = instance ? pool_.gpus.find(instance->parent) : pool_.gpus.end();
+            if (parent != pool_.gpus.end() && is_called(parent->second, name)) return true;
             return device == name || (gpu != pool_.gpus.end() && is_called(gpu->second, name));
         });
     }
@@ -173,7 +179,7 @@ private:
         return std::all_of(slot.devices.begin(), slot.devices.end(), [&](const auto& device) {
             const auto found = pool_.gpus.find(device);
             const PoolGpu gpu =
-                found == pool_.gpus.end() ? PoolGpu{{device}, {}, {}, 0} : found->second;
+                found == pool_.gpus.end() ? PoolGpu{{device}, {}, false, 0, 0} : found->second;
             return std::any_of(wishes_.allowed->begin(), wishes_.allowed->end(),
                                [&](const std::string& name) { return is_called(gpu, name); });
         });
@@ -216,6 +222,7 @@ PoolGpu pool_gpu(const Gpu& gpu) {
     }
     out.type = gpu.name;
     out.display = gpu.display;
+    out.memory_total = gpu.memory_total;
     return out;
 }
 

@@ -132,10 +132,11 @@ bool suits(const Pool& pool, const GpuSlot& slot, const Need& need) {
     if (chosen && slot.devices.empty()) return false;
     return std::all_of(slot.devices.begin(), slot.devices.end(), [&](const std::string& device) {
         const auto found = pool.gpus.find(device);
-        const PoolGpu gpu = found != pool.gpus.end() ? found->second : PoolGpu{{device}, {}, {}, 0};
+        const PoolGpu gpu =
+            found != pool.gpus.end() ? found->second : PoolGpu{{device}, {}, false, 0, 0};
         const auto called = [&](const std::string& name) { return is_called(gpu, name); };
         if (!need.gpu_type.empty() && !is_type(gpu.type, need.gpu_type)) return false;
-        if (need.gpu_memory > 0 && need.gpu_memory > gpu.memory) return false;
+        if (need.gpu_memory > 0 && need.gpu_memory > gpu.memory_total) return false;
         if (!need.gpu_ids.empty() && std::none_of(need.gpu_ids.begin(), need.gpu_ids.end(), called))
             return false;
         return std::none_of(need.gpu_avoid.begin(), need.gpu_avoid.end(), called);

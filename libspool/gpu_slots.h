@@ -18,7 +18,8 @@ struct PoolGpu {
     std::vector<std::string> names;  ///< index, id, PCI address: what a wish may call it
     std::string type;                ///< name of the product
     bool display = false;            ///< a screen hangs on it: taken last
-    std::uint64_t memory = 0;        ///< bytes for jobs that share it, in all; 0: not known
+    std::uint64_t memory = 0;        ///< bytes for jobs that share it, in all, just now
+    std::uint64_t memory_total = 0;  ///< bytes; 0: not known, it cannot be shared
 
     bool operator==(const PoolGpu&) const = default;
 };

@@ -98,7 +98,9 @@ void Policy::take_back(std::uint64_t job) {
 std::optional<std::uint64_t> Policy::first_for_gpus() const {
     std::optional<std::uint64_t> first;
     in_order([&](std::uint64_t job, const Need& need) {
-        if (book_.wants_gpu(need) && in_reach(need)) first = job;
+        if (!book_.wants_gpu(need) || !in_reach(need)) return true;
+        const auto grant = book_.choose(need, Among::free);
+        if (!grant || book_.within_limit(*grant)) first = job;
         return !first;
     });
     return first;

@@ -37,7 +37,8 @@ public:
     std::vector<Start> decide(bool gpus = true);
     /// Undoes a start of the last decision: the job waits again, at its old place.
     void take_back(std::uint64_t job);
-    /// Whether any job waits for GPUs; the first of those that can have its turn.
+    /// Whether any job waits for GPUs; the first of those that can have its turn
+    /// and does not wait for others of ours alone (Pool::max_gpus).
     [[nodiscard]] bool gpus_wanted() const;
     [[nodiscard]] std::optional<std::uint64_t> first_for_gpus() const;
     /// Up to `count` waiting jobs that are next in line, in order, of those that can run at all.

@@ -218,6 +218,12 @@ void SlotBook::release(std::uint64_t job) {
     settle_occupants();
 }
 
+bool SlotBook::is_taken(std::size_t slot) const {
+    return slot < occupants_.size() &&
+           std::any_of(occupants_[slot].begin(), occupants_[slot].end(),
+                       [](const Occupant& occupant) { return occupant.gpu_memory == 0; });
+}
+
 std::vector<std::uint64_t> SlotBook::holders(std::size_t slot) const {
     std::vector<std::uint64_t> jobs;
     if (slot < occupants_.size())

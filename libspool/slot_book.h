@@ -60,6 +60,8 @@ public:
     [[nodiscard]] SlotSet suitable(const Need& need) const;
 
     [[nodiscard]] int cpu_slots_used() const { return cpu_used_; }
+    /// Whether a slot is some job's, and cannot be shared with others.
+    [[nodiscard]] bool is_taken(std::size_t slot) const;
     /// The jobs that have a slot: one, or several that share it.
     [[nodiscard]] std::vector<std::uint64_t> holders(std::size_t slot) const;
     /// What a job has, or would have with this grant.

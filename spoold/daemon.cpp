@@ -184,7 +184,7 @@ void Daemon::begin_rescan() {
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
     if (!launcher_->has_environment() || numbers_pending_) return false;
-    if (policy_.gpus_wanted() && !gpus_->fresh()) return false;
+    if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),
         [](const auto& entry) { return entry.second.phase == spool::WaitingJob::Phase::settling; });
@@ -215,6 +215,7 @@ void Daemon::arm_timer() {
     sooner(active_->advance());
     sooner(gpus_->advance());
     sooner(next_gpu_look_);
+    if (shared_->keeps_off()) sooner(shared_->look_again());
     if (machine_.drain() && policy_.waiting() > 0) sooner(clock_.monotonic() + 1s);
     if (state_changed_) sooner(next_publication_);
     if (found_environment_) sooner(next_environment_try_);

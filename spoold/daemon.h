@@ -73,6 +73,7 @@ private:
     [[nodiscard]] std::vector<spool::GpuJob> gpu_jobs() const;
     [[nodiscard]] bool all_gpus_held() const;
     void look_at_machine();
+    bool update_pool();
     void look_at_other_spools();
     void wait_among_others();
     [[nodiscard]] std::vector<std::string> lockable(const std::vector<std::string>& devices) const;

@@ -46,11 +46,13 @@ void Daemon::look_at_gpus() {
     if (!wanted) shared_->rest();
     const bool looks = wanted && !all_gpus_held();
     if (looks) look_at_other_spools();
-    if (std::exchange(gpus_changed_, false) && gpus_->update(gpu_jobs(), shared_->elsewhere())) {
-        troubles_.set("gpus", gpus_->problem());
-        state_changed_ = true;
+    if (update_pool() && looks) {
+        // Which GPUs conflict with others' may have changed with them.
+        look_at_other_spools();
+        (void)update_pool();
     }
     (void)gpus_->advance();
+    if (!looks) others_turns_.clear();
     if (looks) {
         next_gpu_look_ = gpus_->ask_while_wanted();
         wait_among_others();
@@ -58,6 +60,18 @@ void Daemon::look_at_gpus() {
             next_gpu_look_ = std::min(*next_gpu_look_, *again);
     }
     set_pool();
+}
+
+/// True if the pool is another one.
+bool Daemon::update_pool() {
+    if (!std::exchange(gpus_changed_, false)) return false;
+    if (!gpus_->update(gpu_jobs(), shared_->elsewhere())) return false;
+    troubles_.set("gpus", gpus_->problem());
+    shared_->know(gpus_->pool().devices);
+    others_turns_.clear();
+    set_pool();
+    state_changed_ = true;
+    return true;
 }
 
 /// Root's rules for all spools. They concern nobody while nothing waits.
@@ -77,7 +91,7 @@ void Daemon::look_at_machine() {
 void Daemon::look_at_other_spools() {
     if (gpus_->pool().gpus.empty()) return;
     const auto before = shared_->elsewhere();
-    const auto looked = shared_->look(gpus_->pool().devices);
+    const auto looked = shared_->look();
     troubles_.set("gpu locks",
                   looked ? ""
                          : "what GPUs others have is not known, and no job is started on one: " +
@@ -89,7 +103,7 @@ void Daemon::look_at_other_spools() {
 void Daemon::wait_among_others() {
     others_turns_.clear();
     const auto first = policy_.first_for_gpus();
-    if (!first || gpus_->pool().gpus.empty()) return;
+    if (!first || gpus_->pool().gpus.empty()) return shared_->rest();
     spool::GpuWish wish;
     if (const auto reason = policy_.why(*first)) wish.wants = reason->wanted;
     const auto& all_slots = gpus_->pool().gpu_slots;
@@ -118,7 +132,7 @@ std::vector<std::string> Daemon::lockable(const std::vector<std::string>& device
     std::vector<std::string> out;
     for (const std::string& device : devices)
         if (gpus_->pool().gpus.contains(device) || device.starts_with("GPU-") ||
-            device.starts_with("MIG-"))
+            device.starts_with("MIG-") || device.starts_with("AMD-"))
             out.push_back(device);
     return out;
 }
@@ -139,7 +153,7 @@ bool Daemon::all_gpus_held() const {
     const spool::Pool& pool = policy_.pool();
     if (!pool.known || pool.gpu_slots.empty()) return false;
     for (std::size_t slot = 0; slot < pool.gpu_slots.size(); ++slot)
-        if (policy_.book().holders(slot).empty()) return false;
+        if (!policy_.book().is_taken(slot)) return false;
     return true;
 }
 

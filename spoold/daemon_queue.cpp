@@ -139,7 +139,7 @@ bool Daemon::may_start() const {
 
 /// Claims that were made ahead go back while nothing is started: what waits belongs into incoming/.
 void Daemon::give_up_claims() {
-    if (paused_ || draining_) active_->give_up_claims("nothing is started now");
+    if (paused_ || draining_ || machine_.drain()) active_->give_up_claims("nothing is started now");
 }
 
 void Daemon::start_jobs() {

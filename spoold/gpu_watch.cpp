@@ -43,8 +43,9 @@ void GpuWatch::ask() {
     last_asked_ = clock_.monotonic();
     if (asked_at_ || last_asked_ < not_before_) return;
     if (!pipe_.is_open()) {
-        // One that was killed and does not die hangs in the driver: so would the next.
-        if (process_) return;
+        // One that does not end hangs in the driver: so would the next.
+        if (process_ && last_asked_ < closed_at_ + options_.answer_time) return;
+        if (process_) return fail("spool-probe does not end: it hangs in a driver");
         if (auto started = start(); !started) return fail(started.error().text());
     }
     if (send(pipe_.native_handle(), "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) {
@@ -115,6 +116,7 @@ void GpuWatch::take(const std::string& line) {
     if (!survey) return fail(survey.error().text());
     survey_ = survey_ ? spool::remember_gpus(*survey_, std::move(*survey)) : std::move(*survey);
     surveyed_at_ = *asked_at_;
+    answered_at_ = clock_.monotonic();
     asked_at_.reset();
     answered_ = true;
     back_off_ = 0s;
@@ -142,6 +144,7 @@ void GpuWatch::on_ended(unsigned process, std::optional<int> status) {
 }
 
 void GpuWatch::close() {
+    closed_at_ = clock_.monotonic();
     boost::system::error_code ignored;
     (void)pipe_.close(ignored);
 }

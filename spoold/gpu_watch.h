@@ -42,6 +42,8 @@ public:
     [[nodiscard]] const std::optional<spool::GpuSurvey>& survey() const { return survey_; }
     /// When the question was put to which it is the answer.
     [[nodiscard]] Time surveyed_at() const { return surveyed_at_; }
+    [[nodiscard]] Time answered_at() const { return answered_at_; }
+    [[nodiscard]] bool is_asking() const { return asked_at_.has_value(); }
     /// Why the survey is not what the drivers say now; empty while they answer.
     [[nodiscard]] const std::string& problem() const { return problem_; }
     /// GPUs that have gone are no longer missed.
@@ -67,10 +69,10 @@ private:
     std::string received_;
     bool answered_ = false;  ///< this process has answered before
     std::optional<Time> asked_at_;
-    Time last_asked_{0}, not_before_{0}, back_off_{0};
+    Time last_asked_{0}, not_before_{0}, back_off_{0}, closed_at_{0};
 
     std::optional<spool::GpuSurvey> survey_;
-    Time surveyed_at_{0};
+    Time surveyed_at_{0}, answered_at_{0};
     std::string problem_;
 };
 

@@ -85,17 +85,19 @@ bool MachineGpus::fresh() const {
     if (!watch_.survey()) return false;
     if (nobody_to_ask(*watch_.survey())) return true;
     return watch_.surveyed_at() >= stale_since_ &&
-           clock_.monotonic() - watch_.surveyed_at() <= fresh_for;
+           clock_.monotonic() - watch_.answered_at() <= fresh_for;
 }
 
 MachineGpus::Time MachineGpus::ask_while_wanted() {
     const bool idle =
         watch_.survey() && nobody_to_ask(*watch_.survey()) && watch_.problem().empty();
-    const Time due = watch_.surveyed_at() + (idle ? without_driver : fresh_for);
+    const Time due = watch_.answered_at() + (idle ? without_driver : fresh_for);
     const Time now = clock_.monotonic();
-    if (now >= due || watch_.surveyed_at() < stale_since_ || !watch_.problem().empty())
-        watch_.ask();
-    return std::max(due, now + 10ms);
+    const bool stale = now >= due || watch_.surveyed_at() < stale_since_;
+    if (stale || !watch_.problem().empty()) watch_.ask();
+    // An answer, or that there is none, is told by `changed`.
+    const bool told = watch_.is_asking() || !watch_.problem().empty();
+    return std::max(due, now + (told ? fresh_for : Time(10ms)));
 }
 
 spool::Reply MachineGpus::apply(const spool::Request& request) {
@@ -192,7 +194,8 @@ std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result)
         jobs.clear();
         spool::GpuNotes notes = notes_;
         notes.drained[device] = reason;
-        const spool::Reply kept = keep(std::move(notes), {});
+        const spool::Reply kept = keep(notes, {});
+        notes_ = std::move(notes);  // also where the disk is full: until this daemon ends
         message = "GPU " + device + " is drained: " + reason +
                   "; when it is well again: gpuspool gpus undrain " + device;
         if (!kept.ok) message = *message + " (" + kept.message + ")";

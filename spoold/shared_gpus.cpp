@@ -34,9 +34,13 @@ double random_share() {
     return std::uniform_real_distribution<double>(0, 1)(source);
 }
 
+/// The password database may be slow: each user is asked for once.
 std::string owner_of(std::uint32_t uid) {
-    return uid == geteuid() ? "another spool of yours"
-                            : "a spool of " + spool::printable(spool::user_name(uid));
+    static std::map<std::uint32_t, std::string> names;
+    if (uid == geteuid()) return "another spool of yours";
+    const auto [name, added] = names.try_emplace(uid);
+    if (added) name->second = spool::printable(spool::user_name(uid));
+    return "a spool of " + name->second;
 }
 
 }  // namespace
@@ -58,10 +62,13 @@ spool::Result<void> SharedGpus::open() {
     return {};
 }
 
-spool::Result<void> SharedGpus::look(const std::vector<spool::DeviceState>& devices) {
+void SharedGpus::know(const std::vector<spool::DeviceState>& devices) {
     parents_.clear();
     for (const spool::DeviceState& device : devices)
         if (!device.gpu.parent.empty()) parents_[device.gpu.id] = device.gpu.parent;
+}
+
+spool::Result<void> SharedGpus::look() {
     if (look_again_ && *look_again_ <= clock_.monotonic()) look_again_.reset();
     auto scene = open().and_then([&] { return locks_->look(); });
     if (!scene) return tl::unexpected(scene.error());
@@ -75,8 +82,10 @@ spool::Result<void> SharedGpus::look(const std::vector<spool::DeviceState>& devi
 
 void SharedGpus::note_held(const spool::GpuHolding& held) {
     if (held.uid == geteuid() && held.spool == mark_) return;
-    if (held.uid == geteuid()) ++held_by_own_user_;
-    const std::string reason = "used by " + owner_of(held.uid);
+    if (held.uid == geteuid() && !elsewhere_.contains(held.gpu)) ++held_by_own_user_;
+    const auto problem = scene_.problems.find(held.gpu);
+    const std::string reason =
+        problem != scene_.problems.end() ? problem->second : "used by " + owner_of(held.uid);
     elsewhere_.emplace(held.gpu, reason);
     for (const std::string& other : conflicts_of(held.gpu))
         elsewhere_.emplace(other, reason);
@@ -118,10 +127,9 @@ SharedGpus::Reasons SharedGpus::wait_for(const spool::GpuWish& wish,
         look_again_ = look_again_ ? std::min(*look_again_, at) : at;
     }
     Reasons others;
-    for (const std::string& gpu : free)
-        if (std::find(turn.gpus.begin(), turn.gpus.end(), gpu) == turn.gpus.end())
-            others[gpu] = turn.ahead ? "left to " + owner_of(*turn.ahead) + ", whose turn it is"
-                                     : "left to others who wait";
+    for (const std::string& gpu : turn.others)
+        others[gpu] = turn.ahead ? "left to " + owner_of(*turn.ahead) + ", whose turn it is"
+                                 : "left to others who wait";
     return others;
 }
 

@@ -27,8 +27,10 @@ public:
     SharedGpus(boost::asio::io_context& io, const spool::Spool& spool, const spool::Clock& clock,
                std::function<void()> changed);
 
+    /// The machine's GPUs: which are instances of which.
+    void know(const std::vector<spool::DeviceState>& devices);
     /// Looks who has what. An error means that it is not known: then nothing may be started.
-    spool::Result<void> look(const std::vector<spool::DeviceState>& devices);
+    spool::Result<void> look();
     /// GPUs that other spools have, as of the last look.
     [[nodiscard]] const Reasons& elsewhere() const { return elsewhere_; }
     /// GPUs that this user's other spools have.

@@ -60,6 +60,8 @@ private slots:
     void a_driver_that_hangs_stops_only_starts();
     void a_gpu_that_is_lost_finishes_nothing_and_heals();
     void jobs_share_a_gpu_by_memory();
+    void a_shared_gpu_is_asked_about_again();
+    void who_waits_for_one_gpu_leaves_the_others();
     void wishes();
     void instances_are_bound_by_uuid();
     void a_changed_configuration();
@@ -278,6 +280,34 @@ void SystemGpus::jobs_share_a_gpu_by_memory() {
     QCOMPARE(spool.wait_for_result("f")["gpus"].toArray(), QJsonArray{"0"});
     touch(spool.scratch("go"));
     QCOMPARE(spool.wait_for_result("d")["state"].toString(), "succeeded");
+}
+
+/// The end of a job makes what is known of its GPU old, though another one still has it.
+void SystemGpus::a_shared_gpu_is_asked_about_again() {
+    TestSpool spool;
+    FakeGpus gpus(spool, {FakeGpus::a100(0)});
+    QVERIFY(spool.start());
+    spool.drop("a.job", held(spool, "go", "--gpu-mem=10G"));
+    QVERIFY(spool.wait_for([&] { return spool.read("running/a.log") == "0\n"; }, "a on GPU 0"));
+    for (const char* name : {"b", "c"}) {
+        spool.drop(QString(name) + ".job", "#SPOOL --gpu-mem=10G\ntrue");
+        QCOMPARE(spool.wait_for_result(name)["state"].toString(), "succeeded");
+    }
+    touch(spool.scratch("go"));
+}
+
+void SystemGpus::who_waits_for_one_gpu_leaves_the_others() {
+    TestSpool spool;
+    FakeGpus gpus(spool, {FakeGpus::a100(0), FakeGpus::a100(1)});
+    QVERIFY(spool.start());
+    spool.drop("a.job", held(spool, "go", "--gpu-ids=1"));
+    QVERIFY(spool.wait_for([&] { return spool.read("running/a.log") == "1\n"; }, "a on GPU 1"));
+    spool.drop("b.job", "#SPOOL --gpu-ids=1\ntrue");
+    QVERIFY(spool.wait_for([&] { return reason(spool, "b").contains("1 held by job 1"); }, "b"));
+    spool.drop("c.job", "true");
+    QCOMPARE(spool.wait_for_result("c")["gpus"].toArray(), QJsonArray{"0"});
+    touch(spool.scratch("go"));
+    QCOMPARE(spool.wait_for_result("b")["gpus"].toArray(), QJsonArray{"1"});
 }
 
 void SystemGpus::wishes() {

@@ -82,6 +82,17 @@ private slots:
         QCOMPARE(pool.problem, std::string("Driver/library version mismatch"));
     }
 
+    /// The GPUs that are not listed may be the ones that jobs want.
+    void a_broken_driver_is_not_replaced_by_another_vendors_gpu() {
+        for (const GpuVendor other : {GpuVendor::amd, GpuVendor::intel}) {
+            GpuSituation broken = with({gpu(0, "pci-a", other)});
+            broken.survey->problems = {"Driver/library version mismatch"};
+            const GpuPool pool = spool::make_gpu_pool({}, broken);
+            QVERIFY(!pool.known);
+            QVERIFY(pool.gpu_slots.empty());
+        }
+    }
+
     void one_vendor_is_used() {
         const GpuPool pool =
             spool::make_gpu_pool({}, with({gpu(0, "pci-a", GpuVendor::amd), gpu(0, "GPU-n"),
@@ -106,6 +117,12 @@ private slots:
             spool::make_gpu_pool({}, with({gpu(0, "GPU-a"), instance, gpu(1, "GPU-b")}));
         QCOMPARE(texts(pool), (QStringList{"MIG-1", "1"}));
         QCOMPARE(pool.devices[0].reason, std::string("divided into MIG instances"));
+        GpuPoolWishes wishes;
+        wishes.drained["0"] = "";
+        const GpuPool drained =
+            spool::make_gpu_pool(wishes, with({gpu(0, "GPU-a"), instance, gpu(1, "GPU-b")}));
+        QCOMPARE(drained.gpu_slots[0].state, State::drained);
+        QCOMPARE(drained.gpu_slots[1].state, State::open);
         // Its parent's index is not its own.
         QVERIFY(!spool::is_called(pool.gpus.at("MIG-1"), "0"));
     }

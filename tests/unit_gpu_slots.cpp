@@ -12,7 +12,7 @@ using spool::PoolGpu;
 namespace {
 
 PoolGpu h100() {
-    return {{"GPU-8f6d02a1-77", "3", "0000:81:00.0"}, "NVIDIA H100 80GB HBM3", false, 80};
+    return {{"GPU-8f6d02a1-77", "3", "0000:81:00.0"}, "NVIDIA H100 80GB HBM3", false, 80, 80};
 }
 
 }  // namespace
@@ -102,8 +102,8 @@ private slots:
     void a_slot_suits_if_all_its_gpus_do() {
         QFETCH(Need, need);
         Pool pool;
-        pool.gpus["a"] = {{"a", "0"}, "NVIDIA A100 40GB", false, 40};
-        pool.gpus["b"] = {{"b", "1"}, "NVIDIA A100 80GB", false, 80};
+        pool.gpus["a"] = {{"a", "0"}, "NVIDIA A100 40GB", false, 40, 40};
+        pool.gpus["b"] = {{"b", "1"}, "NVIDIA A100 80GB", false, 80, 80};
         GpuSlot slot = spool::make_gpu_slot("0,1");
         slot.devices = {"a", "b"};
         QTEST(spool::suits(pool, slot, need), "suits");

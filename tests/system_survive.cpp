@@ -33,6 +33,13 @@ QString record_of(const TestSpool& spool, const QByteArray& file_name) {
     return {};
 }
 
+/// Whether the supervisor of a record has written that nothing of its job is left.
+bool has_ended(const TestSpool& spool, const QString& record) {
+    constexpr int exit_page = 2 * 4096, phase = 32, complete = 2;
+    const QByteArray page = spool.read(record).mid(exit_page, 4096);
+    return page.startsWith("GLX1") && page.size() > phase && page[phase] == complete;
+}
+
 bool overwrite(const TestSpool& spool, const QString& inside, qint64 at, const QByteArray& bytes) {
     QFile file(spool.path(inside));
     return file.open(QIODevice::ReadWrite) && file.seek(at) && file.write(bytes) == bytes.size();
@@ -198,9 +205,11 @@ void SurviveTest::a_damaged_record_is_left_and_reported() {
     QVERIFY(wait_for_log(spool, "y", "started"));
     spool.kill9();
     QVERIFY(open_gate(spool, "x") && open_gate(spool, "y"));
-    QVERIFY(spool.wait_for([&] { return processes_with(spool, ".job") == 0; }, "both to end"));
-    const QString record = record_of(spool, "x.job");
-    QVERIFY(!record.isEmpty());
+    const QString record = record_of(spool, "x.job"), other = record_of(spool, "y.job");
+    QVERIFY(!record.isEmpty() && !other.isEmpty());
+    // Their supervisors write no more.
+    QVERIFY(spool.wait_for([&] { return has_ended(spool, record) && has_ended(spool, other); },
+                           "both to end"));
     if (harm == "byte") QVERIFY(overwrite(spool, record, claim_page + 60, "\xa5"));
     if (harm == "format") QVERIFY(overwrite(spool, record, claim_page + 4, "\x02"));
     if (harm == "truncate") QVERIFY(QFile::resize(spool.path(record), 100));

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::chrono::nanoseconds fresh_for = 1s;        ///< a survey, while jobs wait
+constexpr std::chrono::nanoseconds fresh_for = 1500ms;    ///< a survey, while jobs wait
 constexpr std::chrono::nanoseconds without_driver = 60s;  ///< where there is nobody to ask
 constexpr std::int64_t quick_failure = 60'000'000'000;    ///< nanoseconds after the start
 constexpr std::size_t failures_to_drain = 3;

@@ -1,6 +1,7 @@
 #include "libspool/config.h"
 
 #include "libspool/json_text.h"
+#include "libspool/keyed_object.h"
 #include "libspool/names.h"
 #include "libspool/settings.h"
 #include "libspool/values.h"
@@ -115,15 +116,9 @@ bool set_environment(Config& config, const Json& value) {
     return true;
 }
 
-struct Key {
-    std::string_view name;
-    std::string_view accepted;
-    bool (*set)(Config& config, const Json& value);
-};
-
 constexpr std::string_view a_duration = "seconds, or a time such as \"10s\" or \"2m\"";
 
-constexpr Key keys[] = {
+constexpr ObjectKey<Config> keys[] = {
     {"gpus", "\"auto\" or a list of slots such as [0, 1] or [\"0,1\", \"2,3\"]", set_gpus},
     {"bind", "\"index\" or \"uuid\"", set_bind},
     {"max_gpus", "a number from 0 to 1024", set_max_gpus},
@@ -142,19 +137,6 @@ constexpr Key keys[] = {
      [](Config& c, const Json& v) { return set_text(c.shell, v); }},
 };
 
-const Key* find_key(std::string_view name) {
-    for (const Key& key : keys)
-        if (key.name == name) return &key;
-    return nullptr;
-}
-
-std::string unknown_key(const std::string& name) {
-    std::vector<std::string> known;
-    for (const Key& key : keys)
-        known.emplace_back(key.name);
-    return "unknown key '" + printable(name) + "'" + suggestion(name, known);
-}
-
 }  // namespace
 
 Result<Config> read_config(std::string_view bytes, const std::string& path) {
@@ -168,17 +150,8 @@ Result<Config> read_config(std::string_view bytes, const std::string& path) {
         return content_error(path, line_of(text, text.find_first_not_of(" \t\r\n")),
                              "the settings are one object: {\"gpus\": [0, 1]}");
     Config config;
-    for (const JsonMember& member : object_members(text)) {
-        const int line = line_of(text, member.key_begin);
-        const Key* key = find_key(member.key);
-        if (!key)
-            config.warnings.push_back(path + ":" + std::to_string(line) + ": " +
-                                      unknown_key(member.key));
-        else if (!key->set(config, json->at(member.key)))
-            return content_error(
-                path, line,
-                "'" + member.key + "' is wrong: expected " + std::string(key->accepted));
-    }
+    if (auto read = read_keyed_object(config, *json, text, path, keys); !read)
+        return tl::unexpected(read.error());
     return config;
 }
 

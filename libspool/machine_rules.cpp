@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "libspool/json_text.h"
+#include "libspool/keyed_object.h"
 #include "libspool/lock_directory.h"
 #include "libspool/names.h"
 #include "libspool/settings.h"
@@ -54,28 +55,11 @@ bool set_gpus(MachineRules& rules, const Json& value) {
     return true;
 }
 
-struct Key {
-    std::string_view name, accepted;
-    bool (*set)(MachineRules& rules, const Json& value);
-};
-constexpr Key keys[] = {
+constexpr ObjectKey<MachineRules> keys[] = {
     {"max_gpus", "a number from 0 to 1024", set_max_gpus},
     {"users", "an object such as {\"ada\": 4}, of numbers from 0 to 1024", set_users},
     {"gpus", "a list such as [0, 1] or [\"GPU-…\"]", set_gpus},
 };
-
-const Key* find_key(std::string_view name) {
-    for (const Key& key : keys)
-        if (key.name == name) return &key;
-    return nullptr;
-}
-
-std::string unknown_key(const std::string& name) {
-    std::vector<std::string> known;
-    for (const Key& key : keys)
-        known.emplace_back(key.name);
-    return "unknown key '" + printable(name) + "'" + suggestion(name, known);
-}
 
 /// Why a file is not obeyed; empty if it is.
 std::string distrust(const struct stat& status, std::uint32_t owner) {
@@ -129,17 +113,8 @@ Result<MachineRules> read_machine_rules(std::string_view bytes, const std::strin
     if (!json->is_object())
         return content_error(path, 1, "the rules are one object: {\"max_gpus\": 2}");
     MachineRules rules;
-    for (const JsonMember& member : object_members(text)) {
-        const int line = line_of(text, member.key_begin);
-        const Key* key = find_key(member.key);
-        if (!key)
-            rules.warnings.push_back(path + ":" + std::to_string(line) + ": " +
-                                     unknown_key(member.key));
-        else if (!key->set(rules, json->at(member.key)))
-            return content_error(
-                path, line,
-                "'" + member.key + "' is wrong: expected " + std::string(key->accepted));
-    }
+    if (auto read = read_keyed_object(rules, *json, text, path, keys); !read)
+        return tl::unexpected(read.error());
     return rules;
 }
 

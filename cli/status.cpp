@@ -78,9 +78,9 @@ void print_running(const spool::SpoolState& state, const Terminal& out, std::int
         const std::string time = job.started_at == 0 ? "-" : format_duration(now - job.started_at);
         std::string command = spool::printable(job.command);
         if (!job.detail.empty())
-            command = "[" + spool::printable(job.detail) + "] " + command;
+            command.insert(0, "[" + spool::printable(job.detail) + "] ");
         else if (job.phase != "running")
-            command = "[" + spool::printable(job.phase) + "] " + command;
+            command.insert(0, "[" + spool::printable(job.phase) + "] ");
         table.add({{number_text(job.id), Style::bold},
                    {spool::printable(job.name)},
                    {gpus_text(job.gpus)},

@@ -92,7 +92,8 @@ void Daemon::set_pool() {
         const int left = std::max(0, *limit - shared_->held_by_own_user());
         pool.max_gpus = std::min(pool.max_gpus.value_or(left), left);
     }
-    const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    static const int processors =
+        static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
     pool.cpu_slots = slots.value_or(std::max(1, processors / 2));
     if (pool == policy_.pool()) return;

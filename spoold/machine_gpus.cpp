@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::chrono::nanoseconds fresh_for = 1500ms;    ///< a survey, while jobs wait
 constexpr std::chrono::nanoseconds without_driver = 60s;  ///< where there is nobody to ask
-constexpr std::int64_t quick_failure = 60'000'000'000;    ///< nanoseconds after the start
+constexpr std::chrono::nanoseconds a_little = 10ms;
+constexpr std::int64_t quick_failure = 60'000'000'000;  ///< nanoseconds after the start
 constexpr std::size_t failures_to_drain = 3;
 
 bool nobody_to_ask(const spool::GpuSurvey& survey) {
@@ -93,11 +94,12 @@ MachineGpus::Time MachineGpus::ask_while_wanted() {
         watch_.survey() && nobody_to_ask(*watch_.survey()) && watch_.problem().empty();
     const Time due = watch_.answered_at() + (idle ? without_driver : fresh_for);
     const Time now = clock_.monotonic();
-    const bool stale = now >= due || watch_.surveyed_at() < stale_since_;
+    // The timer was set with the question, a little before the answer: one wake-up is enough.
+    const bool stale = now + a_little >= due || watch_.surveyed_at() < stale_since_;
     if (stale || !watch_.problem().empty()) watch_.ask();
     // An answer, or that there is none, is told by `changed`.
     const bool told = watch_.is_asking() || !watch_.problem().empty();
-    return std::max(due, now + (told ? fresh_for : Time(10ms)));
+    return std::max(due, now + (told ? fresh_for : a_little));
 }
 
 spool::Reply MachineGpus::apply(const spool::Request& request) {

@@ -51,7 +51,7 @@ std::string missed_bashrc(const std::string& home) {
 std::vector<std::string> as_strings(const Environment& environment) {
     std::vector<std::string> out;
     for (const auto& [name, value] : environment)
-        out.push_back(name + "=" + value);
+        out.push_back(std::string(name).append("=").append(value));
     return out;
 }
 

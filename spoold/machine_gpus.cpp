@@ -198,9 +198,9 @@ std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result)
         notes.drained[device] = reason;
         const spool::Reply kept = keep(notes, {});
         notes_ = std::move(notes);  // also where the disk is full: until this daemon ends
-        message = "GPU " + device + " is drained: " + reason +
-                  "; when it is well again: gpuspool gpus undrain " + device;
-        if (!kept.ok) message = *message + " (" + kept.message + ")";
+        message.emplace("GPU ").append(device).append(" is drained: ").append(reason);
+        message->append("; when it is well again: gpuspool gpus undrain ").append(device);
+        if (!kept.ok) message->append(" (").append(kept.message).append(")");
     }
     return message;
 }

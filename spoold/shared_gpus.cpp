@@ -208,6 +208,12 @@ spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
     return std::nullopt;
 }
 
+std::vector<std::string> SharedGpus::locked_by(std::uint64_t job) {
+    return open()
+        .and_then([&] { return locks_->gpus_of(job); })
+        .value_or(std::vector<std::string>());
+}
+
 int SharedGpus::descriptor(std::uint64_t job) const {
     const auto found = own_.find(job);
     return found == own_.end() ? -1 : found->second.fd();

@@ -120,7 +120,15 @@ void ActiveJobs::step(std::uint64_t number) {
     Active* active = find(number);
     if (active == nullptr || active->stage != Stage::claimed) return;
     if (active->content.cancelled()) return exited(*active);
-    if (active->binding) start(*active);
+    if (!active->binding) return;
+    const auto until = active->binding->valid_until;
+    if (until && clock_.monotonic() > *until) return unbind(*active);
+    start(*active);
+}
+
+void ActiveJobs::unbind(Active& active) {
+    active.binding.reset();
+    listener_.unbound(active.job.number);
 }
 
 void ActiveJobs::start(Active& active) {

@@ -205,11 +205,19 @@ spool::Result<void> Daemon::recover() {
 /// What a running job of an earlier daemon holds, as its run page says.
 void Daemon::adopt_binding(const Active& active) {
     if (!active.content.run_known()) return;
-    const auto gpus = spool::run_gpus(active.content.run);
+    auto gpus = spool::run_gpus(active.content.run);
+    std::vector<std::string> locked;
+    if (gpus.devices.empty() && !gpus.texts.empty()) {  // their ids were too long for the run page
+        locked = shared_->locked_by(active.job.number);
+        std::size_t count = 0;
+        for (const std::string& text : gpus.texts)
+            count += spool::make_gpu_slot(text).devices.size();
+        if (locked.size() == count) gpus.devices = locked;
+    }
     policy_.adopt(active.job.number, gpus, gpus.texts.empty() ? 1 : 0);
+    if (locked.empty()) locked = lockable(policy_.book().gpus(active.job.number).devices);
     // Its supervisor holds the lock; from now on so do we.
-    const auto taken =
-        shared_->take(active.job.number, lockable(policy_.book().gpus(active.job.number).devices));
+    const auto taken = shared_->take(active.job.number, locked);
     if (!taken || *taken)
         log_warning(title(active.job) + " still runs on a GPU that cannot be locked for it: " +
                     (taken ? **taken : taken.error().text()));

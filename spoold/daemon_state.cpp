@@ -78,6 +78,12 @@ ActiveJobsListener Daemon::listener() {
         state_changed_ = true;
         ask_for_pass();
     };
+    listener.unbound = [this](std::uint64_t number) {
+        shared_->release(number);
+        policy_.take_back(number);
+        state_changed_ = true;
+        ask_for_pass();
+    };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
         incoming_->expect(spool::WaitingEntry{job.number, job.device, job.inode, job.file_name,

@@ -89,6 +89,12 @@ bool MachineGpus::fresh() const {
            clock_.monotonic() - watch_.answered_at() <= fresh_for;
 }
 
+std::optional<MachineGpus::Time> MachineGpus::fresh_until() const {
+    if (!watch_.problem().empty() || !watch_.survey() || nobody_to_ask(*watch_.survey()))
+        return std::nullopt;
+    return watch_.answered_at() + fresh_for;
+}
+
 MachineGpus::Time MachineGpus::ask_while_wanted() {
     const bool idle =
         watch_.survey() && nobody_to_ask(*watch_.survey()) && watch_.problem().empty();

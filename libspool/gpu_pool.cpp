@@ -123,12 +123,12 @@ private:
                 device = found->first;
                 continue;
             }
-            // Where no driver answers at all, a list by hand is taken at its word.
+            // Where no driver tells of GPUs for jobs, a list by hand is taken at its word.
             if (!looks_like_gpu(device)) continue;
             const std::string unknown = unknown_reason();
             if (!situation_.survey)
                 worsen(slot, State::unknown, unknown.empty() ? "not looked at yet" : unknown);
-            else if (!survey_.gpus.empty() || !unknown.empty())
+            else if (!pool_.gpus.empty() || !unknown.empty())
                 worsen(slot, State::unknown,
                        unknown.empty() ? "this machine has no GPU " + printable(device) : unknown);
         }

@@ -237,6 +237,18 @@ GpuSurvey remember_gpus(const GpuSurvey& known, GpuSurvey now) {
         const bool listed = std::any_of(now.gpus.begin(), now.gpus.end(),
                                         [&](const Gpu& other) { return other.id == gpu.id; });
         if (listed) continue;
+        // One of which the driver says nothing but that it is lost is counted as before.
+        const auto lost = std::find_if(now.gpus.begin(), now.gpus.end(), [&](const Gpu& other) {
+            return other.id.empty() && gpu.parent.empty() && other.vendor == gpu.vendor &&
+                   other.index == gpu.index;
+        });
+        if (lost != now.gpus.end()) {
+            const std::string problem = lost->problem;
+            *lost = gpu;
+            lost->problem = problem;
+            lost->processes.reset();
+            continue;
+        }
         now.gpus.push_back(gpu);
         now.gpus.back().problem = why;
         now.gpus.back().processes.reset();

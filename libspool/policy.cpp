@@ -30,9 +30,7 @@ std::optional<Grant> Policy::fit(const Need& need, const SlotSet& reserved) cons
         if (book_.cpu_slots_used() < pool().cpu_slots) return Grant{{}, 0, 1};
         return std::nullopt;
     }
-    auto grant = book_.choose(need, Among::free, reserved);
-    if (grant && !book_.within_limit(*grant)) grant.reset();
-    return grant;
+    return book_.choose_allowed(need, reserved);
 }
 
 /// A job that waits keeps later ones from what suits it, if it can have its turn without strangers
@@ -99,8 +97,7 @@ std::optional<std::uint64_t> Policy::first_for_gpus() const {
     std::optional<std::uint64_t> first;
     in_order([&](std::uint64_t job, const Need& need) {
         if (!book_.wants_gpu(need) || !in_reach(need)) return true;
-        const auto grant = book_.choose(need, Among::free);
-        if (!grant || book_.within_limit(*grant)) first = job;
+        if (!book_.choose(need, Among::free) || book_.choose_allowed(need)) first = job;
         return !first;
     });
     return first;
@@ -143,8 +140,9 @@ std::optional<WaitReason> Policy::why(std::uint64_t job) const {
     if (!book_.choose(need, Among::all))
         return WaitReason{
             Kind::never_gpus, wanted, book_.count_gpus(need, Among::all), wish_text(need), {}};
-    const auto grant = book_.choose(need, Among::free);
-    const bool limited = limit && (wanted > *limit || (grant && !book_.within_limit(*grant)));
+    const bool limited =
+        limit &&
+        (wanted > *limit || (book_.choose(need, Among::free) && !book_.choose_allowed(need)));
     if (limited) return WaitReason{Kind::max_gpus, wanted, *limit, {}, {}};
     return WaitReason{Kind::gpus, wanted, book_.count_gpus(need, Among::free), wish_text(need), {}};
 }

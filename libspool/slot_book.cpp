@@ -160,15 +160,34 @@ std::optional<Grant> SlotBook::choose(const Need& need, Among among,
     return Grant{std::move(*slots), need.gpu_memory, 0};
 }
 
-bool SlotBook::within_limit(const Grant& grant) const {
-    if (!pool_.max_gpus) return true;
+std::set<std::string> SlotBook::held_gpus() const {
     std::set<std::string> held;
     for (const auto& [job, granted] : granted_)
         for (const Seat& seat : granted.seats)
             held.insert(seat.slot.devices.begin(), seat.slot.devices.end());
-    for (const std::size_t slot : grant.gpu_slots)
-        held.insert(pool_.gpu_slots[slot].devices.begin(), pool_.gpu_slots[slot].devices.end());
-    return held.size() <= static_cast<std::size_t>(*pool_.max_gpus);
+    return held;
+}
+
+/// Where the best choice is too much: without those that no job has yet, but the best so many.
+std::optional<Grant> SlotBook::choose_allowed(const Need& need, const SlotSet& reserved) const {
+    auto grant = choose(need, Among::free, reserved);
+    if (!grant || !pool_.max_gpus) return grant;
+    const auto limit = static_cast<std::size_t>(*pool_.max_gpus);
+    auto held = held_gpus();
+    const auto joins = [&](std::size_t slot) {
+        auto more = held;
+        more.insert(pool_.gpu_slots[slot].devices.begin(), pool_.gpu_slots[slot].devices.end());
+        const bool may = more.size() <= limit;
+        if (may) held = std::move(more);
+        return may;
+    };
+    const auto& chosen = grant->gpu_slots;
+    if (std::all_of(chosen.begin(), chosen.end(), joins)) return grant;
+    held = held_gpus();
+    SlotSet kept_off = reserved;
+    for (const SlotCandidate& candidate : candidates(need, Among::free, reserved))
+        if (!joins(candidate.slot)) kept_off.insert(candidate.slot);
+    return choose(need, Among::free, kept_off);
 }
 
 bool SlotBook::possible(const Need& need) const {

@@ -52,10 +52,12 @@ public:
     /// What `need` would get among the slots that count and are not `reserved`.
     [[nodiscard]] std::optional<Grant> choose(const Need& need, Among among,
                                               const SlotSet& reserved = {}) const;
+    /// What `need` gets now, of free slots that are not `reserved`, without more GPUs than
+    /// Pool::max_gpus being held. One that is held already, and shared, is none more.
+    [[nodiscard]] std::optional<Grant> choose_allowed(const Need& need,
+                                                      const SlotSet& reserved = {}) const;
     /// Whether the pool has what is needed, whoever holds it now.
     [[nodiscard]] bool possible(const Need& need) const;
-    /// Whether what a grant adds to what is held stays within Pool::max_gpus.
-    [[nodiscard]] bool within_limit(const Grant& grant) const;
     [[nodiscard]] int count_gpus(const Need& need, Among among) const;
     [[nodiscard]] SlotSet suitable(const Need& need) const;
 
@@ -84,6 +86,7 @@ private:
         std::uint64_t gpu_memory = 0;  ///< 0: all of it
     };
 
+    [[nodiscard]] std::set<std::string> held_gpus() const;
     void seat(Granted& granted);
     void settle_occupants();
     [[nodiscard]] std::vector<SlotCandidate> candidates(const Need& need, Among among,

@@ -9,6 +9,7 @@
 #include "cli/verbs.h"
 #include "cli/watch.h"
 #include "libspool/gpu_notes.h"
+#include "libspool/gpu_pool.h"
 #include "libspool/gpu_use.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
@@ -29,6 +30,15 @@ spool::DeviceState known_device(const spool::SpoolState& state, const spool::Gpu
     spool::DeviceState unknown;
     unknown.status = "unused";
     return unknown;
+}
+
+/// With the GPUs that the daemon knows and the driver does not list any more.
+spool::GpuSurvey with_known(const spool::SpoolState& state, spool::GpuSurvey survey) {
+    spool::GpuSurvey known;
+    if (state.daemon.running)
+        for (const spool::DeviceState& device : state.devices)
+            known.gpus.push_back(device.gpu);
+    return spool::remember_gpus(known, std::move(survey));
 }
 
 /// The state's devices with the figures of this moment.
@@ -75,7 +85,7 @@ public:
         }
         for (const std::string& problem : survey->problems)
             problem_ += (problem_.empty() ? "" : "; ") + problem;
-        devices_ = joined(state_, *survey, rules_);
+        devices_ = joined(state_, with_known(state_, std::move(*survey)), rules_);
         return {};
     }
 

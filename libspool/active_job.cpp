@@ -1,5 +1,6 @@
 #include "libspool/active_job.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "libspool/names.h"
@@ -32,6 +33,11 @@ std::vector<std::string> make_devices(const std::vector<std::string>& slots) {
         for (std::string& device : make_gpu_slot(slot).devices)
             out.push_back(std::move(device));
     return out;
+}
+
+/// A job that is bound by it was given the same as what its GPU is known by.
+bool is_uuid(const std::string& device) {
+    return device.starts_with("GPU-") || device.starts_with("MIG-");
 }
 
 }  // namespace
@@ -83,7 +89,11 @@ GrantedGpus run_gpus(const record::Run& run) {
     const std::size_t length = std::min<std::size_t>(run.gpus_length, sizeof run.gpus);
     const json document = json::parse(std::string_view(run.gpus, length), nullptr, false);
     GrantedGpus gpus;
-    if (document.is_array()) gpus.texts = texts(document);
+    if (document.is_array()) {
+        gpus.texts = texts(document);
+        auto devices = make_devices(gpus.texts);
+        if (std::all_of(devices.begin(), devices.end(), is_uuid)) gpus.devices = std::move(devices);
+    }
     if (!document.is_object()) return gpus;
     gpus.texts = texts(document.value("slots", json::array()));
     gpus.devices = texts(document.value("devices", json::array()));

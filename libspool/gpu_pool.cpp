@@ -123,12 +123,12 @@ private:
                 device = found->first;
                 continue;
             }
-            // Where no driver answers at all, a list by hand is taken at its word.
+            // Where no driver tells of GPUs for jobs, a list by hand is taken at its word.
             if (!looks_like_gpu(device)) continue;
             const std::string unknown = unknown_reason();
             if (!situation_.survey)
                 worsen(slot, State::unknown, unknown.empty() ? "not looked at yet" : unknown);
-            else if (!survey_.gpus.empty() || !unknown.empty())
+            else if (!pool_.gpus.empty() || !unknown.empty())
                 worsen(slot, State::unknown,
                        unknown.empty() ? "this machine has no GPU " + printable(device) : unknown);
         }
@@ -237,6 +237,18 @@ GpuSurvey remember_gpus(const GpuSurvey& known, GpuSurvey now) {
         const bool listed = std::any_of(now.gpus.begin(), now.gpus.end(),
                                         [&](const Gpu& other) { return other.id == gpu.id; });
         if (listed) continue;
+        // One of which the driver says nothing but that it is lost is counted as before.
+        const auto lost = std::find_if(now.gpus.begin(), now.gpus.end(), [&](const Gpu& other) {
+            return other.id.empty() && gpu.parent.empty() && other.vendor == gpu.vendor &&
+                   other.index == gpu.index;
+        });
+        if (lost != now.gpus.end()) {
+            const std::string problem = lost->problem;
+            *lost = gpu;
+            lost->problem = problem;
+            lost->processes.reset();
+            continue;
+        }
         now.gpus.push_back(gpu);
         now.gpus.back().problem = why;
         now.gpus.back().processes.reset();

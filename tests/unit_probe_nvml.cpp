@@ -150,8 +150,12 @@ void unit_probe_nvml::a_gpu_without_answers_is_unknown_data() {
     QTest::newRow("memory v2 alone")
         << QJsonObject{{"nvmlDeviceGetMemoryInfo_v2", 3}} << false << true;
     QTest::newRow("UUID") << QJsonObject{{"nvmlDeviceGetUUID", 999}} << true << true;
-    QTest::newRow("processes") << QJsonObject{{"nvmlDeviceGetComputeRunningProcesses_v3", 4}}
-                               << false << false;
+    QTest::newRow("processes are never told")
+        << QJsonObject{{"nvmlDeviceGetComputeRunningProcesses_v3", 4}} << false << false;
+    QTest::newRow("processes") << QJsonObject{{"nvmlDeviceGetComputeRunningProcesses_v3", 999}}
+                               << true << false;
+    QTest::newRow("processes that have never room")
+        << QJsonObject{{"nvmlDeviceGetComputeRunningProcesses_v3", 7}} << true << false;
     QTest::newRow("graphics") << QJsonObject{{"nvmlDeviceGetGraphicsRunningProcesses_v3", 3}}
                               << false << true;
     QTest::newRow("readings") << QJsonObject{{"nvmlDeviceGetUtilizationRates", 3},

@@ -1,12 +1,11 @@
 // What is read of AMD's and Intel's drivers, from trees made like theirs; who processes are, from
 // /proc; and the form in which a probe tells all of it.
-#include <QDir>
-#include <QFile>
 #include <QTemporaryDir>
 #include <QTest>
 
 #include "spoold/probe/processes.h"
 #include "spoold/probe/sysfs.h"
+#include "tests/support/fake_sysfs.h"
 
 using spool::Gpu;
 using spool::GpuProcess;
@@ -31,27 +30,13 @@ private slots:
 
 private:
     void put(const QString& path, const QByteArray& text) {
-        const QString full = scratch_->filePath(path);
-        QDir().mkpath(QFileInfo(full).path());
-        QFile file(full);
-        if (!file.open(QIODevice::WriteOnly)) qFatal("%s", qPrintable(full));
-        file.write(text);
+        FakeSysfs(scratch_->path()).put(path, text);
     }
-    /// A card of the kernel's, with its device behind a link as /sys has it.
     QString card(int number, const QString& address, const QByteArray& vendor) {
-        const QString device = "devices/pci0000:00/" + address;
-        put(device + "/vendor", vendor + "\n");
-        QDir().mkpath(scratch_->filePath(QString("class/drm/card%1").arg(number)));
-        QFile::link(scratch_->filePath(device),
-                    scratch_->filePath(QString("class/drm/card%1/device").arg(number)));
-        return device;
+        return FakeSysfs(scratch_->path()).add_card(number, address, vendor);
     }
-    /// A GPU as the compute driver has it: 16 bits of bus, device and function.
     void node(int number, const QByteArray& gpu_id, const QByteArray& location) {
-        const QString path = QString("class/kfd/kfd/topology/nodes/%1/").arg(number);
-        put(path + "gpu_id", gpu_id + "\n");
-        put(path + "properties",
-            "cpu_cores_count 0\nsimd_count 304\nlocation_id " + location + "\ndomain 0\n");
+        FakeSysfs(scratch_->path()).add_node(number, gpu_id, location);
     }
     QString amd(int number, const QString& address) {
         const QString device = card(number, address, "0x1002");

@@ -69,10 +69,10 @@ void add_process(std::vector<GpuProcess>& list, unsigned pid, std::uint64_t memo
     if (!known) list.push_back(std::move(process));
 }
 
-/// Appends what one entry point lists; false if it does not tell.
+/// Appends what one entry point lists; Return::success, or why it does not tell.
 template <typename Info>
-bool list_processes(Library::ProcessList function, Device device, GpuProcess::Kind kind,
-                    std::vector<GpuProcess>& out) {
+Return list_processes(Library::ProcessList function, Device device, GpuProcess::Kind kind,
+                      std::vector<GpuProcess>& out) {
     std::vector<Info> found(32);
     for (int tries = 0; tries < 8; ++tries) {
         auto count = static_cast<unsigned>(found.size());
@@ -81,25 +81,34 @@ bool list_processes(Library::ProcessList function, Device device, GpuProcess::Ki
             found.resize(2 * std::max<std::size_t>(found.size(), count));
             continue;
         }
-        if (code != Return::success) return false;
+        if (code != Return::success) return code;
         for (std::size_t i = 0; i < std::min<std::size_t>(count, found.size()); ++i)
             add_process(out, found[i].pid, found[i].memory, kind);
-        return true;
+        return Return::success;
     }
-    return false;
+    return Return::insufficient_size;
 }
 
-bool list_processes(const Library& nvml, Library::ProcessList function, Device device,
-                    GpuProcess::Kind kind, std::vector<GpuProcess>& out) {
+Return list_processes(const Library& nvml, Library::ProcessList function, Device device,
+                      GpuProcess::Kind kind, std::vector<GpuProcess>& out) {
     return nvml.old_processes ? list_processes<nvml::ProcessInfoV1>(function, device, kind, out)
                               : list_processes<nvml::ProcessInfo>(function, device, kind, out);
 }
 
-/// What computes must be known. Graphics and MPS clients need not: not every GPU has them.
+/// What computes must be known, unless the driver never tells it of such a GPU: then its memory
+/// says whether it is used. Graphics and MPS clients need not be: not every GPU has them.
 void add_processes(const Library& nvml, Device device, Gpu& gpu) {
     using enum GpuProcess::Kind;
     std::vector<GpuProcess> found;
-    if (!nvml.compute || !list_processes(nvml, nvml.compute, device, compute, found)) return;
+    if (!nvml.compute) return;
+    const Return code = list_processes(nvml, nvml.compute, device, compute, found);
+    if (code == Return::not_supported || code == Return::no_permission ||
+        code == Return::function_not_found)
+        return;
+    if (code != Return::success) {
+        gpu.problem = "its processes are not known: " + nvml.text(code);
+        return;
+    }
     if (nvml.mps) (void)list_processes(nvml, nvml.mps, device, compute, found);
     if (nvml.graphics) (void)list_processes(nvml, nvml.graphics, device, graphics, found);
     gpu.processes = std::move(found);

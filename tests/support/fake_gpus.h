@@ -41,6 +41,16 @@ public:
                 {"display", 0}};
     }
 
+    /// One at work, as far as figures say.
+    static QJsonObject busy_a100(int index) {
+        QJsonObject gpu = a100(index);
+        gpu["used"] = 60'000;
+        gpu["utilization"] = 97;
+        gpu["temperature"] = 67;
+        gpu["power"] = 301'400;
+        return gpu;
+    }
+
     /// Changes a member of one GPU.
     void set(int index, const QString& key, const QJsonValue& value) {
         QJsonArray gpus = scenario_["gpus"].toArray();

@@ -145,6 +145,12 @@ NameClass classify_name(std::string_view file_name) {
     return NameClass::job;
 }
 
+std::string why_ignored(std::string_view file_name) {
+    if (is_conflict_copy(file_name))
+        return "a copy made because two machines changed one file: rename it to run it";
+    return "its name does not end in .job, .sh, .sbatch or .slurm";
+}
+
 std::optional<JobName> split_job_name(std::string_view file_name) {
     if (classify_name(file_name) != NameClass::job) return std::nullopt;
     const std::string_view extension = job_extension(file_name);

@@ -32,8 +32,7 @@ std::vector<std::string> job_files(Spool& spool, const OpenFile& directory,
         if (kind == NameClass::job)
             out.push_back(std::move(entry.name));
         else if (kind == NameClass::other && ignored != nullptr)
-            ignored->push_back({"incoming/" + entry.name,
-                                "not a job: the name must end in .job, .sh, .sbatch or .slurm"});
+            ignored->push_back({"incoming/" + entry.name, why_ignored(entry.name)});
     }
     return out;
 }

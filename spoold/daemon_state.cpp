@@ -138,8 +138,7 @@ spool::SpoolState Daemon::state() const {
     add_waiting(state);
     state.recent.assign(recent_.begin(), recent_.end());
     for (const std::string& name : incoming_->ignored())
-        state.ignored.push_back(
-            {"incoming/" + name, "its name does not end in .job, .sh, .sbatch or .slurm"});
+        state.ignored.push_back({"incoming/" + name, spool::why_ignored(name)});
     return state;
 }
 

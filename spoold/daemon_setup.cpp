@@ -11,6 +11,7 @@
 
 #include "cgroup.h"
 #include "daemon.h"
+#include "libspool/file_system.h"
 #include "libspool/job_file.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
@@ -23,18 +24,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Whether other machines may change the directory without this kernel's notice (statfs(2) for the
-/// numbers).
+/// Whether other machines may change the directory without this kernel's notice.
 bool is_on_network(const spool::OpenFile& directory) {
     struct statfs system {};
-    if (fstatfs(static_cast<int>(directory.get()), &system) != 0) return false;
-    constexpr std::uint32_t nfs = 0x6969, smb = 0x517B, cifs = 0xFF534D42, smb2 = 0xFE534D42,
-                            afs = 0x5346414F, ceph = 0x00C36400, lustre = 0x0BD00BD0,
-                            gpfs = 0x47504653, fuse = 0x65735546;
-    const auto type = static_cast<std::uint32_t>(system.f_type);
-    for (const std::uint32_t network : {nfs, smb, cifs, smb2, afs, ceph, lustre, gpfs, fuse})
-        if (type == network) return true;
-    return false;
+    return fstatfs(static_cast<int>(directory.get()), &system) == 0 &&
+           !spool::network_file_system(static_cast<std::uint32_t>(system.f_type)).empty();
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ struct RecoveryFacts {
     bool same_boot = false;    ///< the claim is of this boot
     bool published = false;    ///< done/<name>.json was written by this attempt
     bool lock_held = false;    ///< the supervisor lives
-    bool started = false;      ///< valid run page
+    bool started = false;      ///< a run page, valid or damaged
     bool ended = false;        ///< valid exit page
     bool cancelled = false;    ///< valid cancel page
     bool in_running = false;   ///< running/<name> is the file that was claimed

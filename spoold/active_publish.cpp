@@ -1,6 +1,7 @@
 // From the end of a job to its released record: barrier 2, the result, barrier 3 (docs/protocol.md
 // §5). A part of `ActiveJobs`.
 #include "active_jobs.h"
+#include "libspool/done.h"
 #include "libspool/outcome.h"
 #include "libspool/system.h"
 #include "log.h"
@@ -131,10 +132,7 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
         spool::open_file(*spool_.files, spool_.done.get(), job.json_file(), spool::OpenMode::read);
     // Without an answer the record stays as it is, for a later daemon.
     if (!json) return listener_.trouble("release", json.error().text());
-    const auto bytes = spool::read_whole(*spool_.files, spool_.done.get(), job.json_file());
-    const auto result =
-        bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); });
-    if (result) {
+    if (const auto result = spool::read_done(spool_, job.name)) {
         (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
         listener_.ended(*result);
     }

@@ -136,23 +136,12 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     return out;
 }
 
-spool::Environment current_environment() {
-    spool::Environment out;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-        const std::string_view text = *entry;
-        const auto equals = text.find('=');
-        if (equals != text.npos && equals > 0)
-            out.emplace(text.substr(0, equals), text.substr(equals + 1));
-    }
-    return out;
-}
-
 /// Records the directory and, unless it is not wanted, the environment of this process.
 spool::Result<void> capture(spool::Spool& spool, const SubmitOptions& options,
                             spool::SubmitInfo& info) {
     info.directory = spool::absolute_path(".");
     if (options.no_environment) return {};
-    spool::CapturedEnvironment captured = spool::filter_environment(current_environment());
+    spool::CapturedEnvironment captured = spool::filter_environment(spool::own_environment());
     auto stored = spool::store_environment(spool, captured.kept);
     if (!stored) return tl::unexpected(stored.error());
     info.environment = std::move(*stored);

@@ -18,7 +18,7 @@ namespace {
 
 LoginRequest login_request() {
     LoginRequest request;
-    request.own = own_environment();
+    request.own = spool::own_environment();
     request.shell = user_shell(request.own);
     request.home = user_home(request.own);
     request.is_dropped = spool::is_session_variable;
@@ -124,7 +124,7 @@ void Daemon::capture_environment() {
         if (good) {
             environment = std::move(*captured);
         } else {
-            for (auto& [name, value] : own_environment())
+            for (auto& [name, value] : spool::own_environment())
                 if (!spool::is_session_variable(name)) environment.emplace(name, value);
         }
         found_environment_ = {std::move(environment), good ? "login" : "daemon"};

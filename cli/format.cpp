@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "libspool/names.h"
+#include "libspool/text.h"
 
 namespace cli {
 namespace {
@@ -56,9 +57,7 @@ std::string job_argument(const spool::FoundJob& job) {
 }
 
 std::string gpus_text(const std::vector<std::string>& gpus) {
-    std::string out;
-    for (const std::string& gpu : gpus)
-        out += (out.empty() ? "" : ", ") + spool::printable(gpu);
+    const std::string out = spool::printable(spool::joined(gpus, ", "));
     return out.empty() ? "-" : out;
 }
 

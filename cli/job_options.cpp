@@ -4,16 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "libspool/job_file.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string base_name(const std::string& path) {
-    return path.substr(path.rfind('/') + 1);
-}
 
 /// One #SPOOL line; a value that does not fit on a line is refused.
 spool::Result<std::string> directive(const std::string& word) {
@@ -122,12 +119,12 @@ spool::Result<std::string> with_options(const std::string& bytes, const JobOptio
 
 std::string name_of_command(const std::vector<std::string>& command) {
     if (command.empty()) return {};
-    const std::string program = base_name(command.front());
+    const std::string program = spool::base_name(command.front());
     if (!is_interpreter(program)) return program;
     for (std::size_t i = 1; i < command.size(); ++i) {
         if (command[i] == "-m" && i + 1 < command.size()) return command[i + 1];
         if (command[i].starts_with('-')) continue;
-        const std::string script = base_name(command[i]);
+        const std::string script = spool::base_name(command[i]);
         const std::size_t dot = script.rfind('.');
         if (dot != script.npos && dot > 0) return script.substr(0, dot);
     }

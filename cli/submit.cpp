@@ -19,6 +19,7 @@
 #include "libspool/job_file.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 
 namespace cli {
 namespace {
@@ -119,7 +120,7 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     }
     out.bytes = std::move(*bytes);
     out.info.arguments = options.after_dashes.words;
-    const std::string base = options.file.substr(options.file.rfind('/') + 1);
+    const std::string base = spool::base_name(options.file);
     if (const auto name = spool::split_job_name(base)) {
         out.stem = name->stem;
         out.extension = name->extension;
@@ -147,13 +148,10 @@ spool::Result<void> capture(spool::Spool& spool, const SubmitOptions& options,
     info.environment = std::move(*stored);
     info.secrets = std::move(captured.secrets);
     if (info.secrets.empty()) return {};
-    std::string names;
-    for (const std::string& name : info.secrets)
-        names += (names.empty() ? "" : ", ") + spool::printable(name);
     complain(
         "not recorded, because they look like secrets (filled in from your login environment at "
         "the start): " +
-        names);
+        spool::printable(spool::joined(info.secrets, ", ")));
     return {};
 }
 

@@ -4,6 +4,7 @@
 #include "libspool/keyed_object.h"
 #include "libspool/names.h"
 #include "libspool/settings.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -157,14 +158,8 @@ Result<Config> read_config(std::string_view bytes, const std::string& path) {
 
 std::vector<std::string> gpu_slots_from_arguments(const std::vector<std::string>& arguments) {
     if (arguments.size() != 1) return arguments;
-    std::vector<std::string> out;
-    std::string_view rest = arguments.front();
-    for (;;) {
-        const std::size_t comma = rest.find(',');
-        out.emplace_back(rest.substr(0, comma));
-        if (comma == rest.npos) return out;
-        rest.remove_prefix(comma + 1);
-    }
+    const auto slots = split_at(arguments.front(), ',');
+    return {slots.begin(), slots.end()};
 }
 
 }  // namespace spool

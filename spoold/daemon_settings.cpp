@@ -7,6 +7,7 @@
 #include "daemon.h"
 #include "libspool/environment.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 #include "log.h"
 #include "login_environment.h"
 
@@ -39,10 +40,7 @@ void Daemon::load_config() {
                   config ? "" : config.error().text() + "; the last good settings stay in force");
     if (!config) return set_gpu_wishes();
     config_ = std::move(*config);
-    std::string warnings;
-    for (const std::string& warning : config_.warnings)
-        warnings += (warnings.empty() ? "" : "; ") + warning;
-    troubles_.set("config warnings", warnings);
+    troubles_.set("config warnings", spool::joined(config_.warnings, "; "));
     spool::IncomingSettings settings;
     settings.settle = config_.settle;
     if (on_network_) {

@@ -131,10 +131,10 @@ Result<void> Journal::append(std::string_view lines) {
     return written;
 }
 
-bool Journal::append_or_keep(std::string_view lines) {
+Result<void> Journal::append_or_keep(std::string_view lines) {
     unwritten_ += lines;
-    if (!unwritten_.empty() && append(unwritten_)) unwritten_.clear();
-    return unwritten_.empty();
+    if (unwritten_.empty()) return {};
+    return append(unwritten_).map([this] { unwritten_.clear(); });
 }
 
 Result<void> Journal::rewrite(std::string_view lines) {

@@ -177,6 +177,10 @@ void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
 
 }  // namespace
 
+WaitingEntry waiting_entry(const ActiveJob& job) {
+    return {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at};
+}
+
 RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     using enum RecoveryAction;
     if (facts.claim == record::Validity::absent) return pool;
@@ -235,8 +239,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         if (action == RecoveryAction::undo) {
             const auto undone = unclaim(spool, job);
             if (!undone) return tl::unexpected(undone.error());
-            recovery.undone.push_back(
-                {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at});
+            recovery.undone.push_back(waiting_entry(job));
             *undone ? pool.give_back(std::move(job.record)) : pool.discard(std::move(job.record));
             continue;
         }

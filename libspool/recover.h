@@ -53,6 +53,9 @@ struct Recovery {
     std::vector<std::string> requeued;  ///< files of running/ that went back to incoming/
 };
 
+/// The entry of a job that waits again, under its number.
+[[nodiscard]] WaitingEntry waiting_entry(const ActiveJob& job);
+
 /// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
 /// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks
 /// for processes of an attempt by its token.

@@ -81,8 +81,9 @@ void ActiveJobs::sync_result_soon(std::uint64_t number) {
 void ActiveJobs::sync_results() {
     results_due_.reset();
     // Without its line in the history a job that has ended would be taken for one that waits.
-    const bool written = history_.append_or_keep({});
-    listener_.trouble("history", written ? "" : "the history cannot be written");
+    const auto written = history_.append_or_keep({});
+    listener_.trouble("history",
+                      written ? "" : "the history cannot be written: " + written.error().text());
     if (!written) {
         results_due_ = clock_.monotonic() + 1s;
         return;

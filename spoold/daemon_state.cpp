@@ -80,8 +80,7 @@ ActiveJobsListener Daemon::listener() {
     };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
-        incoming_->expect(spool::WaitingEntry{job.number, job.device, job.inode, job.file_name,
-                                              job.facts.submitted_at});
+        incoming_->expect(spool::waiting_entry(job));
         ask_for_pass();
     };
     listener.adopted = [this](const Active& active) { adopt_binding(active); };

@@ -20,8 +20,7 @@ std::string heartbeat_age(Context& context, const spool::Owner& owner) {
     return format_age(context.clock.wall() - owner.heartbeat);
 }
 
-Finding other_host(Context& context, const spool::Spool& spool, const spool::Owner& owner,
-                   bool alive) {
+Finding other_host(Context& context, const spool::Owner& owner, bool alive) {
     if (alive)
         return {Level::good,
                 "the daemon on " + owner.host + " has this spool (heard of " +
@@ -55,7 +54,7 @@ void check_daemon(Context& context, spool::Spool& spool, Findings& out) {
         case spool::DaemonPresence::other_host_running:
         case spool::DaemonPresence::other_host_silent: {
             const bool alive = *presence == spool::DaemonPresence::other_host_running;
-            out.push_back(other_host(context, spool, owner, alive));
+            out.push_back(other_host(context, owner, alive));
             return;
         }
     }

@@ -70,6 +70,11 @@ std::string outcome_text(const spool::JobResult& result) {
     return out;
 }
 
+std::string end_text(const spool::JobResult& result, const std::string& after) {
+    return "job " + job_text(result.id, result.name) + ' ' + outcome_text(result) + after +
+           (result.reason ? ": " + spool::printable(*result.reason) : "");
+}
+
 Style outcome_style(spool::Outcome outcome) {
     switch (outcome) {
         case spool::Outcome::succeeded:

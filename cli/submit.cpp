@@ -32,8 +32,8 @@ struct SubmitOptions {
     AfterDashes after_dashes;
 };
 
-spool::Error misuse(const std::string& message) {
-    return {{}, {}, message, 0, std::nullopt};
+tl::unexpected<spool::Error> misuse(const std::string& message) {
+    return spool::content_error({}, {}, message);
 }
 
 spool::Result<JobOptions> job_options(const SubmitOptions& options) {
@@ -55,8 +55,7 @@ spool::Result<JobOptions> job_options(const SubmitOptions& options) {
     for (const std::string& entry : options.environment) {
         const auto equals = entry.find('=');
         if (equals == entry.npos || equals == 0)
-            return tl::unexpected(
-                misuse("--env " + spool::printable(entry) + ": write NAME=VALUE"));
+            return misuse("--env " + spool::printable(entry) + ": write NAME=VALUE");
         out.environment[entry.substr(0, equals)] = entry.substr(equals + 1);
     }
     for (const auto& [name, value] : out.environment)
@@ -94,7 +93,7 @@ bool is_foreign_program(const std::string& file, const std::string& bytes) {
 
 spool::Result<spool::Submission> from_command(const SubmitOptions& options, const JobOptions& job) {
     if (options.after_dashes.words.empty() || options.after_dashes.words.front().empty())
-        return tl::unexpected(misuse("there is no command after --"));
+        return misuse("there is no command after --");
     spool::Submission out;
     auto bytes = command_job(options.after_dashes.words, job);
     if (!bytes) return tl::unexpected(bytes.error());
@@ -107,11 +106,10 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     const auto content = read_input(options.file);
     if (!content) return tl::unexpected(content.error());
     if (is_foreign_program(options.file, *content))
-        return tl::unexpected(
-            misuse(spool::printable(options.file) +
-                   " is no shell script: submit the command that runs it, as in gpuspool submit -- "
-                   "python " +
-                   spool::printable(options.file)));
+        return misuse(spool::printable(options.file) +
+                      " is no shell script: submit the command that runs it, as in gpuspool submit "
+                      "-- python " +
+                      spool::printable(options.file));
     spool::Submission out;
     auto bytes = with_options(*content, job);
     if (!bytes) {
@@ -131,9 +129,8 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     if (!spec) return tl::unexpected(spec.error());
     if (!spec->name.empty()) out.stem = spec->name;
     if (spec->kind == spool::JobSpec::Kind::command && !out.info.arguments.empty())
-        return tl::unexpected(misuse("arguments after -- are for scripts; " +
-                                     spool::printable(options.file) +
-                                     " is JSON with a \"command\" of its own"));
+        return misuse("arguments after -- are for scripts; " + spool::printable(options.file) +
+                      " is JSON with a \"command\" of its own");
     return out;
 }
 
@@ -183,8 +180,7 @@ int follow(Context& context, spool::Spool& spool, std::uint64_t number) {
     if (!watched.result) return watched.code;
     const spool::JobResult& result = *watched.result;
     if (result.state != spool::Outcome::succeeded || context.err.is_terminal)
-        complain("job " + job_text(result.id, result.name) + ' ' + outcome_text(result) +
-                 (result.reason ? ": " + spool::printable(*result.reason) : ""));
+        complain(end_text(result));
     return exit_code_of(result);
 }
 

@@ -96,7 +96,10 @@ private:
     spool::Result<bool> lock_spool(spool::Handle file);
     bool owner_is_dead();
     spool::Result<void> check_owner();
+    spool::Result<void> make_parts();
     spool::Result<void> recover();
+    void take_up(spool::Recovered recovered);
+    spool::JobSpec claimed_spec(const spool::Recovered& recovered) const;
     void adopt_binding(const Active& active);
     void load_config();
     void set_gpu_wishes();

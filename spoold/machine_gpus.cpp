@@ -4,6 +4,7 @@
 
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spoold {
@@ -72,11 +73,10 @@ void MachineGpus::forget_ended_processes() {
 }
 
 std::string MachineGpus::problem() const {
-    std::string out = watch_.problem();
-    if (watch_.survey())
-        for (const std::string& problem : watch_.survey()->problems)
-            out += (out.empty() ? "" : "; ") + problem;
-    return out;
+    std::vector<std::string> all;
+    if (watch_.survey()) all = watch_.survey()->problems;
+    if (!watch_.problem().empty()) all.insert(all.begin(), watch_.problem());
+    return spool::joined(all, "; ");
 }
 
 bool MachineGpus::fresh() const {

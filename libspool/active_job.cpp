@@ -43,16 +43,18 @@ std::string write_facts(const ResultFacts& facts) {
         secrets.push_back(to_json_text(name));
     for (const std::string& note : facts.notes)
         notes.push_back(to_json_text(note));
-    const json document = {{"command", to_json_text(facts.command)},
-                           {"profile", to_json_text(facts.profile)},
-                           {"env_source", facts.environment_source},
-                           {"submitted_at", facts.submitted_at},
-                           {"notes", notes},
-                           {"secrets", secrets},
-                           {"retry_of", facts.retry_of},
-                           {"cpu_slot", facts.cpu_slot},
-                           {"program", to_json_text(facts.program)},
-                           {"interprets", facts.interprets}};
+    json document = {{"command", to_json_text(facts.command)},
+                     {"profile", to_json_text(facts.profile)},
+                     {"env_source", facts.environment_source},
+                     {"submitted_at", facts.submitted_at},
+                     {"notes", notes},
+                     {"secrets", secrets},
+                     {"retry_of", facts.retry_of},
+                     {"cpu_slot", facts.cpu_slot},
+                     {"program", to_json_text(facts.program)},
+                     {"interprets", facts.interprets}};
+    if (facts.wishes.priority) document["priority"] = *facts.wishes.priority;
+    if (facts.wishes.held) document["held"] = *facts.wishes.held;
     return document.dump();
 }
 
@@ -73,6 +75,8 @@ ResultFacts read_facts(std::string_view bytes) {
         facts.cpu_slot = document.value("cpu_slot", false);
         facts.program = from_json_text(document.value("program", ""));
         facts.interprets = document.value("interprets", false);
+        if (document.contains("priority")) facts.wishes.priority = document["priority"].get<int>();
+        if (document.contains("held")) facts.wishes.held = document["held"].get<bool>();
     } catch (const json::exception&) {
         // Facts are for display: what could be read is kept.
     }

@@ -55,6 +55,20 @@ bool set_cpu_slots(Config& config, const Json& value) {
     return true;
 }
 
+bool set_cpus(Config& config, const Json& value) {
+    const auto number = as_integer(value);
+    if (!number || *number < 1 || *number > most_cpu_slots) return false;
+    config.cpus = static_cast<int>(*number);
+    return true;
+}
+
+bool set_memory(Config& config, const Json& value) {
+    const auto number = as_integer(value);
+    const auto text = number ? std::to_string(*number) : as_text(value).value_or("");
+    config.memory = parse_memory(text);
+    return config.memory && *config.memory > 0;
+}
+
 /// A list of texts, in which numbers are allowed.
 std::optional<std::vector<std::string>> as_list(const Json& value) {
     if (!value.is_array()) return std::nullopt;
@@ -126,6 +140,8 @@ constexpr ObjectKey<Config> keys[] = {
     {"desktop_share", "a number from 0 to 1", set_desktop_share},
     {"ignored_programs", "a list of programs such as [\"Xorg\"]", set_ignored_programs},
     {"cpu_slots", "a number from 0 to 65536", set_cpu_slots},
+    {"cpus", "a number from 1 to 65536", set_cpus},
+    {"mem", "an amount of memory such as 64000 (megabytes) or \"64G\"", set_memory},
     {"settle_ms", "milliseconds, from 0 to 600000", set_settle},
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,

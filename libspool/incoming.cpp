@@ -39,8 +39,7 @@ Result<void> Incoming::load() {
     }
     std::string kept;
     for (const auto& [name, job] : jobs_)
-        kept += write_line(
-            WaitingEntry{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
+        kept += write_line(entry_of(job));
     return journal_->rewrite(kept);
 }
 
@@ -56,10 +55,23 @@ void Incoming::remember(const WaitingEntry& entry) {
     job.stat.inode = entry.inode;
     job.number = entry.number;
     job.submitted_at = entry.submitted_at;
+    job.wishes = entry.wishes;
     job.phase = WaitingJob::Phase::vanished;
     by_number_[job.number] = job.file_name;
     by_inode_[entry.inode] = job.file_name;
     set_deadline(job, clock_.monotonic() + settings_.vanish);
+}
+
+WaitingEntry Incoming::entry_of(const WaitingJob& job) {
+    return {job.number,    job.stat.device,  job.stat.inode,
+            job.file_name, job.submitted_at, job.wishes};
+}
+
+Result<void> Incoming::set_wishes(std::uint64_t number, const QueueWishes& wishes) {
+    WaitingJob& job = jobs_.at(by_number_.at(number));
+    WaitingEntry entry = entry_of(job);
+    entry.wishes = wishes;
+    return journal_->append(write_line(entry)).map([&] { job.wishes = wishes; });
 }
 
 void Incoming::expect(const WaitingEntry& entry) {
@@ -157,8 +169,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
     WaitingJob& job = jobs_.insert(std::move(node)).position->second;
     if (job.number != 0) {
         by_number_[job.number] = file_name;
-        (void)journal_->append(write_line(
-            WaitingEntry{job.number, stat.device, stat.inode, file_name, job.submitted_at}));
+        (void)journal_->append(write_line(entry_of(job)));
         changes_.numbered = true;
     }
     return &job;

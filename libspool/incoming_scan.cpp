@@ -74,8 +74,8 @@ Result<void> Incoming::number_new() {
         }
     }
     for (const WaitingJob* job : jobs) {
-        unwritten_lines_ += write_line(WaitingEntry{job->number, job->stat.device, job->stat.inode,
-                                                    job->file_name, job->submitted_at});
+        unwritten_lines_ += write_line(entry_of(*job));
+        changes_.found.push_back(job->number);
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
     }
     unnumbered_.clear();
@@ -100,9 +100,7 @@ Result<IncomingChanges> Incoming::take_changes() {
     if (journal_->size() > small + 2 * line_length * jobs_.size()) {
         std::string kept;
         for (const auto& [name, job] : jobs_)
-            if (job.number != 0)
-                kept += write_line(WaitingEntry{job.number, job.stat.device, job.stat.inode, name,
-                                                job.submitted_at});
+            if (job.number != 0) kept += write_line(entry_of(job));
         // A file whose line goes must not come back after a loss of power.
         if (auto synced = spool_.files->sync(spool_.incoming.get(), true); !synced)
             return tl::unexpected(synced.error());

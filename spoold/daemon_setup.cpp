@@ -12,6 +12,7 @@
 #include "cgroup.h"
 #include "daemon.h"
 #include "libspool/job_file.h"
+#include "libspool/names.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
@@ -77,7 +78,7 @@ spool::Result<void> Daemon::open() {
                                                     ask_for_pass();
                                                 });
     incoming_ = std::make_unique<spool::Incoming>(
-        spool_, clock_, [this](std::uint64_t number) { return used_numbers_.contains(number); },
+        spool_, clock_, [this](std::uint64_t number) { return index_.used(number); },
         [this](const spool::FileStat& stat) {
             return active_->has_inode(stat.device, stat.inode);
         });
@@ -152,7 +153,7 @@ spool::Result<void> Daemon::recover() {
     std::uint64_t highest = 0;
     for (const spool::HistoryEntry& entry : *history) {
         highest = std::max(highest, entry.number);
-        note_used(entry.number);
+        index_.note(entry.number, entry.name, spool::standing_of(entry.state));
     }
     auto recovery = spool::recover(spool_, *pool_, clock_, boot_, spool::token_is_alive);
     if (!recovery) return tl::unexpected(recovery.error());
@@ -167,35 +168,30 @@ spool::Result<void> Daemon::recover() {
     for (spool::Recovered& recovered : recovery->jobs) {
         const std::uint64_t number = recovered.job.number;
         highest = std::max(highest, number);
-        note_used(number);
+        index_.note(
+            number, recovered.job.name,
+            recovered.content.started() ? spool::Standing::running : spool::Standing::waiting);
+        index_.note_used(number);
         const bool starts = recovered.action == spool::RecoveryAction::start;
-        spool::Need need;
-        int priority = 0;
-        if (starts) {
-            const auto body =
-                spool::read_body(files_, recovered.job.record, recovered.content.claim);
-            const auto spec = body.and_then([&](const auto& read) {
-                return spool::read_job_file(read.job_file, recovered.job.job_file());
-            });
-            if (spec) {
-                need = spool::need_of(*spec);
-                priority = spec->priority;
-            }
-        }
+        const spool::Terms terms =
+            starts ? terms_of(recovered.job, recovered.content.claim) : spool::Terms();
         const bool holds = recovered.action == spool::RecoveryAction::adopt ||
                            recovered.action == spool::RecoveryAction::await_tree;
         active_->adopt(std::move(recovered));
-        if (starts) policy_.add(number, priority, need);
+        // What it followed had come as far as it must when it was claimed.
+        if (starts) policy_.add(number, terms, [](auto) { return spool::Standing::unknown; });
         if (holds) adopt_binding(active_->jobs().at(number));
     }
     auto ends = spool::recover_unstarted(
-        spool_, [this](std::uint64_t number) { return used_numbers_.contains(number); });
+        spool_, [this](std::uint64_t number) { return index_.used(number); });
     if (!ends) return tl::unexpected(ends.error());
     for (spool::UnstartedEnd& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
     if (auto loaded = incoming_->load(); !loaded) return loaded;
-    for (const auto& [name, job] : incoming_->jobs())
+    for (const auto& [name, job] : incoming_->jobs()) {
         highest = std::max(highest, job.number);
+        index_.note(job.number, spool::stem_of(name), spool::Standing::waiting);
+    }
     if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
     for (const spool::WaitingEntry& entry : recovery->undone)
         incoming_->expect(entry);
@@ -206,7 +202,12 @@ spool::Result<void> Daemon::recover() {
 void Daemon::adopt_binding(const Active& active) {
     if (!active.content.run_known()) return;
     const auto gpus = spool::run_gpus(active.content.run);
-    policy_.adopt(active.job.number, gpus, gpus.texts.empty() ? 1 : 0);
+    const spool::Terms terms = terms_of(active.job, active.content.claim);
+    const auto ran_for = std::chrono::nanoseconds(clock_.wall() - active.content.run.started_at);
+    spool::Tenure tenure{clock_.monotonic() - ran_for};
+    if (terms.time_limit) tenure.until = tenure.since + *terms.time_limit;
+    policy_.adopt(active.job.number, terms.group, gpus,
+                  {gpus.texts.empty() ? 1 : 0, terms.need.cpus, terms.need.memory}, tenure);
     // Its supervisor holds the lock; from now on so do we.
     const auto taken =
         shared_->take(active.job.number, lockable(policy_.book().gpus(active.job.number).devices));

@@ -132,6 +132,8 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     if (spec->wait_for_leftovers) launch.flags |= spool::record::wait_for_leftovers;
     launch.time_limit =
         static_cast<std::uint64_t>(spec->time_limit.value_or(std::chrono::milliseconds(0)).count());
+    launch.warn_signal = static_cast<std::uint32_t>(spec->warn_signal);
+    launch.warn_before = static_cast<std::uint64_t>(spec->warn_before.count());
     launch.grace = static_cast<std::uint64_t>(spec->grace.value_or(config_.grace).count());
     launch.leftover_grace =
         static_cast<std::uint64_t>(spec->leftover_grace.value_or(config_.leftover_grace).count());

@@ -6,12 +6,9 @@
 #include "cli/format.h"
 #include "cli/requests.h"
 #include "cli/verbs.h"
-#include "cli/watch.h"
 
 namespace cli {
 namespace {
-
-using std::chrono::steady_clock;
 
 /// Without a daemon nobody can take the file meanwhile; and if one has just started, the file is
 /// gone and it is asked.
@@ -22,27 +19,10 @@ spool::Result<bool> withdraw(spool::Spool& spool, const spool::FoundJob& job) {
     return spool.files->sync(spool.incoming.get(), true).map([] { return true; });
 }
 
-/// A bare file that was just dropped gets its number from the daemon in a moment.
-spool::Result<spool::FoundJob> with_number(Context& context, spool::Spool& spool,
-                                           spool::FoundJob job) {
-    Watcher watcher(spool);
-    const auto end = steady_clock::now() + std::chrono::seconds(2);
-    while (job.id == 0 && daemon_runs(context, spool) && steady_clock::now() < end) {
-        watcher.wait(std::chrono::milliseconds(100));
-        auto again = spool::find_job(spool, job.name, context.clock);
-        if (!again) return again;
-        job = std::move(*again);
-    }
-    return job;
-}
-
 /// Cancels one job at once or asks for it; a request that was sent is added to `asked`.
 int cancel(Context& context, spool::Spool& spool, const std::string& name,
            std::vector<Asked>& asked) {
-    auto job =
-        spool::find_job(spool, name, context.clock).and_then([&](const spool::FoundJob& found) {
-            return with_number(context, spool, found);
-        });
+    const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
     if (job->result) {

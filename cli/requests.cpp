@@ -31,6 +31,20 @@ void print_unanswered(Context& context, spool::Spool& spool, const Asked& asked)
 
 }  // namespace
 
+spool::Result<spool::FoundJob> find_numbered(Context& context, spool::Spool& spool,
+                                             const std::string& name) {
+    auto job = spool::find_job(spool, name, context.clock);
+    if (!job || job->id != 0) return job;
+    Watcher watcher(spool);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    while (job && job->id == 0 && daemon_runs(context, spool) &&
+           std::chrono::steady_clock::now() < end) {
+        watcher.wait(std::chrono::milliseconds(100));
+        job = spool::find_job(spool, job->name, context.clock);
+    }
+    return job;
+}
+
 int print_replies(Context& context, spool::Spool& spool, const std::vector<Asked>& asked) {
     Watcher watcher(spool);
     const auto end = steady_clock::now() + patience;

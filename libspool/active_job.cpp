@@ -22,6 +22,7 @@ void each_member(Fields& fields, Facts& facts) {
     fields.flag("cpu_slot", facts.cpu_slot);
     fields.bytes("program", facts.program);
     fields.flag("interprets", facts.interprets);
+    fields.number("priority", facts.wishes.priority);
 }
 
 /// The devices of slots of which only the texts are known.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "libspool/gpu_slots.h"
+#include "libspool/journal.h"
 #include "libspool/record_store.h"
 
 namespace spool {
@@ -16,6 +17,7 @@ struct ResultFacts {
     std::int64_t submitted_at = 0;
     std::vector<std::string> notes;
     std::uint64_t retry_of = 0;  ///< 0 = none
+    QueueWishes wishes{};        ///< in case that it goes back to the queue
     std::vector<std::string>
         secrets;            ///< names of variables that are filled in at the start, never written
     bool cpu_slot = false;  ///< it asked for no GPU

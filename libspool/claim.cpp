@@ -48,6 +48,8 @@ record::Claim make_claim_page(const ClaimIdentity& identity, const ClaimRequest&
     page.inode = request.seen.inode;
     page.claimed_at = clock.wall();
     page.time_limit = launch.time_limit;
+    page.warn_before = launch.warn_before;
+    page.warn_signal = launch.warn_signal;
     page.grace = launch.grace;
     page.leftover_grace = launch.leftover_grace;
     page.flags = launch.flags;

@@ -28,7 +28,9 @@ struct Launch {
     std::string directory, environment_file, output, error_output;
     std::vector<std::string> environment;
     std::uint32_t flags = 0;
-    std::uint64_t time_limit = 0, grace = 10'000, leftover_grace = 10'000;  ///< milliseconds
+    std::uint64_t time_limit = 0, grace = 10'000, leftover_grace = 10'000,
+                  warn_before = 0;  ///< milliseconds
+    std::uint32_t warn_signal = 0;  ///< 0: none
     ResultFacts facts;
 };
 

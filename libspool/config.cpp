@@ -48,6 +48,17 @@ bool set_settle(Config& config, const Json& value) {
     return number.has_value();
 }
 
+bool set_cpus(Config& config, const Json& value) {
+    config.cpus = number_up_to(most_cpu_slots, value);
+    return config.cpus && *config.cpus > 0;
+}
+
+bool set_memory(Config& config, const Json& value) {
+    config.memory =
+        parse_memory(value.is_number_integer() ? value.dump() : as_text(value).value_or(""));
+    return config.memory && *config.memory > 0;
+}
+
 /// A list of texts, in which numbers are allowed.
 std::optional<std::vector<std::string>> as_list(const Json& value) {
     if (!value.is_array()) return std::nullopt;
@@ -119,6 +130,8 @@ constexpr ObjectKey<Config> keys[] = {
     {"ignored_programs", "a list of programs such as [\"Xorg\"]", set_ignored_programs},
     {"cpu_slots", "a number from 0 to 65536",
      [](Config& c, const Json& v) { return set_number(c.cpu_slots, most_cpu_slots, v); }},
+    {"cpus", "a number from 1 to 65536", set_cpus},
+    {"mem", "an amount of memory such as 64000 (megabytes) or \"64G\"", set_memory},
     {"settle_ms", "milliseconds, from 0 to 600000", set_settle},
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,

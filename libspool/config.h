@@ -26,7 +26,9 @@ struct Config {
     std::vector<std::string> gpus_drained;  ///< indexes, UUIDs, PCI addresses, or texts of slots
     std::optional<int> max_gpus;            ///< that jobs of this spool have at once
     std::optional<int> cpu_slots;  ///< absent: half of the machine's processors, at least one
-    std::chrono::milliseconds settle{100};             ///< "settle_ms"
+    std::optional<int> cpus;       ///< processors for jobs; absent: all of the machine
+    std::optional<std::uint64_t> memory;    ///< "mem": for jobs, bytes; absent: all of the machine
+    std::chrono::milliseconds settle{100};  ///< "settle_ms"
     std::chrono::milliseconds grace{10'000};           ///< "grace": seconds, or "10s", "2m"
     std::chrono::milliseconds leftover_grace{10'000};  ///< "leftover_grace", the same
     std::string directory;  ///< "cwd": of bare files; empty: the home directory

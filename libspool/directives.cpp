@@ -99,11 +99,12 @@ Result<void> apply_spool_line(const Line& line, const std::string& path, JobSpec
         if (equals != word.npos) {
             value = word.substr(equals + 1);
         } else if (const Setting* setting = find_setting(key); setting != nullptr) {
-            if (i + 1 == line.words.size() || line.words[i + 1].starts_with("--"))
+            const bool alone = i + 1 == line.words.size() || line.words[i + 1].starts_with("--");
+            if (alone && !setting->flag)
                 return content_error(path, line.number,
                                      "--" + std::string(key) + " needs a value: expected " +
                                          std::string(setting->accepted));
-            value = line.words[++i];
+            value = alone ? std::string_view("yes") : std::string_view(line.words[++i]);
         }
         if (auto applied = apply_spool(key, value, line.number, path, spec); !applied)
             return applied;

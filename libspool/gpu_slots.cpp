@@ -50,6 +50,24 @@ std::string pci_address(std::string_view text) {
 
 }  // namespace
 
+Amounts& Amounts::operator+=(const Amounts& other) {
+    cpu_slots += other.cpu_slots;
+    cpus += other.cpus;
+    memory += other.memory;
+    return *this;
+}
+
+Amounts& Amounts::operator-=(const Amounts& other) {
+    cpu_slots = std::max(0, cpu_slots - other.cpu_slots);
+    cpus = std::max(0, cpus - other.cpus);
+    memory -= std::min(memory, other.memory);
+    return *this;
+}
+
+bool Amounts::within(const Amounts& available) const {
+    return cpu_slots <= available.cpu_slots && cpus <= available.cpus && memory <= available.memory;
+}
+
 GpuSlot make_gpu_slot(const std::string& text) {
     GpuSlot slot;
     slot.text = text;
@@ -78,9 +96,22 @@ std::optional<std::size_t> Need::wanted_gpus() const {
     return std::nullopt;
 }
 
+/// Memory of the machine that a job asks for, in any of Slurm's ways.
+std::uint64_t memory_of(const JobSpec& spec) {
+    if (spec.memory) return *spec.memory;
+    if (spec.memory_per_cpu)
+        return *spec.memory_per_cpu * static_cast<std::uint64_t>(spec.cpus.value_or(1));
+    return spec.memory_per_gpu.value_or(0) * static_cast<std::uint64_t>(spec.gpus.value_or(1));
+}
+
 Need need_of(const JobSpec& spec) {
-    return Need{spec.gpus, spec.gpu_memory.value_or(0), lower_case(spec.gpu_type), spec.gpu_ids,
-                spec.gpu_avoid};
+    return Need{spec.gpus,
+                spec.gpu_memory.value_or(0),
+                lower_case(spec.gpu_type),
+                spec.gpu_ids,
+                spec.gpu_avoid,
+                spec.cpus.value_or(0),
+                memory_of(spec)};
 }
 
 std::string wish_text(const Need& need) {

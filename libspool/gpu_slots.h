@@ -1,6 +1,7 @@
 // The pool: what jobs can be given on this machine, and what a job may ask for. Plain data.
 #pragma once
 
+#include <climits>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -56,13 +57,26 @@ struct GrantedGpus {
     bool operator==(const GrantedGpus&) const = default;
 };
 
+/// What is counted, not bound: processors and memory of the machine, jobs without a GPU.
+struct Amounts {
+    int cpu_slots = 0;
+    int cpus = 0;
+    std::uint64_t memory = 0;  ///< bytes
+
+    bool operator==(const Amounts&) const = default;
+    Amounts& operator+=(const Amounts& other);
+    Amounts& operator-=(const Amounts& other);  ///< of less than there is: nothing stays
+    /// Whether all of it can be had where there is `available`.
+    [[nodiscard]] bool within(const Amounts& available) const;
+};
+
 struct Pool {
     std::vector<GpuSlot> gpu_slots;
     std::map<std::string, PoolGpu> gpus;  ///< by device, as far as known
     bool known = true;                    ///< false: whether there are GPUs is not known yet
     std::string problem;                  ///< why not
     std::optional<int> max_gpus;          ///< that this spool may hold at once
-    int cpu_slots = 1;
+    Amounts amounts{1, INT_MAX, UINT64_MAX};
 
     bool operator==(const Pool&) const = default;
 };
@@ -74,6 +88,8 @@ struct Need {
     std::uint64_t gpu_memory = 0;  ///< bytes on each GPU, which it then shares; 0: whole GPUs
     std::string gpu_type;
     std::vector<std::string> gpu_ids, gpu_avoid;
+    int cpus = 0;              ///< processors; 0: what it takes is not counted
+    std::uint64_t memory = 0;  ///< bytes of the machine's memory; 0: not counted
 
     auto operator<=>(const Need&) const = default;
 

@@ -60,10 +60,18 @@ void Incoming::remember(const WaitingEntry& entry) {
     job.stat.inode = entry.inode;
     job.number = entry.number;
     job.submitted_at = entry.submitted_at;
+    job.wishes = entry.wishes;
     job.phase = WaitingJob::Phase::vanished;
     by_number_[job.number] = job.file_name;
     by_inode_[entry.inode] = job.file_name;
     set_deadline(job, clock_.monotonic() + settings_.vanish);
+}
+
+Result<void> Incoming::set_wishes(std::uint64_t number, const QueueWishes& wishes) {
+    WaitingJob& job = jobs_.at(by_number_.at(number));
+    WaitingEntry entry = job.entry();
+    entry.wishes = wishes;
+    return journal_->append(write_line(entry)).map([&] { job.wishes = wishes; });
 }
 
 void Incoming::expect(const WaitingEntry& entry) {

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "libspool/journal.h"
-#include "libspool/policy.h"
 #include "libspool/state.h"
+#include "libspool/terms.h"
 
 namespace spool {
 
@@ -37,17 +37,18 @@ struct WaitingJob {
     WaitReason reason;                                 ///< of an unready job
     bool whole = false;                                ///< the settling time is waived
     std::optional<std::chrono::nanoseconds> deadline;  ///< when it is to be looked at again
+    QueueWishes wishes;
 
     // What its content says, once it was read.
-    int priority = 0;
-    Need need;
+    Terms terms;  ///< but for what it follows, which is named in `after`
+    AfterJobs after;
     std::string command;
     std::int64_t submitted_at = 0;
     bool bare = true;  ///< not submitted by a program: the login environment is needed
 
     /// What .spool/waiting says of it, once it has a number.
     [[nodiscard]] WaitingEntry entry() const {
-        return {number, stat.device, stat.inode, file_name, submitted_at};
+        return {number, stat.device, stat.inode, file_name, submitted_at, wishes};
     }
 };
 
@@ -78,6 +79,7 @@ struct IncomingChanges {
     std::vector<std::uint64_t> unready;  ///< may not be started any more
     std::vector<Rejected> rejected;      ///< to be moved to done/, then `forget`
     std::vector<Withdrawn> withdrawn;    ///< to be ended, then `forget`
+    std::vector<std::uint64_t> found;    ///< that have their number from now on
     bool numbered = false;  ///< numbers were given: sync before they are shown (`add_barrier`)
 };
 
@@ -113,6 +115,9 @@ public:
     void add_barrier(struct SyncSet& barrier) const;
 
     [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
+    /// Notes what was asked of a waiting job by request, in place of what was asked before. It
+    /// counts once `add_barrier` is through.
+    Result<void> set_wishes(std::uint64_t number, const QueueWishes& wishes);
     /// The file was claimed, or moved to done/: it is no longer here.
     void forget(std::uint64_t number);
     /// A claim was refused, or an end could not be written, or is not that of what is there now:

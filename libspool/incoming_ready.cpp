@@ -66,14 +66,14 @@ void Incoming::read(WaitingJob& job) {
 
     const auto spec = read_job_file(*bytes, "incoming/" + printable(job.file_name));
     if (!spec) return reject(job, spec.error());
-    job.priority = spec->priority;
-    job.need = need_of(*spec);
     job.command = command_line(*spec, *bytes).substr(0, 500);
     job.bare = !spec->submit || spec->submit->environment.empty();
     if (spec->submit && spec->submit->spool == spool_.identity) {
         submitted_numbers_[job.file_name] = spec->submit->number;
         if (const auto at = parse_time(spec->submit->submitted_at)) job.submitted_at = *at;
     }
+    job.terms = terms_of(*spec, job.submitted_at);
+    job.after = spec->after;
     if (job.number == 0) unnumbered_.insert(job.file_name);
     if (!settings_.profiles.contains(spec->profile))
         return unready(job, WaitReason::Kind::profile, spec->profile);

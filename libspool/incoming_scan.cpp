@@ -76,6 +76,7 @@ Result<void> Incoming::number_new() {
     std::string lines;
     for (const WaitingJob* job : jobs) {
         lines += write_line(job->entry());
+        changes_.found.push_back(job->number);
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
     }
     unnumbered_.clear();

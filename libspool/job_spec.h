@@ -25,6 +25,26 @@ struct SubmitInfo {
     bool operator==(const SubmitInfo&) const = default;
 };
 
+/// What must have become of another job before this one may start.
+enum class After { start, success, failure, end };
+
+/// A condition as its author wrote it.
+struct AfterJob {
+    After after = After::end;
+    std::string job;  ///< a number or a name
+
+    bool operator==(const AfterJob&) const = default;
+};
+
+/// `--dependency=`
+struct AfterJobs {
+    std::vector<AfterJob> list;
+    bool any = false;        ///< one of them is enough
+    bool singleton = false;  ///< after all earlier jobs of the same name
+
+    bool operator==(const AfterJobs&) const = default;
+};
+
 /// A job as its author wrote it. Whatever is empty or absent was not said.
 struct JobSpec {
     enum class Kind { script, command };
@@ -46,10 +66,20 @@ struct JobSpec {
     std::vector<std::string> gpu_ids, gpu_avoid;  ///< `--gpu-ids=`, `--gpu-avoid=`
     std::optional<int> cpus;                      ///< `--cpus=`
     std::optional<std::uint64_t> memory;          ///< `--mem=`, bytes
+    /// #SBATCH --mem-per-cpu, --mem-per-gpu; bytes, where `memory` is not said.
+    std::optional<std::uint64_t> memory_per_cpu, memory_per_gpu;
     int priority = 0;
     std::string profile;  ///< `--profile=`, `--target=`
 
+    std::string group;    ///< `--group=NAME%4`
+    int group_limit = 0;  ///< of its group so many run at once; 0: any number
+    bool held = false;    ///< `--hold`
+    std::string begin;    ///< `--begin=`: not before (see parse_begin)
+    AfterJobs after;      ///< `--dependency=`
+
     std::optional<std::chrono::milliseconds> time_limit, grace, leftover_grace;
+    int warn_signal = 0;                            ///< `--signal=`; 0: none
+    std::chrono::milliseconds warn_before{60'000};  ///< before the time limit
     bool wait_for_leftovers = false;
 
     std::string conda_environment, virtual_environment;  ///< `--conda-env=`, `--venv=`

@@ -46,11 +46,13 @@ HistoryEntry history_entry(const JobResult& result) {
 }
 
 std::string write_line(const WaitingEntry& entry) {
-    const json line = {{"n", entry.number},
-                       {"dev", entry.device},
-                       {"ino", entry.inode},
-                       {"name", to_json_text(entry.file_name)},
-                       {"at", entry.submitted_at}};
+    json line = {{"n", entry.number},
+                 {"dev", entry.device},
+                 {"ino", entry.inode},
+                 {"name", to_json_text(entry.file_name)},
+                 {"at", entry.submitted_at}};
+    if (entry.wishes.priority) line["priority"] = *entry.wishes.priority;
+    if (entry.wishes.held) line["held"] = *entry.wishes.held;
     return line.dump() + "\n";
 }
 
@@ -67,11 +69,14 @@ std::optional<WaitingEntry> read_waiting_entry(std::string_view line) {
     const json document = json::parse(line, nullptr, false);
     if (!document.is_object()) return std::nullopt;
     try {
-        return WaitingEntry{document.at("n").get<std::uint64_t>(),
-                            document.at("dev").get<std::uint64_t>(),
-                            document.at("ino").get<std::uint64_t>(),
-                            from_json_text(document.at("name").get<std::string>()),
-                            document.at("at").get<std::int64_t>()};
+        WaitingEntry entry{document.at("n").get<std::uint64_t>(),
+                           document.at("dev").get<std::uint64_t>(),
+                           document.at("ino").get<std::uint64_t>(),
+                           from_json_text(document.at("name").get<std::string>()),
+                           document.at("at").get<std::int64_t>()};
+        if (document.contains("priority")) entry.wishes.priority = document["priority"].get<int>();
+        if (document.contains("held")) entry.wishes.held = document["held"].get<bool>();
+        return entry;
     } catch (const json::exception&) {
         return std::nullopt;
     }

@@ -13,11 +13,20 @@
 
 namespace spool {
 
+/// What somebody asked of a waiting job by request; it goes before what its file says.
+struct QueueWishes {
+    std::optional<int> priority;
+    std::optional<bool> held;
+
+    bool operator==(const QueueWishes&) const = default;
+};
+
 /// A line of .spool/waiting.
 struct WaitingEntry {
     std::uint64_t number = 0, device = 0, inode = 0;
     std::string file_name;
     std::int64_t submitted_at = 0;
+    QueueWishes wishes{};
 };
 
 /// A line of .spool/history.

@@ -104,6 +104,8 @@ private:
             text = decoded(value);
         else if (value.is_number_integer())
             text = value.dump();
+        else if (value.is_boolean())
+            text = value.get<bool>() ? "yes" : "no";
         else
             return std::nullopt;
         if (text.find('\0') != text.npos) return std::nullopt;

@@ -152,6 +152,11 @@ std::optional<JobName> split_job_name(std::string_view file_name) {
     return JobName{std::string(stem), std::string(extension)};
 }
 
+std::string stem_of(std::string_view file_name) {
+    const auto split = split_job_name(file_name);
+    return split ? split->stem : std::string(file_name);
+}
+
 std::vector<std::string> editor_marks(std::string_view file_name) {
     const std::string name(file_name);
     return {"." + name + ".swp",       // vim; nano with `set locking`

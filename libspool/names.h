@@ -30,6 +30,9 @@ struct JobName {
 /// Splits the name of a job file; nothing if `classify_name` is not job.
 [[nodiscard]] std::optional<JobName> split_job_name(std::string_view file_name);
 
+/// The job's name; of what is no job file's name, all of it.
+[[nodiscard]] std::string stem_of(std::string_view file_name);
+
 /// Names of the files by which an editor says that it holds `file_name` open.
 [[nodiscard]] std::vector<std::string> editor_marks(std::string_view file_name);
 

@@ -1,22 +1,135 @@
 #include "libspool/policy.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace spool {
 
-void Policy::add(std::uint64_t job, int priority, Need need) {
+Policy::Shape Policy::shape_of(const Terms& terms) {
+    return {terms.need, terms.time_limit, terms.group, terms.group_limit};
+}
+
+std::chrono::nanoseconds Policy::end_of(const Shape& shape, Moment now) {
+    return shape.time_limit ? now.monotonic + *shape.time_limit : Tenure::open_end;
+}
+
+void Policy::add(std::uint64_t job, Terms terms, const DependencyBook::Lookup& standing) {
     remove(job);
-    buckets_[need].insert({priority, job});
-    waiting_[job] = {priority, std::move(need)};
+    turns_.insert({terms.priority, job});
+    dependencies_.add(job, terms.after, standing);
+    place(job, waiting_.emplace(job, Waiting{std::move(terms), std::nullopt}).first->second);
 }
 
 void Policy::remove(std::uint64_t job) {
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return;
-    const auto bucket = buckets_.find(found->second.need);
-    bucket->second.erase({found->second.priority, job});
-    if (bucket->second.empty()) buckets_.erase(bucket);
+    unplace(job, found->second);
+    dependencies_.remove(job);
+    turns_.erase({found->second.terms.priority, job});
     waiting_.erase(found);
+}
+
+/// Whether it waits for the machine alone.
+bool Policy::may_go(std::uint64_t job, const Waiting& waiting) const {
+    const Terms& terms = waiting.terms;
+    return !terms.held && terms.begin <= wall_ && !held_groups_.contains(terms.group) &&
+           dependencies_.verdict(job) == Verdict::met;
+}
+
+/// Puts a job where it belongs, in no bucket before.
+void Policy::place(std::uint64_t job, Waiting& waiting) {
+    const Terms& terms = waiting.terms;
+    if (terms.begin > wall_) begins_.emplace(terms.begin, job);
+    const bool never = dependencies_.verdict(job) == Verdict::never ||
+                       (!terms.after.list.empty() && !dependencies_.circle(job).empty());
+    if (never) hopeless_.insert(job);
+    if (never || !may_go(job, waiting)) return;
+    const auto bucket = buckets_.try_emplace(shape_of(terms)).first;
+    if (!bucket->second.empty()) heads_.erase(*bucket->second.begin());
+    bucket->second.insert({terms.priority, job});
+    heads_.emplace(*bucket->second.begin(), bucket);
+    waiting.bucket = bucket;
+}
+
+void Policy::unplace(std::uint64_t job, Waiting& waiting) {
+    begins_.erase({waiting.terms.begin, job});
+    hopeless_.erase(job);
+    if (!waiting.bucket) return;
+    const Bucket bucket = *std::exchange(waiting.bucket, std::nullopt);
+    heads_.erase(*bucket->second.begin());
+    bucket->second.erase({waiting.terms.priority, job});
+    if (bucket->second.empty())
+        buckets_.erase(bucket);
+    else
+        heads_.emplace(*bucket->second.begin(), bucket);
+}
+
+void Policy::replace(std::uint64_t job) {
+    const auto found = waiting_.find(job);
+    if (found == waiting_.end()) return;
+    unplace(job, found->second);
+    place(job, found->second);
+}
+
+void Policy::set_priority(std::uint64_t job, int priority) {
+    const auto found = waiting_.find(job);
+    if (found == waiting_.end()) return;
+    unplace(job, found->second);
+    turns_.erase({found->second.terms.priority, job});
+    found->second.terms.priority = priority;
+    turns_.insert({priority, job});
+    place(job, found->second);
+}
+
+void Policy::set_held(std::uint64_t job, bool held) {
+    const auto found = waiting_.find(job);
+    if (found == waiting_.end()) return;
+    found->second.terms.held = held;
+    replace(job);
+}
+
+void Policy::hold_group(const std::string& group, std::optional<std::string> reason) {
+    if (group.empty()) return;
+    if (reason)
+        held_groups_[group] = *reason;
+    else
+        held_groups_.erase(group);
+    for (auto& [job, waiting] : waiting_)
+        if (waiting.terms.group == group) {
+            unplace(job, waiting);
+            place(job, waiting);
+        }
+}
+
+void Policy::note(std::uint64_t job, Standing standing) {
+    for (const std::uint64_t follower : dependencies_.note(job, standing))
+        replace(follower);
+}
+
+/// Jobs whose begin time has come wait for the machine alone; if the clock was set back, others do
+/// no longer.
+void Policy::wake(Moment now) {
+    const bool back = now.wall < std::exchange(wall_, now.wall);
+    monotonic_ = now.monotonic;
+    while (!begins_.empty() && begins_.begin()->first <= now.wall)
+        replace(begins_.begin()->second);
+    if (!back) return;
+    for (auto& [job, waiting] : waiting_)
+        if (waiting.bucket && waiting.terms.begin > now.wall) {
+            unplace(job, waiting);
+            place(job, waiting);
+        }
+}
+
+std::optional<std::int64_t> Policy::next_begin() const {
+    if (begins_.empty()) return std::nullopt;
+    return begins_.begin()->first;
+}
+
+bool Policy::group_is_full(const Shape& shape) const {
+    if (shape.group_limit == 0) return false;
+    const auto size = group_sizes_.find(shape.group);
+    return size != group_sizes_.end() && size->second >= shape.group_limit;
 }
 
 /// Whether it can have its turn without strangers leaving.
@@ -25,93 +138,119 @@ bool Policy::in_reach(const Need& need) const {
     return !book_.wants_gpu(need) || book_.choose(need, Among::in_reach, Limit::alone).has_value();
 }
 
-std::optional<Grant> Policy::fit(const Need& need, const SlotSet& reserved) const {
-    if (!book_.wants_gpu(need)) {
-        if (book_.cpu_slots_used() < pool().cpu_slots) return Grant{{}, 0, 1};
-        return std::nullopt;
-    }
-    return book_.choose(need, Among::free, Limit::now, reserved);
-}
-
-/// A job that waits keeps later ones from what suits it, if it can have its turn without strangers
-/// leaving.
-void Policy::reserve(const Need& need, SlotSet& reserved) const {
-    if (!book_.wants_gpu(need) || !in_reach(need)) return;
-    reserved.merge(book_.suitable(need));
-}
-
-std::vector<Start> Policy::decide(bool gpus) {
+std::vector<Start> Policy::decide(Moment now, bool gpus) {
+    wake(now);
+    reservations_ = {};
     std::vector<Start> starts;
-    SlotSet reserved;
-    std::set<Need> passed;  // shapes of which no more can start now
-    for (;;) {
-        // The first of each bucket is the only one of its shape that may go; the earliest of these
-        // decides.
-        std::optional<Turn> first;
-        Need need;
-        for (const auto& [shape, bucket] : buckets_) {
-            if (passed.contains(shape) || (!gpus && book_.wants_gpu(shape))) continue;
-            if (!first || *bucket.begin() < *first) {
-                first = *bucket.begin();
-                need = shape;
-            }
+    // The next of those buckets whose first one cannot start: neither can these, but they may keep
+    // something too.
+    std::map<Turn, Bucket> behind;
+    for (auto head = heads_.begin(); book_.has_room();) {
+        const bool is_behind =
+            !behind.empty() && (head == heads_.end() || behind.begin()->first < head->first);
+        if (!is_behind && head == heads_.end()) break;
+        const auto [turn, bucket] = is_behind ? *behind.begin() : *head;
+        const Shape& shape = bucket->first;
+        const auto until = end_of(shape, now);
+        const bool decidable = (gpus || !book_.wants_gpu(shape.need)) && !group_is_full(shape);
+        const bool may_start = decidable && !is_behind;
+        if (auto grant = may_start ? reservations_.fit(book_, shape.need, until) : std::nullopt) {
+            reservations_.note_start(*grant, until);
+            starts.push_back({turn.job, *grant});
+            start(turn, std::move(*grant), now);
+            // The next of its bucket is a head now, behind this turn.
+            head = heads_.upper_bound(turn);
+            continue;
         }
-        if (!first) return starts;
-        if (auto grant = fit(need, reserved)) {
-            started_[first->job] = waiting_.at(first->job);
-            remove(first->job);
-            book_.take(first->job, *grant);
-            starts.push_back({first->job, std::move(*grant)});
-        } else {
-            reserve(need, reserved);
-            passed.insert(std::move(need));
-        }
+        if (is_behind)
+            behind.erase(behind.begin());
+        else
+            ++head;
+        if (!decidable || !reservations_.reserve(book_, turn.job, shape.need, now.monotonic))
+            continue;
+        const auto next = bucket->second.upper_bound(turn);
+        if (next != bucket->second.end()) behind.emplace(*next, bucket);
     }
+    return starts;
 }
 
-/// Visits waiting jobs in the order of their turn until `visit` returns false.
-template <typename Visit>
-void Policy::in_order(Visit visit) const {
-    std::vector<std::pair<Bucket::const_iterator, std::map<Need, Bucket>::const_iterator>> heads;
-    for (auto bucket = buckets_.begin(); bucket != buckets_.end(); ++bucket)
-        heads.emplace_back(bucket->second.begin(), bucket);
-    while (!heads.empty()) {
-        const auto head =
-            std::min_element(heads.begin(), heads.end(),
-                             [](const auto& a, const auto& b) { return *a.first < *b.first; });
-        if (!visit(head->first->job, head->second->first)) return;
-        if (++head->first == head->second->second.end()) heads.erase(head);
+void Policy::start(const Turn& turn, Grant grant, Moment now) {
+    const Terms terms = waiting_.at(turn.job).terms;
+    remove(turn.job);
+    book_.take(turn.job, grant, {now.monotonic, end_of(shape_of(terms), now)});
+    if (!terms.group.empty()) {
+        groups_[turn.job] = terms.group;
+        ++group_sizes_[terms.group];
     }
+    started_[turn.job] = terms;
 }
 
 void Policy::take_back(std::uint64_t job) {
     const auto found = started_.find(job);
     if (found == started_.end()) return;
-    book_.release(job);
-    add(job, found->second.priority, std::move(found->second.need));
-    started_.erase(found);
+    Terms terms = std::move(found->second);
+    release(job);
+    // What it followed had come as far as it must.
+    terms.after = {};
+    add(job, std::move(terms), [](std::uint64_t) { return Standing::unknown; });
+}
+
+void Policy::adopt(std::uint64_t job, const std::string& group, const GrantedGpus& gpus,
+                   const Amounts& amounts, Tenure tenure) {
+    book_.adopt(job, gpus, amounts, tenure);
+    if (group.empty()) return;
+    groups_[job] = group;
+    ++group_sizes_[group];
 }
 
 void Policy::release(std::uint64_t job) {
     book_.release(job);
     started_.erase(job);
+    const auto found = groups_.find(job);
+    if (found == groups_.end()) return;
+    const auto size = group_sizes_.find(found->second);
+    if (--size->second == 0) group_sizes_.erase(size);
+    groups_.erase(found);
+}
+
+/// Visits the jobs that wait for the machine alone, in the order of their turn, until `visit`
+/// returns false.
+template <typename Visit>
+void Policy::in_order(Visit visit) const {
+    struct Next {
+        std::set<Turn>::const_iterator turn, end;
+        const Need* need;
+        bool operator<(const Next& other) const { return *other.turn < *turn; }  // a heap's order
+    };
+    std::vector<Next> next;
+    for (const auto& [turn, bucket] : heads_)
+        next.push_back({bucket->second.begin(), bucket->second.end(), &bucket->first.need});
+    std::make_heap(next.begin(), next.end());
+    while (!next.empty()) {
+        std::pop_heap(next.begin(), next.end());
+        Next& first = next.back();
+        if (!visit(first.turn->job, *first.need)) return;
+        if (++first.turn == first.end)
+            next.pop_back();
+        else
+            std::push_heap(next.begin(), next.end());
+    }
 }
 
 std::optional<std::uint64_t> Policy::first_for_gpus() const {
-    std::optional<std::uint64_t> first;
-    in_order([&](std::uint64_t job, const Need& need) {
-        if (!book_.wants_gpu(need) || !in_reach(need)) return true;
+    for (const auto& [turn, bucket] : heads_) {
+        const Need& need = bucket->first.need;
+        if (!book_.wants_gpu(need) || group_is_full(bucket->first) || !in_reach(need)) continue;
         const bool waits_for_ours = book_.choose(need, Among::unheld, Limit::none) &&
                                     !book_.choose(need, Among::unheld, Limit::now);
-        if (!waits_for_ours) first = job;
-        return !first;
-    });
-    return first;
+        if (!waits_for_ours) return turn.job;
+    }
+    return std::nullopt;
 }
 
 bool Policy::gpus_wanted() const {
-    return std::any_of(buckets_.begin(), buckets_.end(),
-                       [&](const auto& bucket) { return book_.wants_gpu(bucket.first); });
+    return std::any_of(heads_.begin(), heads_.end(),
+                       [&](const auto& head) { return book_.wants_gpu(head.second->first.need); });
 }
 
 std::vector<std::uint64_t> Policy::next(std::size_t count) const {
@@ -126,36 +265,25 @@ std::vector<std::uint64_t> Policy::next(std::size_t count) const {
 
 std::vector<std::uint64_t> Policy::queue(std::size_t count) const {
     std::vector<std::uint64_t> jobs;
-    in_order([&](std::uint64_t job, const Need&) {
-        if (jobs.size() < count) jobs.push_back(job);
-        return jobs.size() < count;
-    });
+    for (auto turn = turns_.begin(); turn != turns_.end() && jobs.size() < count; ++turn)
+        jobs.push_back(turn->job);
     return jobs;
 }
 
-std::optional<WaitReason> Policy::why(std::uint64_t job) const {
-    using Kind = WaitReason::Kind;
+std::optional<int> Policy::priority(std::uint64_t job) const {
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return std::nullopt;
-    const Need& need = found->second.need;
-    if (!book_.wants_gpu(need))
-        return WaitReason{Kind::cpu_slots, 1, pool().cpu_slots - cpu_slots_used(), {}, {}};
-    const int wanted = static_cast<int>(need.wanted_gpus().value_or(1));
-    if (!pool().known) return WaitReason{Kind::gpus_unknown, wanted, 0, pool().problem, {}};
-    const auto limit = pool().max_gpus;
-    if (!book_.choose(need, Among::all, Limit::none))
-        return WaitReason{
-            Kind::never_gpus, wanted, book_.count_gpus(need, Among::all), wish_text(need), {}};
-    const bool limited = !book_.possible(need) || (book_.choose(need, Among::free, Limit::none) &&
-                                                   !book_.choose(need, Among::free, Limit::now));
-    if (limit && limited) return WaitReason{Kind::max_gpus, wanted, *limit, {}, {}};
-    return WaitReason{Kind::gpus, wanted, book_.count_gpus(need, Among::free), wish_text(need), {}};
+    return found->second.terms.priority;
+}
+
+int Policy::highest_priority() const {
+    return turns_.empty() ? 0 : turns_.begin()->priority;
 }
 
 std::vector<std::size_t> Policy::suitable(std::uint64_t job) const {
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return {};
-    const SlotSet slots = book_.suitable(found->second.need);
+    const SlotSet slots = book_.suitable(found->second.terms.need);
     return {slots.begin(), slots.end()};
 }
 

@@ -262,7 +262,8 @@ private:
 }  // namespace
 
 WaitingEntry waiting_entry(const ActiveJob& job) {
-    return {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at};
+    return {job.number,      job.device, job.inode, job.file_name, job.facts.submitted_at,
+            job.facts.wishes};
 }
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,

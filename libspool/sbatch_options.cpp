@@ -33,10 +33,13 @@ constexpr SbatchOption options[] = {
     {"nodes", 'N', Takes::value, Meaning::nodes},
     {"ntasks", 'n', Takes::value, Meaning::ntasks},
 
+    {"dependency", 'd', Takes::value, Meaning::set, "dependency"},
+    {"begin", 'b', Takes::value, Meaning::set, "begin"},
+    {"signal", 0, Takes::value, Meaning::set, "signal"},
+    {"hold", 'H', Takes::nothing, Meaning::hold},
+    {"mem-per-cpu", 0, Takes::value, Meaning::memory_per_cpu},
+    {"mem-per-gpu", 0, Takes::value, Meaning::memory_per_gpu},
     {"array", 'a', Takes::value, Meaning::refuse},
-    {"dependency", 'd', Takes::value, Meaning::refuse},
-    {"begin", 'b', Takes::value, Meaning::refuse},
-    {"hold", 'H', Takes::nothing, Meaning::refuse},
     {"input", 'i', Takes::value, Meaning::refuse},
     {"container", 0, Takes::value, Meaning::refuse},
     {"export-file", 0, Takes::value, Meaning::refuse},
@@ -79,8 +82,6 @@ constexpr SbatchOption options[] = {
     {"mail-user", 0, Takes::value, Meaning::note},
     {"mcs-label", 0, Takes::value, Meaning::note},
     {"mem-bind", 0, Takes::value, Meaning::note},
-    {"mem-per-cpu", 0, Takes::value, Meaning::note},
-    {"mem-per-gpu", 0, Takes::value, Meaning::note},
     {"mincpus", 0, Takes::value, Meaning::note},
     {"network", 0, Takes::value, Meaning::note},
     {"no-kill", 'k', Takes::optional, Meaning::note},
@@ -105,7 +106,6 @@ constexpr SbatchOption options[] = {
     {"reboot", 0, Takes::nothing, Meaning::note},
     {"requeue", 0, Takes::nothing, Meaning::note},
     {"reservation", 0, Takes::value, Meaning::note},
-    {"signal", 0, Takes::value, Meaning::note},
     {"sockets-per-node", 0, Takes::value, Meaning::note},
     {"spread-job", 0, Takes::nothing, Meaning::note},
     {"switches", 0, Takes::value, Meaning::note},
@@ -220,6 +220,14 @@ SbatchEffect apply_exports(const SbatchOption& option, std::string_view value, J
                 " is ignored: the job gets the whole environment");
 }
 
+SbatchEffect apply_memory(const SbatchOption& option, std::string_view value,
+                          std::optional<std::uint64_t>& memory) {
+    memory = parse_memory(value);
+    if (memory) return {};
+    return problem(shown(option, value) + ": expected " +
+                   std::string(find_setting("mem")->accepted));
+}
+
 SbatchEffect apply_nodes(const SbatchOption& option, std::string_view value) {
     const auto least = parse_integer(value.substr(0, value.find('-')));
     if (least && *least <= 1) return ignored(option, value);
@@ -268,6 +276,13 @@ SbatchEffect apply_sbatch_option(const SbatchOption& option, std::string_view va
             return apply_nodes(option, value);
         case Meaning::ntasks:
             return apply_ntasks(option, value);
+        case Meaning::hold:
+            spec.held = true;
+            return {};
+        case Meaning::memory_per_cpu:
+            return apply_memory(option, value, spec.memory_per_cpu);
+        case Meaning::memory_per_gpu:
+            return apply_memory(option, value, spec.memory_per_gpu);
         case Meaning::note:
             return ignored(option, value);
         case Meaning::refuse:

@@ -17,7 +17,10 @@ struct SbatchOption {
         gpus,     ///< 2, a100:2
         nice,     ///< a negative priority
         exports,  ///< ALL, NAME=value
-        nodes,    ///< one is a matter of course, more cannot be had
+        hold,     ///< the job waits until it is released
+        memory_per_cpu,
+        memory_per_gpu,
+        nodes,  ///< one is a matter of course, more cannot be had
         ntasks,
         note,    ///< means nothing on one machine: noted
         refuse,  ///< to neglect it would run the job wrongly: rejected

@@ -4,13 +4,15 @@
 #include <utility>
 
 #include "libspool/names.h"
+#include "libspool/schedule_text.h"
 #include "libspool/values.h"
 
 namespace spool {
 
 namespace {
 
-constexpr std::int64_t most_gpus = 1024, most_cpus = 65'536, most_priority = 1'000'000'000;
+constexpr std::int64_t most_gpus = 1024, most_cpus = 65'536, most_priority = 1'000'000'000,
+                       most_tasks = 1'000'000;
 
 constexpr std::string_view a_text = "some text";
 constexpr std::string_view a_list_of_gpus =
@@ -78,6 +80,41 @@ bool set_leftovers(JobSpec& spec, std::string_view value) {
     return spec.wait_for_leftovers || value == "end";
 }
 
+/// "sweep" or "sweep%4": at most so many of the group at once.
+bool set_group(JobSpec& spec, std::string_view value) {
+    const std::size_t percent = value.rfind('%');
+    spec.group_limit = 0;
+    if (percent != value.npos &&
+        !set_number(spec.group_limit, value.substr(percent + 1), 1, most_tasks))
+        return false;
+    return set_text(spec.group, value.substr(0, percent));
+}
+
+bool set_flag(bool& out, std::string_view value) {
+    out = value == "yes" || value == "true" || value == "1";
+    return out || value == "no" || value == "false" || value == "0";
+}
+
+/// Any moment will do to see whether it can be read; it counts from the submission.
+bool set_begin(JobSpec& spec, std::string_view value) {
+    spec.begin = value;
+    return parse_begin(value, 0).has_value();
+}
+
+bool set_after(JobSpec& spec, std::string_view value) {
+    const auto after = parse_after(value);
+    if (after) spec.after = *after;
+    return after.has_value();
+}
+
+bool set_warning_signal(JobSpec& spec, std::string_view value) {
+    const auto warning = parse_warning_signal(value);
+    if (!warning) return false;
+    spec.warn_signal = warning->signal;
+    spec.warn_before = warning->before;
+    return true;
+}
+
 using Text = std::string_view;
 
 constexpr Setting settings[] = {
@@ -94,6 +131,15 @@ constexpr Setting settings[] = {
     {"mem", "an amount of memory such as 4096 (megabytes), 500M or 10G", set_memory},
     {"priority", "a number from -1000000000 to 1000000000",
      [](JobSpec& s, Text v) { return set_number(s.priority, v, -most_priority, most_priority); }},
+    {"group", "a name, or NAME%N for at most N of them at once", set_group},
+    {"hold", "'yes' or 'no'", [](JobSpec& s, Text v) { return set_flag(s.held, v); }, false, true},
+    {"begin", "a time such as now+2hours, 16:00, tomorrow or 2026-12-24T08:00:00", set_begin},
+    {"dependency",
+     "after:JOB, afterok:JOB, afternotok:JOB, afterany:JOB or singleton, joined by , (all) or ? "
+     "(any)",
+     set_after},
+    {"signal", "SIGNAL or SIGNAL@SECONDS before the time limit, such as USR1@300",
+     set_warning_signal},
     {"name", a_text, [](JobSpec& s, Text v) { return set_text(s.name, v); }},
     {"chdir", "a directory", [](JobSpec& s, Text v) { return set_text(s.directory, v); }},
     {"shell", "a program, perhaps with options",

@@ -16,10 +16,13 @@ struct Setting {
     /// Sets it; false if the value is not accepted. What can be repeated is added to.
     bool (*apply)(JobSpec& spec, std::string_view value);
     bool list = false;  ///< in JSON also a list of values
+    bool flag = false;  ///< a directive may leave its value out: "yes"; in JSON true or false
 };
 
 /// The setting of that name or alias, in which _ counts as -; null if there is none.
 [[nodiscard]] const Setting* find_setting(std::string_view name);
+
+inline constexpr std::int64_t most_priority = 1'000'000'000;  ///< and the least, with a minus
 
 /// All names and aliases, for suggestions.
 [[nodiscard]] const std::vector<std::string>& setting_names();

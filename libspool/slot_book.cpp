@@ -1,6 +1,7 @@
 #include "libspool/slot_book.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace spool {
 namespace {
@@ -75,6 +76,16 @@ bool SlotBook::wants_gpu(const Need& need) const {
     return need.has_wish() || !pool_.gpu_slots.empty() || !pool_.known;
 }
 
+/// Bytes that jobs that share can have, on the GPU of the slot that has the fewest.
+std::uint64_t SlotBook::memory_for_jobs(std::size_t slot) const {
+    std::uint64_t least = UINT64_MAX;
+    for (const std::string& device : pool_.gpu_slots[slot].devices) {
+        const auto gpu = pool_.gpus.find(device);
+        least = std::min(least, gpu == pool_.gpus.end() ? 0 : gpu->second.memory);
+    }
+    return least;
+}
+
 /// Bytes that no job that shares has asked for, on the GPU of the slot that has the fewest.
 std::uint64_t SlotBook::memory_left(std::size_t slot) const {
     std::uint64_t least = UINT64_MAX;
@@ -107,7 +118,8 @@ bool SlotBook::counts(std::size_t slot, const Need& need, Among among) const {
         case Among::all:
             return true;
         case Among::in_reach:
-            return state == State::open || state == State::elsewhere;
+            return state == State::elsewhere ||
+                   (state == State::open && memory_for_jobs(slot) >= need.gpu_memory);
         case Among::unheld:
             return state == State::elsewhere || is_free(slot, need);
         case Among::free:
@@ -174,32 +186,52 @@ std::optional<Grant> SlotBook::choose(const Need& need, Among among, Limit limit
         if (fits != found.end()) slots.emplace({fits->slot});
     }
     if (!slots) return std::nullopt;
-    return Grant{std::move(*slots), need.gpu_memory, 0};
+    return Grant{std::move(*slots), need.gpu_memory, amounts(need)};
 }
 
 bool SlotBook::possible(const Need& need) const {
-    if (!wants_gpu(need)) return pool_.cpu_slots > 0;
-    if (!pool_.known) return true;
+    if (!amounts(need).within(pool_.amounts)) return false;
+    if (!wants_gpu(need) || !pool_.known) return true;
     return choose(need, Among::all, Limit::alone).has_value();
 }
 
-void SlotBook::take(std::uint64_t job, const Grant& grant) {
+Amounts SlotBook::amounts(const Need& need) const {
+    return {wants_gpu(need) ? 0 : 1, need.cpus, need.memory};
+}
+
+Amounts SlotBook::amounts_left() const {
+    Amounts left = pool_.amounts;
+    left -= used_;
+    return left;
+}
+
+bool SlotBook::has_room() const {
+    if (used_.cpu_slots < pool_.amounts.cpu_slots) return true;
+    for (std::size_t slot = 0; slot < pool_.gpu_slots.size(); ++slot)
+        if (pool_.gpu_slots[slot].state == GpuSlot::State::open && !is_taken(slot)) return true;
+    return false;
+}
+
+void SlotBook::take(std::uint64_t job, const Grant& grant, Tenure tenure) {
     Granted& granted = granted_[job];
     granted.gpu_memory = grant.gpu_memory;
     for (const std::size_t slot : grant.gpu_slots) {
         occupants_[slot].push_back({job, grant.gpu_memory});
         granted.seats.push_back({pool_.gpu_slots[slot], slot});
     }
-    granted.cpu_slots = grant.cpu_slots;
-    cpu_used_ += grant.cpu_slots;
+    granted.amounts = grant.amounts;
+    granted.tenure = tenure;
+    used_ += grant.amounts;
 }
 
 /// The GPUs of all its slots were noted together: each slot gets back as many as its text names.
-void SlotBook::adopt(std::uint64_t job, const GrantedGpus& gpus, int cpu_slots) {
+void SlotBook::adopt(std::uint64_t job, const GrantedGpus& gpus, const Amounts& amounts,
+                     Tenure tenure) {
     Granted& granted = granted_[job];
     granted.gpu_memory = gpus.memory;
-    granted.cpu_slots = cpu_slots;
-    cpu_used_ += cpu_slots;
+    granted.amounts = amounts;
+    granted.tenure = tenure;
+    used_ += amounts;
     auto next = gpus.devices.begin();
     for (const std::string& text : gpus.texts) {
         GpuSlot slot = make_gpu_slot(text);
@@ -216,9 +248,32 @@ void SlotBook::adopt(std::uint64_t job, const GrantedGpus& gpus, int cpu_slots) 
 void SlotBook::release(std::uint64_t job) {
     const auto found = granted_.find(job);
     if (found == granted_.end()) return;
-    cpu_used_ -= found->second.cpu_slots;
+    used_ -= found->second.amounts;
     granted_.erase(found);
-    settle_occupants();
+    const bool all_seated = std::all_of(granted_.begin(), granted_.end(), [](const auto& entry) {
+        const auto& seats = entry.second.seats;
+        return std::all_of(seats.begin(), seats.end(),
+                           [](const Seat& seat) { return seat.index.has_value(); });
+    });
+    // One whose slot is gone may have had to wait for what is free now.
+    if (!all_seated) return settle_occupants();
+    for (auto& occupants : occupants_)
+        std::erase_if(occupants, [&](const Occupant& occupant) { return occupant.job == job; });
+}
+
+std::vector<SlotBook::Holder> SlotBook::by_end() const {
+    std::vector<std::pair<std::chrono::nanoseconds, Holder>> sorted;
+    for (const auto& [job, granted] : granted_)
+        sorted.push_back({granted.tenure.since, {job, granted.tenure.until}});
+    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+        return std::tuple(a.second.second, a.first, a.second.first) <
+               std::tuple(b.second.second, b.first, b.second.first);
+    });
+    std::vector<Holder> out;
+    out.reserve(sorted.size());
+    for (const auto& [since, holder] : sorted)
+        out.push_back(holder);
+    return out;
 }
 
 bool SlotBook::is_taken(std::size_t slot) const {

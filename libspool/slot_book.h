@@ -1,4 +1,4 @@
-// Who holds which slots of the pool, and which of them a job could be given. A value without side
+// Who holds what of the pool until when, and what of it a job could be given. A value without side
 // effects.
 //
 // Of the slots that suit and are free a job gets those without a display first, then (if it shares)
@@ -6,11 +6,13 @@
 // slot_choice.h for which of them make up the wanted number of GPUs.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libspool/gpu_slots.h"
@@ -18,12 +20,19 @@
 
 namespace spool {
 
-/// What a job was given: indexes into Pool::gpu_slots, memory on each GPU (0: whole GPUs), and how
-/// many CPU slots.
+/// What a job was given: indexes into Pool::gpu_slots, memory on each GPU (0: whole GPUs), and what
+/// is counted.
 struct Grant {
     std::vector<std::size_t> gpu_slots;
     std::uint64_t gpu_memory = 0;
-    int cpu_slots = 0;
+    Amounts amounts;
+};
+
+/// From when, and until when at the latest, a job has what it has; on one clock that stands still
+/// at no time.
+struct Tenure {
+    static constexpr std::chrono::nanoseconds open_end = std::chrono::nanoseconds::max();
+    std::chrono::nanoseconds since{0}, until = open_end;
 };
 
 /// Indexes of slots.
@@ -34,7 +43,7 @@ public:
     /// Which slots count when a choice is made.
     enum class Among {
         all,       ///< of the pool: can it ever be had?
-        in_reach,  ///< that are free, or become so when jobs end
+        in_reach,  ///< that are free, or become so when jobs end, though strangers stay
         unheld,    ///< that are free, or become so when jobs of other spools end
         free,      ///< now
     };
@@ -51,10 +60,16 @@ public:
     void set_pool(Pool pool);
     [[nodiscard]] const Pool& pool() const { return pool_; }
 
-    void take(std::uint64_t job, const Grant& grant);
+    void take(std::uint64_t job, const Grant& grant, Tenure tenure = {});
     /// Takes what a job of an earlier daemon has.
-    void adopt(std::uint64_t job, const GrantedGpus& gpus, int cpu_slots);
+    void adopt(std::uint64_t job, const GrantedGpus& gpus, const Amounts& amounts,
+               Tenure tenure = {});
     void release(std::uint64_t job);
+
+    /// A job that has something, and until when.
+    using Holder = std::pair<std::uint64_t, std::chrono::nanoseconds>;
+    /// In the order in which they end at the latest; where that is the same, of their start.
+    [[nodiscard]] std::vector<Holder> by_end() const;
 
     [[nodiscard]] bool wants_gpu(const Need& need) const;
     /// What `need` would get among the slots that count and are not `reserved`. Slots with more
@@ -63,10 +78,15 @@ public:
                                               const SlotSet& reserved = {}) const;
     /// Whether the pool has what is needed, within the limit, whoever holds it now.
     [[nodiscard]] bool possible(const Need& need) const;
+    /// What of `need` is counted.
+    [[nodiscard]] Amounts amounts(const Need& need) const;
+    [[nodiscard]] Amounts amounts_left() const;
     [[nodiscard]] int count_gpus(const Need& need, Among among) const;
     [[nodiscard]] SlotSet suitable(const Need& need) const;
 
-    [[nodiscard]] int cpu_slots_used() const { return cpu_used_; }
+    /// Whether any job at all could be given something.
+    [[nodiscard]] bool has_room() const;
+    [[nodiscard]] const Amounts& amounts_used() const { return used_; }
     /// Whether a slot is some job's, and cannot be shared with others.
     [[nodiscard]] bool is_taken(std::size_t slot) const;
     /// The jobs that have a slot: one, or several that share it.
@@ -84,7 +104,8 @@ private:
     struct Granted {
         std::vector<Seat> seats;
         std::uint64_t gpu_memory = 0;
-        int cpu_slots = 0;
+        Amounts amounts;
+        Tenure tenure;
     };
     struct Occupant {
         std::uint64_t job = 0;
@@ -99,11 +120,12 @@ private:
     [[nodiscard]] bool counts(std::size_t slot, const Need& need, Among among) const;
     [[nodiscard]] bool is_free(std::size_t slot, const Need& need) const;
     [[nodiscard]] bool has_display(std::size_t slot) const;
+    [[nodiscard]] std::uint64_t memory_for_jobs(std::size_t slot) const;
     [[nodiscard]] std::uint64_t memory_left(std::size_t slot) const;
 
     Pool pool_;
     std::vector<std::vector<Occupant>> occupants_;  ///< by slot
-    int cpu_used_ = 0;
+    Amounts used_;
     std::map<std::uint64_t, Granted> granted_;
 };
 

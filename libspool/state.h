@@ -29,6 +29,17 @@ struct WaitReason {
         gpus_unknown,     ///< what GPUs there are is not known (`detail`: why, or nothing yet)
         max_gpus,         ///< the spool may not hold more (`free`: how many it may)
         cpu_slots,
+        cpus,              ///< `wanted` processors, `free` are free
+        memory,            ///< `detail`: "10 GiB: 2 GiB" wanted and free
+        reserved,          ///< what it needs is kept for job `detail`, which would be delayed
+        held,              ///< until it is released
+        group_held,        ///< `detail`: the group, and why
+        group_limit,       ///< of its group (`detail`) `free` run, as many as it allows
+        begin,             ///< `detail`: its time
+        dependency,        ///< `detail`: "job 12 to succeed"
+        never_dependency,  ///< `detail`: the same, which can never be, or a circle
+        never_cpus,        ///< `free`: the machine's
+        never_memory,      ///< `detail`: "10 GiB of 8 GiB"
         never_gpus,    ///< asks for more than the pool can ever give (`free`: the most that it can,
                        ///< `detail`: of what kind)
         profile,       ///< `detail`: a profile that is not there

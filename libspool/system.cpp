@@ -38,6 +38,13 @@ std::int64_t wall_time() {
     return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+std::uint64_t machine_memory() {
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
+    return pages <= 0 || size <= 0
+               ? UINT64_MAX
+               : static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size);
+}
+
 std::string host_name() {
     // Read once: a program that changes its host's name while it runs would otherwise change who
     // owns the spool.

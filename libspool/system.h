@@ -13,6 +13,8 @@ namespace spool {
 /// Nanoseconds of the wall clock, for display. What is decided by time takes a Clock.
 [[nodiscard]] std::int64_t wall_time();
 [[nodiscard]] std::string host_name();
+/// Bytes; without swap.
+[[nodiscard]] std::uint64_t machine_memory();
 /// /etc/machine-id; where there is none, the host name.
 [[nodiscard]] Result<std::string> machine_id();
 /// /proc/sys/kernel/random/boot_id, new at each boot.

@@ -22,6 +22,17 @@ constexpr Named<Kind> kind_table[] = {
     {Kind::gpus_unknown, "gpus_unknown"},
     {Kind::max_gpus, "max_gpus"},
     {Kind::cpu_slots, "cpu_slots"},
+    {Kind::cpus, "cpus"},
+    {Kind::memory, "memory"},
+    {Kind::reserved, "reserved"},
+    {Kind::held, "held"},
+    {Kind::group_held, "group_held"},
+    {Kind::group_limit, "group_limit"},
+    {Kind::begin, "begin"},
+    {Kind::dependency, "dependency"},
+    {Kind::never_dependency, "never_dependency"},
+    {Kind::never_cpus, "never_cpus"},
+    {Kind::never_memory, "never_memory"},
     {Kind::never_gpus, "never_gpus"},
     {Kind::profile, "profile"},
     {Kind::environment, "environment"},
@@ -132,6 +143,31 @@ std::string wait_sentence(const WaitReason& reason) {
             return drained_sentence(reason.detail);
         case Kind::cpu_slots:
             return waiting_for(reason, "CPU slot");
+        case Kind::cpus:
+            return waiting_for(reason, "processor");
+        case Kind::memory:
+            return "waiting for " + printable(reason.detail) + " of memory free";
+        case Kind::reserved:
+            return "would delay job " + printable(reason.detail) +
+                   ", whose turn is before: a shorter time limit (--time) could let it go first";
+        case Kind::held:
+            return "held: let it go with gpuspool release";
+        case Kind::group_held:
+            return "its group is held: " + printable(reason.detail);
+        case Kind::group_limit:
+            return counted(reason.free, "job") + " of its group " + printable(reason.detail) +
+                   " run, as many as it allows at once";
+        case Kind::begin:
+            return "not before " + printable(reason.detail);
+        case Kind::dependency:
+            return "waiting for " + printable(reason.detail);
+        case Kind::never_dependency:
+            return "can never start: " + printable(reason.detail);
+        case Kind::never_cpus:
+            return "asks for " + counted(reason.wanted, "processor") + "; this machine has " +
+                   std::to_string(reason.free) + ": lower --cpus";
+        case Kind::never_memory:
+            return "asks for " + printable(reason.detail) + " of memory: lower --mem";
         case Kind::never_gpus:
             return never_sentence(reason);
         case Kind::profile:

@@ -130,6 +130,7 @@ void ActiveJobs::look_at(Active& active) {
     if (content.started() && active.stage == Stage::starting) {
         active.stage = Stage::running;
         active.next_look.reset();
+        listener_.started(active.job);
         if (!active.binding) listener_.adopted(active);
     }
     if (content.cancelled() && !active.cancel_sent && standing->alive && content.started()) {

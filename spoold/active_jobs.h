@@ -55,6 +55,7 @@ struct ActiveJobsListener {
     std::function<void(std::uint64_t job)> unbound;
     std::function<void(const spool::ActiveJob& job)>
         not_started;  ///< its claim was undone: the file waits again
+    std::function<void(const spool::ActiveJob& job)> started;  ///< it is executed
     /// It was found to run with slots that an earlier daemon granted.
     std::function<void(const Active& active)> adopted;
     std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/

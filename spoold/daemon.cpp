@@ -130,6 +130,7 @@ void Daemon::pass() {
     apply_requests();
     look_at_active();
     look_at_incoming();
+    end_hopeless();
     look_at_gpus();
     start_jobs();
     claim_ahead();
@@ -219,6 +220,10 @@ void Daemon::arm_timer() {
     if (machine_.drain() && policy_.waiting() > 0) sooner(clock_.monotonic() + 1s);
     if (state_changed_) sooner(next_publication_);
     if (found_environment_) sooner(next_environment_try_);
+    if (const auto begin = policy_.next_begin())  // not later than a minute: clocks are set
+        sooner(clock_.monotonic() +
+               std::clamp<std::chrono::nanoseconds>(
+                   std::chrono::nanoseconds(*begin - clock_.wall()), 1ms, 60s));
     if (no_claims_before_ > clock_.monotonic()) sooner(no_claims_before_);
     sooner(std::exchange(claim_again_, std::nullopt));
     if (!events_work_ && !active_->jobs().empty()) sooner(clock_.monotonic() + 100ms);

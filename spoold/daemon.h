@@ -14,11 +14,11 @@
 #include "libspool/config.h"
 #include "libspool/control.h"
 #include "libspool/incoming.h"
+#include "libspool/job_index.h"
 #include "libspool/machine_rules.h"
 #include "libspool/policy.h"
 #include "local_executor.h"
 #include "machine_gpus.h"
-#include "number_set.h"
 #include "options.h"
 #include "shared_gpus.h"
 #include "sync_thread.h"
@@ -61,6 +61,8 @@ private:
     // Incoming jobs.
     void take_incoming_changes();
     void enqueue(std::uint64_t number);
+    void note_standing(std::uint64_t number, const std::string& name, spool::Standing standing);
+    void end_hopeless();
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     void forget_start(std::uint64_t number);
@@ -90,6 +92,8 @@ private:
     void apply(const spool::Request& request);
     void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(std::uint64_t number, const RequestReply& reply);
+    void change_wishes(const spool::Request& request, const RequestReply& reply);
+    [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
 
     // Setting up.
     spool::Result<void> take_lock();
@@ -99,8 +103,9 @@ private:
     spool::Result<void> make_parts();
     spool::Result<void> recover();
     void take_up(spool::Recovered recovered);
-    spool::JobSpec claimed_spec(const spool::Recovered& recovered) const;
     void adopt_binding(const Active& active);
+    [[nodiscard]] spool::Terms terms_of(const spool::ActiveJob& job,
+                                        const spool::record::Claim& claim) const;
     void load_config();
     void set_gpu_wishes();
     void set_pool();
@@ -112,7 +117,6 @@ private:
     ActiveJobsListener listener();
 
     // State.
-    void note_used(std::uint64_t number);
     void note_ended(const spool::JobResult& result);
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;
@@ -139,7 +143,7 @@ private:
     Troubles troubles_;
 
     std::optional<spool::Journal> history_;
-    NumberSet used_numbers_;
+    spool::JobIndex index_;
     std::deque<spool::JobResult> recent_;
     std::deque<std::chrono::nanoseconds> recent_durations_;
     std::unique_ptr<spool::Incoming> incoming_;

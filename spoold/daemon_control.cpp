@@ -41,6 +41,9 @@ void Daemon::apply(const spool::Request& request) {
         answer(request, {ok, message});
     };
     if (request.verb == "cancel" && request.job) return cancel(*request.job, reply);
+    const bool on_wishes = request.verb == "priority" || request.verb == "top" ||
+                           request.verb == "hold" || request.verb == "release";
+    if (on_wishes && request.job) return change_wishes(request, reply);
     if (request.verb == "drain" || request.verb == "undrain") {
         draining_ = request.verb == "drain";
         return reply(
@@ -71,10 +74,7 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
         return reply(gone, gone ? "cancelled before it started"
                                 : "could not be moved to done/; see gpuspool status");
     }
-    if (!active_->jobs().contains(number)) {
-        const bool used = used_numbers_.contains(number);
-        return reply(false, used ? "has ended already" : "is not known");
-    }
+    if (!active_->jobs().contains(number)) return reply(false, why_not_waiting(number));
     active_->cancel(
         number, "cancelled by request", [this, reply](const spool::Result<void>& marked) {
             reply(marked.has_value(), marked ? "is being cancelled" : marked.error().text());

@@ -7,6 +7,7 @@
 
 #include "daemon.h"
 #include "libspool/launch_spec.h"
+#include "libspool/names.h"
 #include "libspool/outcome.h"
 #include "libspool/system.h"
 #include "log.h"
@@ -29,6 +30,9 @@ void Daemon::take_incoming_changes() {
         no_claims_before_ = clock_.monotonic() + 1s;
         return;
     }
+    for (const std::uint64_t number : changes->found)
+        if (const spool::WaitingJob* job = incoming_->find(number))
+            note_standing(number, spool::stem_of(job->file_name), spool::Standing::waiting);
     for (const std::uint64_t number : changes->unready)
         policy_.remove(number);
     for (const std::uint64_t number : changes->ready)
@@ -66,13 +70,6 @@ void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& f
         end_unstarted(
             spool::rejected_result(file.number, file.file_name, file.error, clock_.wall()),
             {true, file.stat});
-}
-
-void Daemon::enqueue(std::uint64_t number) {
-    const spool::WaitingJob* job = incoming_->find(number);
-    if (job == nullptr || job->phase != spool::WaitingJob::Phase::ready) return;
-    if (job->bare && !launcher_->has_environment()) return;  // enqueued when it is there
-    policy_.add(number, job->priority, job->need);
 }
 
 /// Ends a file that was never run: rejected, withdrawn or cancelled. False if it waits on: the
@@ -145,7 +142,8 @@ void Daemon::give_up_claims() {
 void Daemon::start_jobs() {
     give_up_claims();
     if (!may_start()) return;
-    for (const spool::Start& start : policy_.decide(gpus_may_start())) {
+    for (const spool::Start& start :
+         policy_.decide({clock_.monotonic(), clock_.wall()}, gpus_may_start())) {
         const bool claimed_already = active_->jobs().contains(start.job);
         // Before the GPUs are locked: other spools see each lock, however short.
         std::unique_lock<std::mutex> names;
@@ -201,7 +199,9 @@ bool Daemon::claim(std::uint64_t number) {
     request.seen = job->stat;
     request.number = number;
     request.launch = [&](const spool::ClaimIdentity& identity, const std::string& bytes) {
-        return launcher_->launch(identity, bytes, job->submitted_at);
+        auto launch = launcher_->launch(identity, bytes, job->submitted_at);
+        launch.facts.wishes.priority = job->wishes.priority;
+        return launch;
     };
     request.name_taken = [&](const std::string& name) { return active_->name_taken(name); };
     auto claimed = spool::claim(spool_, *pool_, clock_, boot_, request);
@@ -219,7 +219,9 @@ bool Daemon::claim(std::uint64_t number) {
         return false;
     }
     incoming_->forget(number);
-    active_->add(std::get<spool::ActiveJob>(std::move(*claimed)));
+    auto& active = std::get<spool::ActiveJob>(*claimed);
+    note_standing(number, active.name, spool::Standing::waiting);
+    active_->add(std::move(active));
     return true;
 }
 

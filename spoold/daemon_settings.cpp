@@ -93,7 +93,8 @@ void Daemon::set_pool() {
     static const int processors =
         static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
-    pool.cpu_slots = slots.value_or(std::max(1, processors / 2));
+    pool.amounts = {slots.value_or(std::max(1, processors / 2)), config_.cpus.value_or(processors),
+                    config_.memory.value_or(spool::machine_memory())};
     if (pool == policy_.pool()) return;
     policy_.set_pool(std::move(pool));
     state_changed_ = true;

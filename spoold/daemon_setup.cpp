@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "libspool/file_system.h"
 #include "libspool/job_file.h"
+#include "libspool/names.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
@@ -81,7 +82,7 @@ spool::Result<void> Daemon::make_parts() {
                                                     ask_for_pass();
                                                 });
     incoming_ = std::make_unique<spool::Incoming>(
-        spool_, clock_, [this](std::uint64_t number) { return used_numbers_.contains(number); },
+        spool_, clock_, [this](std::uint64_t number) { return index_.used(number); },
         [this](const spool::FileStat& stat) {
             return active_->has_inode(stat.device, stat.inode);
         });
@@ -152,7 +153,7 @@ spool::Result<void> Daemon::recover() {
     std::uint64_t highest = 0;
     for (const spool::HistoryEntry& entry : *history) {
         highest = std::max(highest, entry.number);
-        note_used(entry.number);
+        index_.note(entry.number, entry.name, spool::standing_of(entry.state));
     }
     auto recovery = spool::recover(spool_, *pool_, clock_, boot_, spool::token_is_alive);
     if (!recovery) return tl::unexpected(recovery.error());
@@ -169,13 +170,15 @@ spool::Result<void> Daemon::recover() {
         take_up(std::move(recovered));
     }
     auto ends = spool::recover_unstarted(
-        spool_, [this](std::uint64_t number) { return used_numbers_.contains(number); });
+        spool_, [this](std::uint64_t number) { return index_.used(number); });
     if (!ends) return tl::unexpected(ends.error());
     for (spool::UnstartedEnd& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
     if (auto loaded = incoming_->load(); !loaded) return loaded;
-    for (const auto& [name, job] : incoming_->jobs())
+    for (const auto& [name, job] : incoming_->jobs()) {
         highest = std::max(highest, job.number);
+        index_.note(job.number, spool::stem_of(name), spool::Standing::waiting);
+    }
     if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
     for (const spool::WaitingEntry& entry : recovery->undone)
         incoming_->expect(entry);
@@ -185,23 +188,17 @@ spool::Result<void> Daemon::recover() {
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
-    note_used(number);
+    index_.note(number, recovered.job.name,
+                recovered.content.started() ? spool::Standing::running : spool::Standing::waiting);
+    index_.note_used(number);
     const bool starts = recovered.action == spool::RecoveryAction::start;
     const bool holds = recovered.action == spool::RecoveryAction::adopt ||
                        recovered.action == spool::RecoveryAction::await_tree;
-    const auto spec = starts ? claimed_spec(recovered) : spool::JobSpec{};
+    const auto terms = starts ? terms_of(recovered.job, recovered.content.claim) : spool::Terms();
     active_->adopt(std::move(recovered));
-    if (starts) policy_.add(number, spec.priority, spool::need_of(spec));
+    // What it followed had come as far as it must when it was claimed.
+    if (starts) policy_.add(number, terms, [](auto) { return spool::Standing::unknown; });
     if (holds) adopt_binding(active_->jobs().at(number));
-}
-
-/// What the claimed file asks for; nothing if that cannot be read any more.
-spool::JobSpec Daemon::claimed_spec(const spool::Recovered& recovered) const {
-    return spool::read_body(files_, recovered.job.record, recovered.content.claim)
-        .and_then([&](const spool::RecordBody& body) {
-            return spool::read_job_file(body.job_file, recovered.job.job_file());
-        })
-        .value_or(spool::JobSpec{});
 }
 
 /// What a running job of an earlier daemon holds, as its run page says.
@@ -216,7 +213,12 @@ void Daemon::adopt_binding(const Active& active) {
             count += spool::make_gpu_slot(text).devices.size();
         if (locked.size() == count) gpus.devices = locked;
     }
-    policy_.adopt(active.job.number, gpus, gpus.texts.empty() ? 1 : 0);
+    const spool::Terms terms = terms_of(active.job, active.content.claim);
+    const auto ran_for = std::chrono::nanoseconds(clock_.wall() - active.content.run.started_at);
+    spool::Tenure tenure{clock_.monotonic() - ran_for};
+    if (terms.time_limit) tenure.until = tenure.since + *terms.time_limit;
+    policy_.adopt(active.job.number, terms.group, gpus,
+                  {gpus.texts.empty() ? 1 : 0, terms.need.cpus, terms.need.memory}, tenure);
     if (locked.empty()) locked = lockable(policy_.book().gpus(active.job.number).devices);
     // Its supervisor holds the lock; from now on so do we.
     const auto taken = shared_->take(active.job.number, locked);

@@ -50,12 +50,8 @@ spool::RunningState running_state(const Active& active) {
 
 }  // namespace
 
-void Daemon::note_used(std::uint64_t number) {
-    used_numbers_.insert(number);
-}
-
 void Daemon::note_ended(const spool::JobResult& result) {
-    note_used(result.id);
+    note_standing(result.id, result.name, spool::standing_of(result.state));
     if (const auto drained = gpus_->note_end(result)) {
         log_warning(*drained);
         gpus_changed_ = true;
@@ -88,6 +84,9 @@ ActiveJobsListener Daemon::listener() {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
         incoming_->expect(spool::waiting_entry(job));
         ask_for_pass();
+    };
+    listener.started = [this](const spool::ActiveJob& job) {
+        note_standing(job.number, job.name, spool::Standing::running);
     };
     listener.adopted = [this](const Active& active) { adopt_binding(active); };
     listener.secrets = [this](const spool::ActiveJob& job) {
@@ -131,7 +130,7 @@ spool::SpoolState Daemon::state() const {
     state.devices = device_states(state.gpus);
     if (const auto at = gpus_->surveyed_at(); at.count() != 0)
         state.surveyed_at = clock_.wall() - (clock_.monotonic() - at).count();
-    state.cpu_slots = policy_.pool().cpu_slots;
+    state.cpu_slots = policy_.pool().amounts.cpu_slots;
     state.cpu_slots_used = policy_.cpu_slots_used();
     for (const auto& [number, active] : active_->jobs()) {
         if (active.stage >= Stage::syncing_exit) continue;
@@ -151,7 +150,8 @@ spool::SpoolState Daemon::state() const {
 void Daemon::add_waiting(spool::SpoolState& state) const {
     const auto add = [&](const spool::WaitingJob& job) {
         state.waiting.push_back({job.number, job.file_name, job.file_name, job.command,
-                                 job.priority, job.submitted_at, reason_of(job)});
+                                 policy_.priority(job.number).value_or(job.terms.priority),
+                                 job.submitted_at, reason_of(job)});
         if (const auto split = spool::split_job_name(job.file_name))
             state.waiting.back().name = split->stem;
     };

@@ -153,6 +153,8 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     launch.error_output = output_path(spec->error, request, made.directory);
     launch.flags = flags_of(*spec, made);
     launch.time_limit = milliseconds(spec->time_limit.value_or(std::chrono::milliseconds(0)));
+    launch.warn_signal = static_cast<std::uint32_t>(spec->warn_signal);
+    launch.warn_before = milliseconds(spec->warn_before);
     launch.grace = milliseconds(spec->grace.value_or(config_.grace));
     launch.leftover_grace = milliseconds(spec->leftover_grace.value_or(config_.leftover_grace));
     add_facts(*spec, made, launch.facts);

@@ -129,8 +129,9 @@ public:
     [[nodiscard]] bool in_reach(const Wish& wish) const {
         if (!wish.wants_gpu()) return cpu_slots > 0;
         if (max_gpus && wish.wanted() > static_cast<std::size_t>(*max_gpus)) return false;
-        return enough(wish, [](const SharedGpu& gpu) {
-            return gpu.state <= spool::GpuSlot::State::elsewhere;
+        return enough(wish, [&](const SharedGpu& gpu) {
+            return gpu.state == spool::GpuSlot::State::elsewhere ||
+                   (gpu.state == spool::GpuSlot::State::open && gpu.memory >= wish.memory);
         });
     }
 
@@ -141,22 +142,33 @@ public:
         return used;
     }
 
-    /// The job that must start next and on which GPUs, or nothing.
-    std::optional<Start> next_start(bool with_gpus) {
+    /// The jobs that must start now, in order, and on which GPUs. A job that must wait keeps those
+    /// that it will have when the jobs that run have ended, the lowest numbers first, as many as it
+    /// takes; so do the first eight that can.
+    std::vector<Start> starts(bool with_gpus) {
         sort();
+        ShareModel now = *this;
+        std::vector<Start> out;
         std::set<int> reserved;
+        std::size_t reservations = 0;
         for (const Waiting& entry : waiting) {
-            if (!entry.wish.wants_gpu()) {
-                if (cpu_slots_used() < cpu_slots) return Start{entry.job, {}};
+            const bool on_gpus = entry.wish.wants_gpu();
+            if (on_gpus && !with_gpus) continue;
+            auto chosen = on_gpus                            ? now.choose(entry.wish, reserved)
+                          : now.cpu_slots_used() < cpu_slots ? std::optional(std::vector<int>())
+                                                             : std::nullopt;
+            if (chosen) {
+                now.running[entry.job] = {*chosen, entry.wish.memory, on_gpus ? 0 : 1, by_id};
+                out.push_back({entry.job, *chosen});
                 continue;
             }
-            if (!with_gpus) continue;
-            if (auto chosen = choose(entry.wish, reserved)) return Start{entry.job, *chosen};
-            if (!in_reach(entry.wish)) continue;
-            for (const SharedGpu& gpu : gpus)
-                if (suits(gpu, entry.wish)) reserved.insert(gpu.number);
+            if (!on_gpus || reservations == 8) continue;
+            const auto kept = now.kept_for(entry.wish, reserved);
+            if (!kept) continue;
+            reserved.insert(kept->begin(), kept->end());
+            ++reservations;
         }
-        return std::nullopt;
+        return out;
     }
 
     std::vector<std::uint64_t> next(std::size_t count) {
@@ -203,6 +215,23 @@ private:
         std::stable_sort(waiting.begin(), waiting.end(), [](const Waiting& a, const Waiting& b) {
             return a.priority != b.priority ? a.priority > b.priority : a.job < b.job;
         });
+    }
+
+    [[nodiscard]] std::optional<std::vector<int>> kept_for(const Wish& wish,
+                                                           const std::set<int>& reserved) const {
+        if (!in_reach(wish)) return std::nullopt;
+        ShareModel later = *this;
+        for (;;) {
+            if (auto chosen = later.choose(wish, reserved)) return chosen;
+            if (later.running.empty()) break;
+            later.running.erase(later.running.begin());
+        }
+        for (SharedGpu& gpu : later.gpus)
+            if (gpu.state == spool::GpuSlot::State::elsewhere) {
+                gpu.state = spool::GpuSlot::State::open;
+                gpu.memory = products[gpu.product].memory;
+            }
+        return later.choose(wish, reserved);
     }
 
     /// The first by rank: without a display, with the least memory that is left and enough, by the

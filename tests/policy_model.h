@@ -18,6 +18,7 @@ using spool::Need;
 using spool::Policy;
 using spool::Pool;
 using spool::Start;
+using spool::Terms;
 using spool::WaitReason;
 
 using Jobs = std::vector<std::uint64_t>;
@@ -30,11 +31,27 @@ inline Need need(std::optional<int> gpus) {
     return out;
 }
 
+inline Terms terms(int priority, Need need) {
+    Terms out;
+    out.priority = priority;
+    out.need = std::move(need);
+    return out;
+}
+
+/// For jobs that follow no other.
+inline spool::Standing follows_nobody(std::uint64_t) {
+    return spool::Standing::unknown;
+}
+
+inline void add(Policy& policy, std::uint64_t job, int priority, Need need) {
+    policy.add(job, terms(priority, std::move(need)), follows_nobody);
+}
+
 inline Pool pool_of(const Texts& listed, int cpu_slots = 2) {
     Pool pool;
     for (const std::string& slot : listed)
         pool.gpu_slots.push_back(spool::make_gpu_slot(slot));
-    pool.cpu_slots = cpu_slots;
+    pool.amounts.cpu_slots = cpu_slots;
     return pool;
 }
 
@@ -72,14 +89,14 @@ inline std::set<std::string> devices_of(const Texts& listed) {
     return devices;
 }
 
-/// What the policy is measured against: sorts all waiting jobs at every decision, and knows no
-/// slots, only how many of each text are taken. Valid for pools whose slots are disjoint or equal.
+/// What the policy is measured against: sorts all waiting jobs at every decision, and looks at each
+/// of them. Whether a grant is right it judges without slots, only by how many of each text are
+/// taken; valid for pools whose slots are disjoint or equal.
 class Model {
 public:
     struct Waiting {
         std::uint64_t job;
-        int priority;
-        Need need;
+        Terms terms;
     };
     Pool pool;
     std::vector<Waiting> waiting;
@@ -119,7 +136,7 @@ public:
         std::multiset<std::string> all;
         for (const GpuSlot& slot : pool.gpu_slots)
             all.insert(slot.text);
-        return wants_gpu(need) ? fits(need, all) : pool.cpu_slots > 0;
+        return wants_gpu(need) ? fits(need, all) : pool.amounts.cpu_slots > 0;
     }
     [[nodiscard]] int cpu_used() const {
         int used = 0;
@@ -130,30 +147,29 @@ public:
 
     void sort() {
         std::stable_sort(waiting.begin(), waiting.end(), [](const Waiting& a, const Waiting& b) {
-            return a.priority != b.priority ? a.priority > b.priority : a.job < b.job;
+            if (a.terms.priority != b.terms.priority) return a.terms.priority > b.terms.priority;
+            return a.job < b.job;
         });
     }
 
-    /// The job that must start next, or nothing. One that waits keeps later ones from the slots
-    /// that would suit it: those with GPUs if it wants a number of them, else all.
-    std::optional<Waiting> next_start() {
+    /// The jobs that must start now, in order, from what the policy's book says of the slots.
+    Jobs starts(spool::SlotBook book, spool::Moment now) {
         sort();
-        bool gpus_closed = false, all_closed = false, cpus_closed = false;
+        Jobs jobs;
+        spool::Reservations reservations;
         for (const Waiting& job : waiting) {
-            if (!possible(job.need)) continue;
-            if (!wants_gpu(job.need)) {
-                if (!cpus_closed && cpu_used() < pool.cpu_slots) return job;
-                cpus_closed = true;
+            const auto until = job.terms.time_limit ? now.monotonic + *job.terms.time_limit
+                                                    : spool::Tenure::open_end;
+            const auto grant = reservations.fit(book, job.terms.need, until);
+            if (!grant) {
+                (void)reservations.reserve(book, job.job, job.terms.need, now.monotonic);
                 continue;
             }
-            auto free = free_slots();
-            if (all_closed) free.clear();
-            if (gpus_closed)
-                std::erase_if(free, [](const auto& text) { return !devices_of({text}).empty(); });
-            if (fits(job.need, free)) return job;
-            (job.need.gpus ? gpus_closed : all_closed) = true;
+            reservations.note_start(*grant, until);
+            book.take(job.job, *grant, {now.monotonic, until});
+            jobs.push_back(job.job);
         }
-        return std::nullopt;
+        return jobs;
     }
 
     /// What is wrong with a grant; empty if nothing is.
@@ -228,8 +244,10 @@ private:
         const int priority = pick(4) == 0 ? pick(3) - 1 : 0;
         const int kind = pick(8);
         const Need wanted = need(kind < 3 ? std::nullopt : std::optional(kind - 3));
-        model_.waiting.push_back({job, priority, wanted});
-        policy_.add(job, priority, wanted);
+        Terms asked = terms(priority, wanted);
+        if (pick(2) == 0) asked.time_limit = std::chrono::seconds(1 + pick(60));
+        model_.waiting.push_back({job, std::move(asked)});
+        policy_.add(job, model_.waiting.back().terms, follows_nobody);
     }
     void end_one() {
         if (model_.running.empty()) return;
@@ -254,41 +272,47 @@ private:
             running.push_back(job);
         std::shuffle(running.begin(), running.end(), random_);
         for (const std::uint64_t job : running)
-            policy.adopt(job, {model_.running[job].first, {}, 0}, model_.running[job].second);
+            policy.adopt(job, "", {model_.running[job].first, {}, 0},
+                         {model_.running[job].second, 0, 0}, tenures_[job]);
         auto waiting = model_.waiting;
         std::shuffle(waiting.begin(), waiting.end(), random_);
         for (const Model::Waiting& job : waiting)
-            policy.add(job.job, job.priority, job.need);
+            policy.add(job.job, job.terms, follows_nobody);
         return policy;
     }
 
     std::string decide() {
+        now_.monotonic += std::chrono::seconds(pick(5));
         const Jobs expected_next = possible_first(5);
         if (policy_.next(5) != expected_next) return "next() is not what is first in line";
         Policy fresh = rebuilt();
-        const auto starts = policy_.decide();
-        if (numbers(fresh.decide()) != numbers(starts))
+        const Jobs expected = model_.starts(policy_.book(), now_);
+        const auto starts = policy_.decide(now_);
+        if (numbers(fresh.decide(now_)) != numbers(starts))
             return "a policy built anew decides otherwise";
+        if (numbers(starts) != expected) return "one that looks at every job decides otherwise";
         for (const Start& start : starts)
             if (const std::string fault = check(start); !fault.empty())
                 return "job " + std::to_string(start.job) + ": " + fault;
-        if (const auto idle = model_.next_start())
-            return "job " + std::to_string(idle->job) + " waits while what it needs is free";
         if (policy_.waiting() != model_.waiting.size()) return "the number of waiting jobs";
         if (policy_.cpu_slots_used() != model_.cpu_used()) return "the number of CPU slots in use";
         return check_holders();
     }
 
     std::string check(const Start& start) {
-        const auto next = model_.next_start();
-        if (!next) return "should not start";
-        if (next->job != start.job) return "started before job " + std::to_string(next->job);
+        const auto job = std::find_if(model_.waiting.begin(), model_.waiting.end(),
+                                      [&](const auto& other) { return other.job == start.job; });
+        if (job == model_.waiting.end()) return "does not wait";
         const Texts listed = texts(policy_, start);
-        if (std::string fault = model_.fault(next->need, listed, start.grant.cpu_slots);
+        if (std::string fault =
+                model_.fault(job->terms.need, listed, start.grant.amounts.cpu_slots);
             !fault.empty())
             return fault;
-        model_.running[start.job] = {listed, start.grant.cpu_slots};
-        std::erase_if(model_.waiting, [&](const auto& job) { return job.job == start.job; });
+        model_.running[start.job] = {listed, start.grant.amounts.cpu_slots};
+        tenures_[start.job] = {now_.monotonic, job->terms.time_limit
+                                                   ? now_.monotonic + *job->terms.time_limit
+                                                   : spool::Tenure::open_end};
+        model_.waiting.erase(job);
         trace_ += std::to_string(start.job) + ":";
         for (const std::size_t slot : start.grant.gpu_slots)
             trace_ += std::to_string(slot) + "+";
@@ -312,13 +336,15 @@ private:
         model_.sort();
         Jobs jobs;
         for (const Model::Waiting& job : model_.waiting)
-            if (model_.possible(job.need) && jobs.size() < count) jobs.push_back(job.job);
+            if (model_.possible(job.terms.need) && jobs.size() < count) jobs.push_back(job.job);
         return jobs;
     }
 
     std::mt19937 random_;
     Policy policy_;
     Model model_;
+    std::map<std::uint64_t, spool::Tenure> tenures_;
+    spool::Moment now_;
     std::uint64_t last_ = 0;
     std::string trace_;
 };

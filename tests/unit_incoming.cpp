@@ -69,13 +69,13 @@ private slots:
     void editing_a_ready_job_takes_it_back() {
         IncomingBench s;
         const auto number = s.ready("x.job", "#SPOOL --priority=1\necho a\n");
-        QCOMPARE(s.job("x.job").priority, 1);
+        QCOMPARE(s.job("x.job").terms.priority, 1);
         s.drop("x.job", "#SPOOL --priority=2 --gpus=3\necho b; echo c\n");
         QCOMPARE(s.changes().unready, Numbers{number});
         s.pass(100ms);
         QCOMPARE(s.changes().ready, Numbers{number});
-        QCOMPARE(s.job("x.job").priority, 2);
-        QCOMPARE(s.job("x.job").need.gpus, std::optional(3));
+        QCOMPARE(s.job("x.job").terms.priority, 2);
+        QCOMPARE(s.job("x.job").terms.need.gpus, std::optional(3));
     }
 
     void a_file_that_is_not_ready_says_why_data() {
@@ -265,7 +265,7 @@ private slots:
             QVERIFY2(scans.incoming->jobs().contains(name), name.c_str());
             QVERIFY2(scans.job(name).phase == job.phase, name.c_str());
             QVERIFY2(scans.job(name).number == job.number, name.c_str());
-            QVERIFY2(scans.job(name).priority == job.priority, name.c_str());
+            QVERIFY2(scans.job(name).terms.priority == job.terms.priority, name.c_str());
         }
         QCOMPARE(looks.incoming->ignored(), scans.incoming->ignored());
     }

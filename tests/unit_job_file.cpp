@@ -160,6 +160,13 @@ private slots:
         QCOMPARE(spec.time_limit->count(), 3'600'000);
         QCOMPARE(spec.name, "mine"s);
         QCOMPARE(read("#SBATCH --nice\ntrue").priority, -100);
+        QVERIFY(read("#SBATCH -H\ntrue").held);
+        QCOMPARE(read("#SBATCH --begin=now+1hour\ntrue").begin, std::string("now+1hour"));
+        const auto after = read("#SBATCH -d afterok:1?afterany:x\ntrue").after;
+        QVERIFY(after.any);
+        QCOMPARE(after.list.size(), std::size_t(2));
+        QCOMPARE(read("#SBATCH --signal=B:USR1@90\ntrue").warn_before,
+                 std::chrono::milliseconds(90'000));
         QVERIFY(!read("#SBATCH --mem=0\ntrue").memory);
     }
 
@@ -237,10 +244,6 @@ private slots:
         row("#!/bin/sh\n#\n#SBATCH --array=1-10\ntrue", 3,
             "--array is not supported by this version of gpuspool");
         row("#SBATCH -a 1-10\ntrue", 1, "--array");
-        row("#SBATCH -d afterok:1\ntrue", 1, "--dependency");
-        row("#SBATCH --begin=now+1hour\ntrue", 1, "--begin");
-        row("#SBATCH -H\ntrue", 1, "--hold");
-        row("#SBATCH --hold\ntrue", 1, "--hold");
         row("#SBATCH --nodes=2\ntrue", 1, "--nodes=2 is not supported");
         row("#SBATCH -N 2-4\ntrue", 1, "--nodes");
         row("#SBATCH --nice=x\ntrue", 1, "--nice");

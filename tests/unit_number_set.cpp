@@ -3,7 +3,7 @@
 #include <random>
 #include <set>
 
-#include "spoold/number_set.h"
+#include "libspool/number_set.h"
 
 class unit_number_set : public QObject {
     Q_OBJECT
@@ -23,7 +23,7 @@ void unit_number_set::is_a_set() {
     QFETCH(unsigned, seed);
     std::mt19937 random(seed);
     std::set<std::uint64_t> plain;
-    spoold::NumberSet numbers;
+    spool::NumberSet numbers;
     for (int i = 0; i < 200; ++i) {
         const std::uint64_t number = random() % 100;
         plain.insert(number);
@@ -35,7 +35,7 @@ void unit_number_set::is_a_set() {
 
 void unit_number_set::takes_any_number() {
     constexpr std::uint64_t largest = ~std::uint64_t(0);
-    spoold::NumberSet numbers;
+    spool::NumberSet numbers;
     for (const std::uint64_t number : {largest, std::uint64_t(0), largest - 1})
         numbers.insert(number);
     for (const std::uint64_t number : {largest, largest - 1, std::uint64_t(0)})

@@ -10,6 +10,7 @@ using spool::Policy;
 using spool::Pool;
 using spool::Start;
 using spool::WaitReason;
+using test::add;
 using test::holder;
 using test::Jobs;
 using test::need;
@@ -93,7 +94,7 @@ private slots:
         QFETCH(Jobs, started);
         Policy policy = policy_of(listed);
         for (const Queued& job : queue)
-            policy.add(job.job, job.priority, job.need);
+            add(policy, job.job, job.priority, job.need);
         QCOMPARE(numbers(policy.decide()), started);
         QCOMPARE(numbers(policy.decide()), Jobs{});
         for (const std::uint64_t job : started)
@@ -125,12 +126,12 @@ private slots:
         QFETCH(int, gpus);
         QFETCH(Jobs, chosen);
         Policy policy = policy_of(listed);
-        policy.add(1, 0, need(gpus < 0 ? std::nullopt : std::optional(gpus)));
+        add(policy, 1, 0, need(gpus < 0 ? std::nullopt : std::optional(gpus)));
         const auto starts = policy.decide();
         QCOMPARE(starts.size(), chosen.empty() ? 0u : 1u);
         if (chosen.empty()) return;
         QCOMPARE(Jobs(starts[0].grant.gpu_slots.begin(), starts[0].grant.gpu_slots.end()), chosen);
-        QCOMPARE(starts[0].grant.cpu_slots, 0);
+        QCOMPARE(starts[0].grant.amounts.cpu_slots, 0);
         for (std::size_t slot = 0; slot < listed.size(); ++slot)
             QCOMPARE(holder(policy, slot),
                      std::uint64_t(std::count(chosen.begin(), chosen.end(), slot)));
@@ -166,8 +167,8 @@ private slots:
         QFETCH(int, gpus);
         QFETCH(WaitReason, reason);
         Policy policy = policy_of(listed, cpu_slots);
-        policy.add(1, 0, Need{});
-        policy.add(2, 0, need(gpus < 0 ? std::nullopt : std::optional(gpus)));
+        add(policy, 1, 0, Need{});
+        add(policy, 2, 0, need(gpus < 0 ? std::nullopt : std::optional(gpus)));
         QCOMPARE(numbers(policy.decide()), Jobs{1});
         QVERIFY(policy.why(2).has_value());
         QVERIFY(*policy.why(2) == reason);
@@ -177,11 +178,11 @@ private slots:
 
     void queue_and_next_are_in_the_order_of_turns() {
         Policy policy = policy_of({"0"});
-        policy.add(5, 0, need(0));
-        policy.add(3, 0, Need{});
-        policy.add(4, 0, need(7));  // never
-        policy.add(9, 2, Need{});
-        policy.add(3, 0, need(1));  // said again: still one job
+        add(policy, 5, 0, need(0));
+        add(policy, 3, 0, Need{});
+        add(policy, 4, 0, need(7));  // never
+        add(policy, 9, 2, Need{});
+        add(policy, 3, 0, need(1));  // said again: still one job
         QCOMPARE(policy.queue(10), (Jobs{9, 3, 4, 5}));
         QCOMPARE(policy.queue(2), (Jobs{9, 3}));
         QCOMPARE(policy.queue(0), Jobs{});
@@ -216,7 +217,7 @@ private slots:
         QFETCH(Jobs, holders);
         Policy policy = policy_of(before);
         for (int job = 1; job <= jobs; ++job)
-            policy.add(static_cast<std::uint64_t>(job), 0, Need{});
+            add(policy, static_cast<std::uint64_t>(job), 0, Need{});
         QCOMPARE(policy.decide().size(), std::size_t(jobs));
         policy.set_pool(pool_of(after));
         Jobs found;
@@ -234,11 +235,11 @@ private slots:
     void an_overlapping_job_keeps_a_slot_until_its_own_end() {
         for (const bool first_ends_first : {true, false}) {
             Policy policy = policy_of({"0,1", "0"});
-            policy.add(1, 0, Need{});
-            policy.add(2, 0, Need{});
+            add(policy, 1, 0, Need{});
+            add(policy, 2, 0, Need{});
             QCOMPARE(numbers(policy.decide()), (Jobs{1, 2}));
             policy.set_pool(pool_of({"0"}));
-            policy.add(3, 0, Need{});
+            add(policy, 3, 0, Need{});
             policy.release(first_ends_first ? 1 : 2);
             QCOMPARE(numbers(policy.decide()), Jobs{});
             policy.release(first_ends_first ? 2 : 1);
@@ -248,16 +249,16 @@ private slots:
 
     void adopts_what_an_earlier_daemon_started() {
         Policy policy = policy_of({"0", "1,2", "3"}, 1);
-        policy.adopt(7, {{"1,2"}, {}, 0}, 0);
-        policy.adopt(8, {{"0", "9"}, {}, 0}, 0);  // 9 is not in the pool any more
-        policy.adopt(9, {}, 1);
+        policy.adopt(7, "", {{"1,2"}, {}, 0}, {});
+        policy.adopt(8, "", {{"0", "9"}, {}, 0}, {});  // 9 is not in the pool any more
+        policy.adopt(9, "", {}, {1, 0, 0});
         QCOMPARE(holder(policy, 0), std::uint64_t(8));
         QCOMPARE(holder(policy, 1), std::uint64_t(7));
         QCOMPARE(holder(policy, 2), std::uint64_t(0));
         QCOMPARE(holder(policy, 3), std::uint64_t(0));  // there is none
         QCOMPARE(policy.cpu_slots_used(), 1);
-        policy.add(10, 0, need(2));
-        policy.add(11, 0, need(0));
+        add(policy, 10, 0, need(2));
+        add(policy, 11, 0, need(0));
         QCOMPARE(numbers(policy.decide()), Jobs{});
         policy.release(9);
         QCOMPARE(numbers(policy.decide()), Jobs{11});
@@ -269,7 +270,7 @@ private slots:
 
     void releasing_what_holds_nothing_changes_nothing() {
         Policy policy = policy_of({"0"});
-        policy.add(1, 0, Need{});
+        add(policy, 1, 0, Need{});
         policy.release(1);
         policy.release(99);
         QVERIFY(policy.waits(1));
@@ -309,8 +310,8 @@ private slots:
         Policy policy = policy_of({"0", "1", "2,3"}, 4);
         for (std::uint64_t job = 1; job <= 100'000; ++job) {
             const int kind = static_cast<int>(job % 5);
-            policy.add(job, static_cast<int>(job % 3),
-                       need(kind == 4 ? std::nullopt : std::optional(kind)));
+            add(policy, job, static_cast<int>(job % 3),
+                need(kind == 4 ? std::nullopt : std::optional(kind)));
         }
         QElapsedTimer timer;
         timer.start();

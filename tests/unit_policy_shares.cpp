@@ -3,9 +3,11 @@
 #include <QtTest>
 
 #include "tests/gpu_share_model.h"
+#include "tests/policy_model.h"
 
 using spool::Need;
 using spool::Policy;
+using test::add;
 using test::gigabyte;
 using test::Held;
 using test::products;
@@ -92,7 +94,7 @@ private:
                                    products[gpu.product].memory};
         }
         pool.max_gpus = model_.max_gpus;
-        pool.cpu_slots = model_.cpu_slots;
+        pool.amounts.cpu_slots = model_.cpu_slots;
         return pool;
     }
 
@@ -130,7 +132,7 @@ private:
         const Wish wish = random_wish();
         needs_[job] = need_of(wish);
         model_.waiting.push_back({job, priority, wish});
-        policy_.add(job, priority, needs_[job]);
+        add(policy_, job, priority, needs_[job]);
     }
     void end_one() {
         if (model_.running.empty()) return;
@@ -158,27 +160,29 @@ private:
                 gpus.texts.push_back(held.by_id ? gpu.id() : std::to_string(number));
                 gpus.devices.push_back(gpu.id());
             }
-            policy.adopt(job, gpus, held.cpu_slots);
+            policy.adopt(job, "", gpus, {held.cpu_slots, 0, 0});
         }
         auto waiting = model_.waiting;
         std::shuffle(waiting.begin(), waiting.end(), random_);
         for (const auto& entry : waiting)
-            policy.add(entry.job, entry.priority, needs_[entry.job]);
+            add(policy, entry.job, entry.priority, needs_[entry.job]);
         return policy;
     }
 
     std::string decide(bool with_gpus) {
         if (policy_.next(4) != model_.next(4)) return "next() is not what is first in line";
         Policy again = rebuilt();
-        const auto starts = policy_.decide(with_gpus);
-        if (text_of(again.decide(with_gpus)) != text_of(starts))
+        const auto expected = model_.starts(with_gpus);
+        const auto starts = policy_.decide({}, with_gpus);
+        if (text_of(again.decide({}, with_gpus)) != text_of(starts))
             return "a policy built anew decides otherwise";
         trace_ += text_of(starts) + "; ";
-        for (const spool::Start& start : starts)
-            if (std::string fault = check(start, with_gpus); !fault.empty())
-                return "job " + std::to_string(start.job) + ": " + fault;
-        if (const auto idle = model_.next_start(with_gpus))
-            return "job " + std::to_string(idle->job) + " waits while what it needs is free";
+        if (starts.size() != expected.size())
+            return std::to_string(starts.size()) + " start instead of " +
+                   std::to_string(expected.size());
+        for (std::size_t i = 0; i < starts.size(); ++i)
+            if (std::string fault = check(starts[i], expected[i]); !fault.empty())
+                return "job " + std::to_string(starts[i].job) + ": " + fault;
         if (policy_.waiting() != model_.waiting.size()) return "the number of waiting jobs";
         if (policy_.cpu_slots_used() != model_.cpu_slots_used()) return "CPU slots in use";
         if (!starts.empty() && pick(6) == 0) take_back(starts.back().job);
@@ -194,10 +198,9 @@ private:
         return out;
     }
 
-    std::string check(const spool::Start& start, bool with_gpus) {
-        const auto next = model_.next_start(with_gpus);
-        if (!next) return "should not start";
-        if (next->job != start.job) return "started before job " + std::to_string(next->job);
+    std::string check(const spool::Start& start, const ShareModel::Start& expected) {
+        if (expected.job != start.job)
+            return "started instead of job " + std::to_string(expected.job);
         const auto entry =
             std::find_if(model_.waiting.begin(), model_.waiting.end(),
                          [&](const auto& waiting) { return waiting.job == start.job; });
@@ -205,10 +208,10 @@ private:
         for (const std::size_t slot : start.grant.gpu_slots)
             given.push_back(model_.gpus.at(slot).number);
         if (std::string fault = model_.fault(entry->wish, given); !fault.empty()) return fault;
-        if (given != next->gpus) return "was given other GPUs than those that come first";
+        if (given != expected.gpus) return "was given other GPUs than those that come first";
         if (start.grant.gpu_memory != entry->wish.memory) return "the memory that it has";
         note(*entry, given);
-        model_.running[start.job] = {given, entry->wish.memory, start.grant.cpu_slots,
+        model_.running[start.job] = {given, entry->wish.memory, start.grant.amounts.cpu_slots,
                                      model_.by_id};
         taken_ = *entry;
         model_.waiting.erase(entry);

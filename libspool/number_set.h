@@ -5,7 +5,7 @@
 #include <iterator>
 #include <map>
 
-namespace spoold {
+namespace spool {
 
 class NumberSet {
 public:
@@ -31,4 +31,4 @@ private:
     std::map<std::uint64_t, std::uint64_t> last_of_;  ///< the first of a run of numbers → its last
 };
 
-}  // namespace spoold
+}  // namespace spool

@@ -1,0 +1,100 @@
+// What jobs ask of the queue: their terms, what they follow, what was asked of them by request.
+#include <algorithm>
+
+#include "daemon.h"
+#include "libspool/job_file.h"
+#include "libspool/names.h"
+#include "libspool/outcome.h"
+#include "libspool/settings.h"
+#include "libspool/values.h"
+#include "libspool/wait_reason.h"
+
+namespace spoold {
+
+void Daemon::enqueue(std::uint64_t number) {
+    const spool::WaitingJob* job = incoming_->find(number);
+    if (job == nullptr || job->phase != spool::WaitingJob::Phase::ready) return;
+    if (job->bare && !launcher_->has_environment()) return;  // enqueued when it is there
+    spool::Terms terms = job->terms;
+    terms.priority = job->wishes.priority.value_or(terms.priority);
+    terms.held = job->wishes.held.value_or(terms.held);
+    terms.after = index_.resolve(job->after, number, spool::stem_of(job->file_name));
+    policy_.add(number, std::move(terms),
+                [this](std::uint64_t other) { return index_.standing(other); });
+}
+
+void Daemon::note_standing(std::uint64_t number, const std::string& name,
+                           spool::Standing standing) {
+    index_.note(number, name, standing);
+    policy_.note(number, standing);
+}
+
+/// Jobs that follow others which have not become what they wait for.
+void Daemon::end_hopeless() {
+    // Each end may leave others without hope.
+    while (!policy_.hopeless().empty()) {
+        const std::uint64_t number = *policy_.hopeless().begin();
+        const spool::WaitingJob* job = incoming_->find(number);
+        const auto why = policy_.why(number);
+        if (job == nullptr || !why) return policy_.remove(number);
+        spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
+        result.command = job->command;
+        result.submitted_at = job->submitted_at;
+        result.reason = spool::wait_sentence(*why);
+        if (!end_unstarted(std::move(result), {})) return;  // tried again when it is ready again
+    }
+}
+
+/// What an active job asked for when it was claimed.
+spool::Terms Daemon::terms_of(const spool::ActiveJob& job,
+                              const spool::record::Claim& claim) const {
+    const auto body = spool::read_body(files_, job.record, claim);
+    const auto spec = body.and_then(
+        [&](const auto& read) { return spool::read_job_file(read.job_file, job.job_file()); });
+    if (!spec) return {};
+    spool::Terms terms = spool::terms_of(*spec, job.facts.submitted_at);
+    terms.priority = job.facts.wishes.priority.value_or(terms.priority);
+    terms.held = false;
+    terms.begin = 0;
+    return terms;
+}
+
+std::string Daemon::why_not_waiting(std::uint64_t number) const {
+    if (active_->jobs().contains(number)) return "does not wait: it has been started";
+    return index_.used(number) ? "has ended already" : "is not known";
+}
+
+void Daemon::change_wishes(const spool::Request& request, const RequestReply& reply) {
+    const std::uint64_t number = *request.job;
+    const spool::WaitingJob* job = incoming_->find(number);
+    if (job == nullptr) return reply(false, why_not_waiting(number));
+    spool::QueueWishes wishes = job->wishes;
+    std::string done;
+    if (request.verb == "hold" || request.verb == "release") {
+        wishes.held = request.verb == "hold";
+        done = *wishes.held ? "is held: gpuspool release lets it go" : "is released";
+    } else {
+        const auto priority = request.verb == "top" ? std::int64_t{policy_.highest_priority()} + 1
+                                                    : spool::parse_integer(request.subject);
+        if (!priority || std::abs(*priority) > spool::most_priority)
+            return reply(false, "has its priority still: '" + spool::printable(request.subject) +
+                                    "' is no number from -1000000000 to 1000000000");
+        wishes.priority = static_cast<int>(*priority);
+        done = "has priority " + std::to_string(*priority);
+    }
+    if (auto noted = incoming_->set_wishes(number, wishes); !noted)
+        return reply(false, "cannot be changed: " + noted.error().text());
+    enqueue(number);
+    state_changed_ = true;
+    spool::SyncSet barrier;
+    incoming_->add_barrier(barrier);
+    syncs_->sync(std::move(barrier), [this, reply, done](const SyncThread::Failures& failures) {
+        reply(failures.empty(),
+              failures.empty() ? done
+                               : "is changed, but not durably: " + failures.begin()->second.text());
+        ask_for_pass();
+    });
+    ask_for_pass();
+}
+
+}  // namespace spoold

@@ -283,13 +283,17 @@ void SystemGpuProbe::an_old_driver() {
     first["reserved"] = second["reserved"] = 600;
     FakeGpus gpus(spool, {first, second});
     spool.environment.insert("GPUSPOOL_NVML", FAKE_NVML_OLD);
-    gpus.set_processes(0, {{getpid(), 300}});
+    gpus.set_processes(0, {{4'000'000, 300}, {getpid(), 200}});
     QVERIFY(spool.start());
     spool.drop("a.job", held_job(spool, binding));
     QVERIFY(spool.wait_for([&] { return spool.read("running/a.log") == "1\n"; }, "a on GPU 1"));
     spool.drop("b.job", "echo " + binding);
-    QVERIFY(waits_with(spool, "b", QString("0 used by ")));
-    QVERIFY(waits_with(spool, "b", QString("(pid %1 of ").arg(getpid())));
+    QVERIFY(waits_with(spool, "b", "(pid 4000000, 300 MiB)"));
+    // It lists them in a form of its own.
+    const QJsonObject second_process =
+        gpu_member(spool, "GPU-00000000", "processes").toArray().at(1).toObject();
+    QCOMPARE(second_process["pid"].toInteger(), getpid());
+    QCOMPARE(second_process["memory"].toInteger(), 200 << 20);
     gpus.set_processes(0, {});
     const QJsonObject result = spool.wait_for_result("b");
     QCOMPARE(result["gpus"].toArray(), QJsonArray{"0"});

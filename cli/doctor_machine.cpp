@@ -8,20 +8,12 @@
 
 #include "cli/doctor.h"
 #include "cli/lingering.h"
-#include "libspool/system.h"
+#include "libspool/programs.h"
 
 namespace cli {
 namespace {
 
 using Level = Finding::Level;
-
-std::string own_directory() {
-    char path[4096];
-    const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
-    if (length <= 0) return {};
-    const std::string program(path, static_cast<std::size_t>(length));
-    return program.substr(0, program.rfind('/'));
-}
 
 std::size_t count_nvidia_devices() {
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/dev"), ::closedir);
@@ -66,19 +58,15 @@ void check_lingering(Findings& out) {
 }
 
 void check_supervisor(Findings& out) {
-    const std::string here = own_directory();
-    const std::string places[] = {here + "/../libexec/gpuspool/spool-exec", here + "/spool-exec",
-                                  here + "/../spoold/spool-exec",
-                                  std::string(GPUSPOOL_LIBEXEC) + "/spool-exec"};
-    for (const std::string& place : places)
-        if (::access(place.c_str(), X_OK) == 0) {
-            out.push_back({Level::good, "supervisor " + spool::absolute_path(place), ""});
-            return;
-        }
-    out.push_back(
-        {Level::bad,
-         "spool-exec, the supervisor of jobs, is not where it was installed (" GPUSPOOL_LIBEXEC ")",
-         "install gpuspool again: packaging/quickstart"});
+    const std::string program =
+        spool::find_program("spool-exec", "GPUSPOOL_EXEC", GPUSPOOL_LIBEXEC);
+    if (::access(program.c_str(), X_OK) == 0)
+        out.push_back({Level::good, "supervisor " + program, ""});
+    else
+        out.push_back(
+            {Level::bad,
+             "the supervisor of jobs, " + program + ", cannot be executed: " + std::strerror(errno),
+             "install gpuspool again: packaging/quickstart"});
 }
 
 void check_gpus(const std::vector<spool::GpuState>& gpus, Findings& out) {

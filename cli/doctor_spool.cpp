@@ -7,6 +7,7 @@
 #include "cli/format.h"
 #include "libspool/config.h"
 #include "libspool/control.h"
+#include "libspool/file_system.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 
@@ -19,8 +20,7 @@ std::string heartbeat_age(Context& context, const spool::Owner& owner) {
     return format_age(context.clock.wall() - owner.heartbeat);
 }
 
-Finding other_host(Context& context, const spool::Spool& spool, const spool::Owner& owner,
-                   bool alive) {
+Finding other_host(Context& context, const spool::Owner& owner, bool alive) {
     if (alive)
         return {Level::good,
                 "the daemon on " + owner.host + " has this spool (heard of " +
@@ -32,8 +32,7 @@ Finding other_host(Context& context, const spool::Spool& spool, const spool::Own
             "start spoold there; or use a spool of this host's own (export "
             "GPUSPOOL_DIR=$HOME/.gpuspool-" +
                 spool::host_name() + "); or, if nothing of it runs on " + owner.host +
-                " any more, take it over: rm '" + spool.path + "/.spool/owner', then " +
-                how_to_start()};
+                " any more, take it over: spoold --take-over"};
 }
 
 }  // namespace
@@ -55,7 +54,7 @@ void check_daemon(Context& context, spool::Spool& spool, Findings& out) {
         case spool::DaemonPresence::other_host_running:
         case spool::DaemonPresence::other_host_silent: {
             const bool alive = *presence == spool::DaemonPresence::other_host_running;
-            out.push_back(other_host(context, spool, owner, alive));
+            out.push_back(other_host(context, owner, alive));
             return;
         }
     }
@@ -105,23 +104,14 @@ void check_disk(const spool::Spool& spool, Findings& out) {
 void check_file_system(const spool::Spool& spool, Findings& out) {
     struct statfs found {};
     if (::fstatfs(static_cast<int>(spool.root.get()), &found) != 0) return;
-    static constexpr struct {
-        unsigned long type;
-        const char* name;
-    } remote[] = {{0x6969, "NFS"},      {0xFF534D42, "SMB"},    {0xFE534D42, "SMB"},
-                  {0x5346414F, "AFS"},  {0x0BD00BD0, "Lustre"}, {0x47504653, "GPFS"},
-                  {0x65735546, "FUSE"}, {0x00C36400, "Ceph"},   {0x19830326, "BeeGFS"}};
-    const auto type = static_cast<unsigned long>(found.f_type) & 0xFFFFFFFFUL;
-    for (const auto& one : remote)
-        if (one.type == type) {
-            out.push_back({Level::warning,
-                           std::string("the spool is on a network file system (") + one.name +
-                               "): changes are seen by polling, new files are taken after 2 s",
-                           "a spool on a local disk is quicker: export GPUSPOOL_DIR=/var/tmp/…, a "
-                           "directory of your own"});
-            return;
-        }
-    constexpr unsigned long tmpfs = 0x01021994;
+    const auto type = static_cast<std::uint32_t>(found.f_type);
+    if (const auto network = spool::network_file_system(type); !network.empty())
+        out.push_back({Level::warning,
+                       "the spool is on a network file system (" + std::string(network) +
+                           "): changes are seen by polling, new files are taken after 2 s",
+                       "a spool on a local disk is quicker: export GPUSPOOL_DIR=/var/tmp/…, a "
+                       "directory of your own"});
+    constexpr std::uint32_t tmpfs = 0x01021994;
     if (type == tmpfs)
         out.push_back({Level::warning, "the spool is in memory (tmpfs): it is gone after a reboot",
                        "put it on a disk: unset GPUSPOOL_DIR, or choose another"});

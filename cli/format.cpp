@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "libspool/names.h"
+#include "libspool/text.h"
 
 namespace cli {
 namespace {
@@ -56,9 +57,7 @@ std::string job_argument(const spool::FoundJob& job) {
 }
 
 std::string gpus_text(const std::vector<std::string>& gpus) {
-    std::string out;
-    for (const std::string& gpu : gpus)
-        out += (out.empty() ? "" : ", ") + spool::printable(gpu);
+    const std::string out = spool::printable(spool::joined(gpus, ", "));
     return out.empty() ? "-" : out;
 }
 
@@ -69,6 +68,11 @@ std::string outcome_text(const spool::JobResult& result) {
         return out + print(" (signal %d, ", *result.signal) + ::strsignal(*result.signal) + ')';
     if (result.exit_code) return out + print(" (exit code %d)", *result.exit_code);
     return out;
+}
+
+std::string end_text(const spool::JobResult& result, const std::string& after) {
+    return "job " + job_text(result.id, result.name) + ' ' + outcome_text(result) + after +
+           (result.reason ? ": " + spool::printable(*result.reason) : "");
 }
 
 Style outcome_style(spool::Outcome outcome) {
@@ -90,7 +94,9 @@ std::string run_time(const spool::JobResult& result) {
 std::string activity_text(const spool::FoundJob& job, std::int64_t now) {
     if (job.waiting) return "waits: " + spool::wait_sentence(job.waiting->reason);
     if (!job.running) return "has ended";
-    std::string out = job.running->phase == "claimed" ? "is about to start" : "is running";
+    const std::string& phase = job.running->phase;
+    const bool started = phase != "claimed" && phase != "starting";
+    std::string out = started ? "is running" : "is about to start";
     if (job.running->started_at != 0)
         out += " for " + format_duration(now - job.running->started_at);
     if (!job.running->detail.empty()) out += ", " + spool::printable(job.running->detail);

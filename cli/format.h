@@ -26,8 +26,10 @@ namespace cli {
 /// "0, 1", or "-" where there is none.
 [[nodiscard]] std::string gpus_text(const std::vector<std::string>& gpus);
 
-/// "succeeded", "failed (exit code 3)", "failed (signal 9)".
+/// "succeeded", "failed (exit code 3)", "failed (signal 9, Killed)".
 [[nodiscard]] std::string outcome_text(const spool::JobResult& result);
+/// "job 42 (x) failed (exit code 3): exit code 3; it ran in …"; `after` stands before the colon.
+[[nodiscard]] std::string end_text(const spool::JobResult& result, const std::string& after = {});
 [[nodiscard]] Style outcome_style(spool::Outcome outcome);
 
 /// Time from start to end; empty if either is not known.

@@ -13,6 +13,7 @@
 #include "libspool/gpu_use.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 
 namespace cli {
 namespace {
@@ -42,9 +43,9 @@ spool::GpuSurvey with_known(const spool::SpoolState& state, spool::GpuSurvey sur
 }
 
 /// The state's devices with the figures of this moment.
-std::vector<spool::DeviceState> joined(const spool::SpoolState& state,
-                                       const spool::GpuSurvey& survey,
-                                       const spool::GpuRules& rules) {
+std::vector<spool::DeviceState> devices_now(const spool::SpoolState& state,
+                                            const spool::GpuSurvey& survey,
+                                            const spool::GpuRules& rules) {
     std::vector<spool::DeviceState> out;
     for (const spool::Gpu& gpu : survey.gpus) {
         spool::DeviceState device = known_device(state, gpu);
@@ -83,9 +84,8 @@ public:
             problem_ = survey.error().text();
             return {};
         }
-        for (const std::string& problem : survey->problems)
-            problem_ += (problem_.empty() ? "" : "; ") + problem;
-        devices_ = joined(state_, with_known(state_, std::move(*survey)), rules_);
+        problem_ = spool::joined(survey->problems, "; ");
+        devices_ = devices_now(state_, with_known(state_, std::move(*survey)), rules_);
         return {};
     }
 

@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "libspool/directives.h"
 #include "libspool/job_file.h"
+#include "libspool/json_job.h"
+#include "libspool/submit_info.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string base_name(const std::string& path) {
-    return path.substr(path.rfind('/') + 1);
-}
 
 /// One #SPOOL line; a value that does not fit on a line is refused.
 spool::Result<std::string> directive(const std::string& word) {
@@ -52,20 +52,11 @@ spool::Result<std::string> directives(const JobOptions& options, bool with_envir
 /// added by an earlier submit.
 std::size_t first_command(const std::string& script) {
     std::size_t start = 0;
-    while (start < script.size()) {
-        const std::size_t text = script.find_first_not_of(" \t\r\v\f", start);
-        if (text == script.npos || (script[text] != '#' && script[text] != '\n')) return start;
-        if (script.compare(text, 13, "#SPOOL-SUBMIT") == 0) return start;
-        const std::size_t end = script.find('\n', text);
-        if (end == script.npos) return script.size();
-        start = end + 1;
+    for (const std::string_view line : spool::split_lines(script)) {
+        if (!spool::is_idle_line(line) || line.starts_with(spool::submit_marker)) return start;
+        start += line.size() + 1;
     }
-    return start;
-}
-
-bool is_json(const std::string& bytes) {
-    const std::size_t start = bytes.find_first_not_of(" \t\r\n");
-    return start != bytes.npos && bytes[start] == '{';
+    return std::min(start, script.size());
 }
 
 spool::Result<std::string> json_with_options(const std::string& bytes, const JobOptions& options) {
@@ -111,7 +102,7 @@ spool::Result<std::string> command_job(const std::vector<std::string>& command,
 
 spool::Result<std::string> with_options(const std::string& bytes, const JobOptions& options) {
     if (options.settings.empty() && options.environment.empty()) return bytes;
-    if (is_json(bytes)) return json_with_options(bytes, options);
+    if (spool::is_json_job(bytes)) return json_with_options(bytes, options);
     return directives(options, true).map([&](const std::string& lines) {
         std::string out = bytes;
         const std::size_t at = first_command(bytes);
@@ -122,12 +113,12 @@ spool::Result<std::string> with_options(const std::string& bytes, const JobOptio
 
 std::string name_of_command(const std::vector<std::string>& command) {
     if (command.empty()) return {};
-    const std::string program = base_name(command.front());
+    const std::string program = spool::base_name(command.front());
     if (!is_interpreter(program)) return program;
     for (std::size_t i = 1; i < command.size(); ++i) {
         if (command[i] == "-m" && i + 1 < command.size()) return command[i + 1];
         if (command[i].starts_with('-')) continue;
-        const std::string script = base_name(command[i]);
+        const std::string script = spool::base_name(command[i]);
         const std::size_t dot = script.rfind('.');
         if (dot != script.npos && dot > 0) return script.substr(0, dot);
     }

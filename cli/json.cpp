@@ -4,7 +4,7 @@
 
 #include "libspool/gpu_json.h"
 #include "libspool/names.h"
-#include "libspool/values.h"
+#include "libspool/result_json.h"
 #include "libspool/wait_reason.h"
 
 namespace cli {
@@ -16,10 +16,6 @@ std::string text(std::string_view bytes) {
 
 Json number_or_null(std::uint64_t id) {
     return id == 0 ? Json() : Json(id);
-}
-
-Json time_or_null(std::int64_t time) {
-    return time == 0 ? Json() : Json(spool::format_time(time));
 }
 
 Json texts(const std::vector<std::string>& list) {
@@ -68,12 +64,7 @@ Json gpus_json(const std::vector<spool::GpuState>& gpus) {
 Json devices_json(const std::vector<spool::DeviceState>& devices) {
     Json out = Json::array();
     for (const spool::DeviceState& device : devices) {
-        Json entry = spool::gpu_to_json(device.gpu);
-        if (device.gpu.processes)
-            for (Json& process : entry["processes"]) {
-                process.erase("token");
-                process.erase("cgroup");
-            }
+        Json entry = spool::public_gpu_to_json(device.gpu);
         entry["status"] = device.status;
         entry["reason"] = text(device.reason);
         entry["jobs"] = device.jobs;
@@ -83,7 +74,7 @@ Json devices_json(const std::vector<spool::DeviceState>& devices) {
 }
 
 Json to_json(const spool::JobResult& result) {
-    return Json::parse(spool::write_result(result), nullptr, false);
+    return spool::result_to_json(result);
 }
 
 Json to_json(const spool::WaitingState& job) {
@@ -92,7 +83,7 @@ Json to_json(const spool::WaitingState& job) {
             {"file", text(job.file)},
             {"command", text(job.command)},
             {"priority", job.priority},
-            {"submitted_at", time_or_null(job.submitted_at)},
+            {"submitted_at", spool::time_to_json(job.submitted_at)},
             {"reason", text(spool::wait_sentence(job.reason))},
             {"reason_code", spool::wait_kind_name(job.reason.kind)}};
 }
@@ -106,8 +97,8 @@ Json to_json(const spool::RunningState& job) {
             {"phase", job.phase},
             {"detail", text(job.detail)},
             {"gpus", texts(job.gpus)},
-            {"submitted_at", time_or_null(job.submitted_at)},
-            {"started_at", time_or_null(job.started_at)},
+            {"submitted_at", spool::time_to_json(job.submitted_at)},
+            {"started_at", spool::time_to_json(job.started_at)},
             {"attempt", job.attempt},
             {"pid", job.pid == 0 ? Json() : Json(job.pid)}};
 }

@@ -1,17 +1,17 @@
 #include "cli/lingering.h"
 
-#include <pwd.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <iterator>
 #include <string>
 
+#include "libspool/system.h"
+
 namespace cli {
 
 bool is_lingering() {
-    const passwd* user = ::getpwuid(::geteuid());
-    const std::string name = user != nullptr ? user->pw_name : std::to_string(::geteuid());
+    const std::string name = spool::user_name(::geteuid());
     return ::access(("/var/lib/systemd/linger/" + name).c_str(), F_OK) == 0;
 }
 

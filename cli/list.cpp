@@ -9,6 +9,7 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "libspool/names.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace cli {
@@ -20,13 +21,6 @@ struct ListOptions {
     bool json = false;
 };
 
-std::string joined(const std::vector<std::string>& words) {
-    std::string out;
-    for (const std::string& word : words)
-        out += (out.empty() ? "" : ", ") + word;
-    return out;
-}
-
 /// The outcomes asked for; empty: all. Nothing if a word is none.
 std::optional<std::vector<spool::Outcome>> wanted_outcomes(const std::vector<std::string>& words) {
     std::vector<spool::Outcome> out;
@@ -36,7 +30,7 @@ std::optional<std::vector<spool::Outcome>> wanted_outcomes(const std::vector<std
             const auto meant = spool::nearest(word, spool::outcome_names());
             complain("--state " + spool::printable(word) + ": " +
                      (meant ? "did you mean " + *meant + '?' : "no such state") +
-                     " The states are " + joined(spool::outcome_names()));
+                     " The states are " + spool::joined(spool::outcome_names(), ", "));
             return std::nullopt;
         }
         out.push_back(*outcome);
@@ -102,7 +96,8 @@ int run_list(Context& context, const ListOptions& options) {
 void add_list(CLI::App& app, Run& run) {
     CLI::App* verb = app.add_subcommand("list", "List the jobs that have ended, the newest first");
     const auto options = std::make_shared<ListOptions>();
-    verb->add_option("--state", options->states, "Only these: " + joined(spool::outcome_names()))
+    verb->add_option("--state", options->states,
+                     "Only these: " + spool::joined(spool::outcome_names(), ", "))
         ->delimiter(',')
         ->allow_extra_args(false);
     verb->add_option("-n,--limit", options->limit, "At most N");

@@ -19,9 +19,7 @@ struct LogOptions {
 void print_end(const Context& context, const spool::JobResult& result) {
     if (!context.err.is_terminal) return;
     const std::string time = run_time(result);
-    complain("job " + job_text(result.id, result.name) + ' ' + outcome_text(result) +
-             (time.empty() ? "" : " after " + time) +
-             (result.reason ? ": " + spool::printable(*result.reason) : ""));
+    complain(end_text(result, time.empty() ? "" : " after " + time));
 }
 
 int print_waiting(const spool::FoundJob& job) {

@@ -6,6 +6,7 @@
 #include "cli/verbs.h"
 #include "libspool/names.h"
 #include "libspool/reader.h"
+#include "libspool/text.h"
 
 namespace cli {
 namespace {
@@ -13,10 +14,8 @@ namespace {
 int run_pause(Context& context, const std::vector<std::string>& words) {
     const auto spool = context.open(spool::IfMissing::create);
     if (!spool) return report(spool.error());
-    std::string reason;
-    for (const std::string& word : words)
-        reason += (reason.empty() ? "" : " ") + word;
-    if (const auto set = spool::set_pause(**spool, reason); !set) return report(set.error());
+    if (const auto set = spool::set_pause(**spool, spool::joined(words, " ")); !set)
+        return report(set.error());
     std::printf("paused: nothing new is started until gpuspool resume; what runs goes on\n");
     return success;
 }

@@ -27,12 +27,10 @@ bool wants_retry(spool::Outcome state) {
 
 spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool::FoundJob& job) {
     const std::string subject = "job " + job_text(job.id, job.name);
-    if (!job.result)
-        return tl::unexpected(
-            spool::Error{{}, {}, subject + " has not ended yet", 0, std::nullopt});
+    if (!job.result) return spool::content_error({}, {}, subject + " has not ended yet");
     if (job.file_name.empty())
-        return tl::unexpected(spool::Error{
-            {}, {}, subject + " has no file in done/ any more; submit it anew", 0, std::nullopt});
+        return spool::content_error({}, {},
+                                    subject + " has no file in done/ any more; submit it anew");
     auto bytes =
         spool::read_whole(*spool.files, spool.done.get(), job.file_name, spool::max_job_file_size);
     if (!bytes) return tl::unexpected(bytes.error());

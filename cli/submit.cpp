@@ -19,6 +19,7 @@
 #include "libspool/job_file.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 
 namespace cli {
 namespace {
@@ -31,8 +32,8 @@ struct SubmitOptions {
     AfterDashes after_dashes;
 };
 
-spool::Error misuse(const std::string& message) {
-    return {{}, {}, message, 0, std::nullopt};
+tl::unexpected<spool::Error> misuse(const std::string& message) {
+    return spool::content_error({}, {}, message);
 }
 
 spool::Result<JobOptions> job_options(const SubmitOptions& options) {
@@ -54,8 +55,7 @@ spool::Result<JobOptions> job_options(const SubmitOptions& options) {
     for (const std::string& entry : options.environment) {
         const auto equals = entry.find('=');
         if (equals == entry.npos || equals == 0)
-            return tl::unexpected(
-                misuse("--env " + spool::printable(entry) + ": write NAME=VALUE"));
+            return misuse("--env " + spool::printable(entry) + ": write NAME=VALUE");
         out.environment[entry.substr(0, equals)] = entry.substr(equals + 1);
     }
     for (const auto& [name, value] : out.environment)
@@ -93,7 +93,7 @@ bool is_foreign_program(const std::string& file, const std::string& bytes) {
 
 spool::Result<spool::Submission> from_command(const SubmitOptions& options, const JobOptions& job) {
     if (options.after_dashes.words.empty() || options.after_dashes.words.front().empty())
-        return tl::unexpected(misuse("there is no command after --"));
+        return misuse("there is no command after --");
     spool::Submission out;
     auto bytes = command_job(options.after_dashes.words, job);
     if (!bytes) return tl::unexpected(bytes.error());
@@ -106,11 +106,10 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     const auto content = read_input(options.file);
     if (!content) return tl::unexpected(content.error());
     if (is_foreign_program(options.file, *content))
-        return tl::unexpected(
-            misuse(spool::printable(options.file) +
-                   " is no shell script: submit the command that runs it, as in gpuspool submit -- "
-                   "python " +
-                   spool::printable(options.file)));
+        return misuse(spool::printable(options.file) +
+                      " is no shell script: submit the command that runs it, as in gpuspool submit "
+                      "-- python " +
+                      spool::printable(options.file));
     spool::Submission out;
     auto bytes = with_options(*content, job);
     if (!bytes) {
@@ -119,7 +118,7 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     }
     out.bytes = std::move(*bytes);
     out.info.arguments = options.after_dashes.words;
-    const std::string base = options.file.substr(options.file.rfind('/') + 1);
+    const std::string base = spool::base_name(options.file);
     if (const auto name = spool::split_job_name(base)) {
         out.stem = name->stem;
         out.extension = name->extension;
@@ -130,20 +129,8 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     if (!spec) return tl::unexpected(spec.error());
     if (!spec->name.empty()) out.stem = spec->name;
     if (spec->kind == spool::JobSpec::Kind::command && !out.info.arguments.empty())
-        return tl::unexpected(misuse("arguments after -- are for scripts; " +
-                                     spool::printable(options.file) +
-                                     " is JSON with a \"command\" of its own"));
-    return out;
-}
-
-spool::Environment current_environment() {
-    spool::Environment out;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-        const std::string_view text = *entry;
-        const auto equals = text.find('=');
-        if (equals != text.npos && equals > 0)
-            out.emplace(text.substr(0, equals), text.substr(equals + 1));
-    }
+        return misuse("arguments after -- are for scripts; " + spool::printable(options.file) +
+                      " is JSON with a \"command\" of its own");
     return out;
 }
 
@@ -152,19 +139,16 @@ spool::Result<void> capture(spool::Spool& spool, const SubmitOptions& options,
                             spool::SubmitInfo& info) {
     info.directory = spool::absolute_path(".");
     if (options.no_environment) return {};
-    spool::CapturedEnvironment captured = spool::filter_environment(current_environment());
+    spool::CapturedEnvironment captured = spool::filter_environment(spool::own_environment());
     auto stored = spool::store_environment(spool, captured.kept);
     if (!stored) return tl::unexpected(stored.error());
     info.environment = std::move(*stored);
     info.secrets = std::move(captured.secrets);
     if (info.secrets.empty()) return {};
-    std::string names;
-    for (const std::string& name : info.secrets)
-        names += (names.empty() ? "" : ", ") + spool::printable(name);
     complain(
         "not recorded, because they look like secrets (filled in from your login environment at "
         "the start): " +
-        names);
+        spool::printable(spool::joined(info.secrets, ", ")));
     return {};
 }
 
@@ -196,8 +180,7 @@ int follow(Context& context, spool::Spool& spool, std::uint64_t number) {
     if (!watched.result) return watched.code;
     const spool::JobResult& result = *watched.result;
     if (result.state != spool::Outcome::succeeded || context.err.is_terminal)
-        complain("job " + job_text(result.id, result.name) + ' ' + outcome_text(result) +
-                 (result.reason ? ": " + spool::printable(*result.reason) : ""));
+        complain(end_text(result));
     return exit_code_of(result);
 }
 

@@ -6,7 +6,6 @@
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/verbs.h"
-#include "libspool/names.h"
 
 namespace cli {
 namespace {
@@ -14,10 +13,8 @@ namespace {
 int wait_for(Context& context, spool::Spool& spool, const spool::FoundJob& job) {
     const Watched watched = wait_for_end(context, spool, job);
     if (!watched.result) return watched.code;
-    const spool::JobResult& result = *watched.result;
-    complain("job " + job_text(result.id, result.name) + ' ' + outcome_text(result) +
-             (result.reason ? ": " + spool::printable(*result.reason) : ""));
-    return exit_code_of(result);
+    complain(end_text(*watched.result));
+    return exit_code_of(*watched.result);
 }
 
 int run_wait(Context& context, std::vector<std::string> names) {

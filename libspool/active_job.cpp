@@ -1,29 +1,27 @@
 #include "libspool/active_job.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
-#include "libspool/names.h"
+#include "libspool/json_fields.h"
+#include "libspool/json_writer.h"
 
 namespace spool {
+namespace {
 
 using nlohmann::json;
 
-namespace {
-
-std::vector<std::string> texts(const json& list) {
-    std::vector<std::string> out;
-    if (list.is_array())
-        for (const json& entry : list)
-            if (entry.is_string()) out.push_back(from_json_text(entry.get<std::string>()));
-    return out;
-}
-
-json json_list(const std::vector<std::string>& texts) {
-    json out = json::array();
-    for (const std::string& text : texts)
-        out.push_back(to_json_text(text));
-    return out;
+template <typename Fields, Either<ResultFacts> Facts>
+void each_member(Fields& fields, Facts& facts) {
+    fields.bytes("command", facts.command);
+    fields.bytes("profile", facts.profile);
+    fields.text("env_source", facts.environment_source);
+    fields.number("submitted_at", facts.submitted_at);
+    fields.bytes_list("notes", facts.notes);
+    fields.bytes_list("secrets", facts.secrets);
+    fields.number("retry_of", facts.retry_of);
+    fields.flag("cpu_slot", facts.cpu_slot);
+    fields.bytes("program", facts.program);
+    fields.flag("interprets", facts.interprets);
 }
 
 /// The devices of slots of which only the texts are known.
@@ -43,68 +41,44 @@ bool is_uuid(const std::string& device) {
 }  // namespace
 
 std::string write_facts(const ResultFacts& facts) {
-    json notes = json::array();
-    json secrets = json::array();
-    for (const std::string& name : facts.secrets)
-        secrets.push_back(to_json_text(name));
-    for (const std::string& note : facts.notes)
-        notes.push_back(to_json_text(note));
-    const json document = {{"command", to_json_text(facts.command)},
-                           {"profile", to_json_text(facts.profile)},
-                           {"env_source", facts.environment_source},
-                           {"submitted_at", facts.submitted_at},
-                           {"notes", notes},
-                           {"secrets", secrets},
-                           {"retry_of", facts.retry_of},
-                           {"cpu_slot", facts.cpu_slot},
-                           {"program", to_json_text(facts.program)},
-                           {"interprets", facts.interprets}};
-    return document.dump();
+    JsonWriter out;
+    each_member(out, facts);
+    return out.take().dump();
 }
 
 ResultFacts read_facts(std::string_view bytes) {
     ResultFacts facts;
     const json document = json::parse(bytes, nullptr, false);
-    if (!document.is_object()) return facts;
-    try {
-        facts.command = from_json_text(document.value("command", ""));
-        facts.profile = from_json_text(document.value("profile", ""));
-        facts.environment_source = document.value("env_source", "");
-        facts.submitted_at = document.value("submitted_at", std::int64_t{0});
-        for (const json& note : document.value("notes", json::array()))
-            facts.notes.push_back(from_json_text(note.get<std::string>()));
-        for (const json& name : document.value("secrets", json::array()))
-            facts.secrets.push_back(from_json_text(name.get<std::string>()));
-        facts.retry_of = document.value("retry_of", std::uint64_t{0});
-        facts.cpu_slot = document.value("cpu_slot", false);
-        facts.program = from_json_text(document.value("program", ""));
-        facts.interprets = document.value("interprets", false);
-    } catch (const json::exception&) {
-        // Facts are for display: what could be read is kept.
-    }
+    std::string ignored;  // facts are for display: what could be read is kept
+    const JsonFields fields(document, ignored);
+    each_member(fields, facts);
     return facts;
 }
 
 GrantedGpus run_gpus(const record::Run& run) {
     const std::size_t length = std::min<std::size_t>(run.gpus_length, sizeof run.gpus);
-    const json document = json::parse(std::string_view(run.gpus, length), nullptr, false);
+    json document = json::parse(std::string_view(run.gpus, length), nullptr, false);
+    if (document.is_array()) document = json{{"slots", std::move(document)}};
     GrantedGpus gpus;
-    if (document.is_array()) {
-        gpus.texts = texts(document);
+    std::string ignored;  // what could be read is kept
+    const JsonFields fields(document, ignored);
+    fields.bytes_list("slots", gpus.texts);
+    fields.bytes_list("devices", gpus.devices);
+    fields.number("memory", gpus.memory);
+    // A list by hand that names GPUs by UUID.
+    if (gpus.devices.empty() && gpus.memory == 0) {
         auto devices = make_devices(gpus.texts);
         if (std::all_of(devices.begin(), devices.end(), is_uuid)) gpus.devices = std::move(devices);
     }
-    if (!document.is_object()) return gpus;
-    gpus.texts = texts(document.value("slots", json::array()));
-    gpus.devices = texts(document.value("devices", json::array()));
-    const json memory = document.value("memory", json());
-    if (memory.is_number_unsigned()) gpus.memory = memory.get<std::uint64_t>();
     return gpus;
 }
 
 std::string write_run_gpus(const GrantedGpus& gpus) {
-    json document = {{"slots", json_list(gpus.texts)}, {"devices", json_list(gpus.devices)}};
-    if (gpus.memory != 0) document["memory"] = gpus.memory;
+    JsonWriter out;
+    out.bytes_list("slots", gpus.texts);
+    out.bytes_list("devices", gpus.devices);
+    if (gpus.memory != 0) out.number("memory", gpus.memory);
+    JsonWriter::Json document = out.take();
     const bool plain = gpus.memory == 0 && make_devices(gpus.texts) == gpus.devices;
     std::string text = plain ? document["slots"].dump() : document.dump();
     if (text.size() > sizeof(record::Run::gpus)) {

@@ -54,7 +54,7 @@ struct ClaimRequest {
 enum class NotClaimed { gone, changed, open_for_writing };
 
 /// Claims: when it returns a job, the file is in running/ and the record says so, but nothing is
-/// synced. The caller syncs `claim_barrier(job)` before the job is started, and may not start it if
+/// synced. The caller syncs `add_claim_barrier` before the job is started, and may not start it if
 /// that fails.
 Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool,
                                                   const Clock& clock, const record::BootId& boot,

@@ -4,6 +4,7 @@
 #include "libspool/keyed_object.h"
 #include "libspool/names.h"
 #include "libspool/settings.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -13,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 using std::chrono::milliseconds;
 
-constexpr std::int64_t most_cpu_slots = 65'536, most_settle_ms = 600'000, most_gpus = 1024;
+constexpr int most_cpu_slots = 65'536, most_settle_ms = 600'000, most_gpus = 1024;
 
 std::optional<std::string> as_text(const Json& value) {
     if (!value.is_string()) return std::nullopt;
@@ -42,17 +43,9 @@ bool set_duration(milliseconds& out, const Json& value) {
 }
 
 bool set_settle(Config& config, const Json& value) {
-    const auto number = as_integer(value);
-    if (!number || *number < 0 || *number > most_settle_ms) return false;
-    config.settle = milliseconds(*number);
-    return true;
-}
-
-bool set_cpu_slots(Config& config, const Json& value) {
-    const auto number = as_integer(value);
-    if (!number || *number < 0 || *number > most_cpu_slots) return false;
-    config.cpu_slots = static_cast<int>(*number);
-    return true;
+    const auto number = number_up_to(most_settle_ms, value);
+    if (number) config.settle = milliseconds(*number);
+    return number.has_value();
 }
 
 /// A list of texts, in which numbers are allowed.
@@ -98,11 +91,9 @@ bool set_ignored_programs(Config& config, const Json& value) {
     return list.has_value();
 }
 
-bool set_max_gpus(Config& config, const Json& value) {
-    const auto number = as_integer(value);
-    if (!number || *number < 0 || *number > most_gpus) return false;
-    config.max_gpus = static_cast<int>(*number);
-    return true;
+bool set_number(std::optional<int>& out, int most, const Json& value) {
+    out = number_up_to(most, value);
+    return out.has_value();
 }
 
 bool set_environment(Config& config, const Json& value) {
@@ -121,11 +112,13 @@ constexpr std::string_view a_duration = "seconds, or a time such as \"10s\" or \
 constexpr ObjectKey<Config> keys[] = {
     {"gpus", "\"auto\" or a list of slots such as [0, 1] or [\"0,1\", \"2,3\"]", set_gpus},
     {"bind", "\"index\" or \"uuid\"", set_bind},
-    {"max_gpus", "a number from 0 to 1024", set_max_gpus},
+    {"max_gpus", "a number from 0 to 1024",
+     [](Config& c, const Json& v) { return set_number(c.max_gpus, most_gpus, v); }},
     {"gpus_drained", "a list of GPUs such as [2, \"GPU-8f6d02a1\"]", set_drained},
     {"desktop_share", "a number from 0 to 1", set_desktop_share},
     {"ignored_programs", "a list of programs such as [\"Xorg\"]", set_ignored_programs},
-    {"cpu_slots", "a number from 0 to 65536", set_cpu_slots},
+    {"cpu_slots", "a number from 0 to 65536",
+     [](Config& c, const Json& v) { return set_number(c.cpu_slots, most_cpu_slots, v); }},
     {"settle_ms", "milliseconds, from 0 to 600000", set_settle},
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,
@@ -157,14 +150,8 @@ Result<Config> read_config(std::string_view bytes, const std::string& path) {
 
 std::vector<std::string> gpu_slots_from_arguments(const std::vector<std::string>& arguments) {
     if (arguments.size() != 1) return arguments;
-    std::vector<std::string> out;
-    std::string_view rest = arguments.front();
-    for (;;) {
-        const std::size_t comma = rest.find(',');
-        out.emplace_back(rest.substr(0, comma));
-        if (comma == rest.npos) return out;
-        rest.remove_prefix(comma + 1);
-    }
+    const auto slots = split_at(arguments.front(), ',');
+    return {slots.begin(), slots.end()};
 }
 
 }  // namespace spool

@@ -7,6 +7,7 @@
 
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -44,13 +45,6 @@ bool is_verb(std::string_view verb) {
     return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);
 }
 
-std::string known_verbs() {
-    std::string out;
-    for (const std::string_view verb : verbs)
-        out += (out.empty() ? "" : ", ") + std::string(verb);
-    return out;
-}
-
 std::string text_of(const Json& json, const char* key) {
     const auto found = json.find(key);
     return found != json.end() && found->is_string() ? from_json_text(found->get<std::string>())
@@ -62,7 +56,9 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     if (!json.is_object()) return content_error(path, std::nullopt, "not a JSON object");
     const auto verb = json.find("verb"), job = json.find("job"), at = json.find("at");
     if (verb == json.end() || !verb->is_string() || !is_verb(verb->get<std::string>()))
-        return content_error(path, std::nullopt, "'verb' must be one of " + known_verbs());
+        return content_error(
+            path, std::nullopt,
+            "'verb' must be one of " + joined({std::begin(verbs), std::end(verbs)}, ", "));
     Request out;
     out.verb = verb->get<std::string>();
     if (job != json.end() && job->is_number_unsigned()) out.job = job->get<std::uint64_t>();

@@ -1,5 +1,7 @@
 #include "libspool/environment.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -18,6 +20,16 @@ bool is_stored(Spool& spool, const std::string& name, const std::string& packed)
 }
 
 }  // namespace
+
+Environment own_environment() {
+    Environment out;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text = *entry;
+        if (const auto equals = text.find('='); equals != text.npos && equals > 0)
+            out.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return out;
+}
 
 CapturedEnvironment filter_environment(const Environment& environment) {
     CapturedEnvironment out;

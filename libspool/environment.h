@@ -20,11 +20,14 @@ using Environment = std::map<std::string, std::string>;
 /// OLDPWD, SLURM_* …).
 [[nodiscard]] bool is_session_variable(std::string_view name);
 
+/// This process's environment.
+[[nodiscard]] Environment own_environment();
+
 struct CapturedEnvironment {
     Environment kept;
     std::vector<std::string> secrets;  ///< names of the variables that were left out as secrets
 };
-/// Splits an environment (as of `environ`) into what may be recorded and the names of what may not.
+/// Splits an environment into what may be recorded and the names of what may not.
 [[nodiscard]] CapturedEnvironment filter_environment(const Environment& environment);
 
 /// NUL-terminated KEY=VALUE strings in order of KEY, and back. Damaged entries are dropped.

@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "libspool/current_state.h"
+#include "libspool/done.h"
 #include "libspool/job_file.h"
 #include "libspool/journal_reader.h"
 #include "libspool/names.h"
 #include "libspool/reader.h"
-#include "libspool/reading.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -17,24 +18,30 @@ FoundJob found(WaitingState job) {
     return out;
 }
 
+/// The job file of that name in running/ or done/; empty if it is not there.
+std::string job_file_in(Spool& spool, const OpenFile& directory, const std::string& name) {
+    for (const std::string_view extension : job_extensions)
+        if (std::string file_name = name + std::string(extension);
+            spool.files->stat_at(directory.get(), file_name))
+            return file_name;
+    return {};
+}
+
 FoundJob found(Spool& spool, RunningState job) {
-    FoundJob out{Place::running, job.id, job.name, {}, {}, {}, {}};
-    for (const std::string_view extension : job_extensions) {
-        const std::string file_name = job.name + std::string(extension);
-        if (spool.files->stat_at(spool.running.get(), file_name)) out.file_name = file_name;
-    }
+    FoundJob out{
+        Place::running, job.id, job.name, job_file_in(spool, spool.running, job.name), {}, {}, {}};
     out.running = std::move(job);
     return out;
 }
 
 FoundJob found(Spool& spool, JobResult result, const std::string& name) {
-    FoundJob out{Place::done, result.id, name, {}, {}, {}, {}};
-    for (const std::string_view extension : job_extensions) {
-        const std::string file_name = name + std::string(extension);
-        if (spool.files->stat_at(spool.done.get(), file_name)) out.file_name = file_name;
-    }
+    FoundJob out{Place::done, result.id, name, job_file_in(spool, spool.done, name), {}, {}, {}};
     out.result = std::move(result);
     return out;
+}
+
+std::vector<std::string> ended_names(Spool& spool) {
+    return result_names(spool).value_or(std::vector<std::string>());
 }
 
 std::optional<std::uint64_t> as_number(const std::string& text) {
@@ -68,7 +75,7 @@ std::optional<FoundJob> ended_with_number(Spool& spool, std::uint64_t number) {
     if (const auto line = find_in_history(spool, number))
         if (auto result = read_done(spool, line->name); result && result->id == number)
             return found(spool, std::move(*result), line->name);
-    for (const std::string& name : result_names(spool))
+    for (const std::string& name : ended_names(spool))
         if (auto result = read_done(spool, name); result && result->id == number)
             return found(spool, std::move(*result), name);
     return std::nullopt;
@@ -77,7 +84,7 @@ std::optional<FoundJob> ended_with_number(Spool& spool, std::uint64_t number) {
 template <typename Accept>
 std::optional<FoundJob> newest_ended(Spool& spool, Accept accept) {
     std::optional<FoundJob> best;
-    for (const std::string& name : result_names(spool)) {
+    for (const std::string& name : ended_names(spool)) {
         if (!accept(std::uint64_t(0), name)) continue;
         if (auto result = read_done(spool, name))
             keep_newer(best, found(spool, std::move(*result), name));
@@ -128,7 +135,7 @@ tl::unexpected<Error> no_such_job(Spool& spool, const SpoolState& state, const s
                               : "no job '" + printable(job) + "'; there are no jobs at all",
                   ENOENT,
                   std::nullopt});
-    std::vector<std::string> names = result_names(spool);
+    std::vector<std::string> names = ended_names(spool);
     for (const WaitingState& waiting : state.waiting)
         names.push_back(waiting.name);
     for (const RunningState& running : state.running)
@@ -145,11 +152,11 @@ tl::unexpected<Error> no_such_job(Spool& spool, const SpoolState& state, const s
 }  // namespace
 
 Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock) {
-    Result<SpoolState> state = read_state_and_files(spool, clock, false);
+    Result<SpoolState> state = current_state(spool, clock, false);
     if (!state) return tl::unexpected(state.error());
     auto best = look_up(spool, *state, job);
     if (!best && state->waiting_count > state->waiting.size()) {
-        state = read_state_and_files(spool, clock, true);
+        state = current_state(spool, clock, true);
         if (!state) return tl::unexpected(state.error());
         best = look_up(spool, *state, job);
     }

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "libspool/done.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 
@@ -194,9 +195,7 @@ Result<void> release(Spool& spool, const ActiveJob& job) {
 }
 
 bool is_published(Spool& spool, const std::string& name, const record::Token& token) {
-    const auto bytes = read_whole(*spool.files, spool.done.get(), name + ".json", 1 << 20);
-    if (!bytes) return false;
-    const auto result = read_result(*bytes, name + ".json");
+    const auto result = read_done(spool, name);
     return result && result->token == to_hex(token);
 }
 

@@ -59,6 +59,16 @@ Json gpu_to_json(const Gpu& gpu) {
     return json;
 }
 
+Json public_gpu_to_json(const Gpu& gpu) {
+    Json json = gpu_to_json(gpu);
+    if (gpu.processes)
+        for (Json& process : json["processes"]) {
+            process.erase("token");
+            process.erase("cgroup");
+        }
+    return json;
+}
+
 Gpu gpu_from_fields(const JsonFields& fields) {
     Gpu gpu;
     each_member(fields, gpu);

@@ -48,10 +48,31 @@ std::vector<std::string> pick(std::vector<std::string>& free, const GpuWish& wis
     return picked;
 }
 
+/// All that it could take, out of `free`.
+std::vector<std::string> set_aside(std::vector<std::string>& free, const GpuWish& wish) {
+    std::vector<std::string> kept;
+    for (const std::string& gpu : free)
+        if (could_take(wish, gpu)) kept.push_back(gpu);
+    for (const std::string& gpu : kept)
+        std::erase(free, gpu);
+    return kept;
+}
+
 }  // namespace
 
 GpuTurns::Who GpuTurns::who(std::uint32_t uid, const std::string& spool) const {
     return {uid, uid == uid_ ? spool : std::string()};
+}
+
+void GpuTurns::note_time(Time now) {
+    if (last_look_ && now - *last_look_ > longest_gap) {
+        for (auto& [who, known] : known_)
+            known.offered.reset();
+        for (auto& [who, reservation] : reservations_)
+            reservation.seen.reset();
+        own_since_.reset();
+    }
+    last_look_ = now;
 }
 
 // Who takes a GPU is alive, waits anew from then, and is no longer passed over. A lock for a GPU
@@ -69,6 +90,40 @@ void GpuTurns::note_takers(const GpuView& view) {
     }
 }
 
+/// A reservation is over when a job has as many GPUs. Smaller jobs do not make up for it.
+void GpuTurns::note_takers_of_many(const GpuView& view) {
+    const std::set<std::string> pool(view.pool.begin(), view.pool.end());
+    std::map<std::pair<Who, std::int64_t>, int> jobs;  // all GPUs of one are locked by one file
+    for (const GpuHolding& holding : view.held)
+        if (pool.contains(holding.gpu)) ++jobs[{who(holding.uid, holding.spool), holding.born}];
+    for (const auto& [job, gpus] : jobs) {
+        const auto found = reservations_.find(job.first);
+        if (found == reservations_.end()) continue;
+        const Reservation& reservation = found->second;
+        if (gpus >= reservation.wants && job.second > reservation.begun) reservations_.erase(found);
+    }
+}
+
+void GpuTurns::note_usable(const GpuView& view) {
+    const std::set<std::string> pool(view.pool.begin(), view.pool.end());
+    std::erase_if(usable_, [&](const auto& entry) { return view.now - entry.second > letting_go; });
+    for (const std::string& gpu : view.free)
+        usable_[gpu] = view.now;
+    for (const GpuHolding& holding : view.held)
+        if (pool.contains(holding.gpu)) usable_[holding.gpu] = view.now;
+}
+
+/// Whether it can have its turn when jobs of spools end.
+bool GpuTurns::may_reserve(const Claim& claim, Time now) const {
+    if (claim.rounds > 0) return false;
+    const auto known = reservations_.find(claim.who);
+    if (known != reservations_.end() && known->second.none_until > now) return false;
+    const auto usable = std::count_if(usable_.begin(), usable_.end(), [&](const auto& entry) {
+        return could_take(claim.wish, entry.first);
+    });
+    return usable >= claim.wish.wants;
+}
+
 /// One for each user but ours: his oldest ticket.
 std::vector<GpuTurns::Claim> GpuTurns::claims(const GpuView& view) {
     std::map<std::pair<Who, std::string>, Time> still;
@@ -79,7 +134,7 @@ std::vector<GpuTurns::Claim> GpuTurns::claims(const GpuView& view) {
     };
     const Who self{uid_, spool_};
     for (const GpuTicketSeen& ticket : view.tickets) {
-        Claim claim{who(ticket.uid, ticket.spool), Time{0}, ticket.wish, 0, {}};
+        Claim claim{who(ticket.uid, ticket.spool), Time{0}, ticket.wish, 0, {}, {}};
         const auto key = std::make_pair(Who{ticket.uid, ticket.spool}, ticket.nonce);
         const auto seen = since_.find(key);
         claim.since = seen != since_.end() ? seen->second : on_clock(ticket.born, view);
@@ -96,7 +151,7 @@ std::vector<GpuTurns::Claim> GpuTurns::claims(const GpuView& view) {
     since_ = std::move(still);
     if (!oldest.contains(self) && view.own) {
         if (!own_since_) own_since_ = view.now;
-        add({self, *own_since_, *view.own, 0, {}});
+        add({self, *own_since_, *view.own, 0, {}, {}});
     } else {
         own_since_.reset();
     }
@@ -110,9 +165,9 @@ namespace {
 
 /// Deals the free GPUs out as if everybody took what is his turn at once, and wanted more of the
 /// same: who wants no more takes his ticket away.
-template <typename Claims, typename IsOwn, typename IsPassed>
+template <typename Claims, typename IsOwn, typename IsPassed, typename MayReserve>
 void deal(Claims& claims, std::vector<std::string> free, Counts held, IsOwn is_own,
-          IsPassed is_passed) {
+          IsPassed is_passed, MayReserve may_reserve) {
     std::vector<typename Claims::value_type*> open;
     for (auto& claim : claims)
         if (!is_passed(claim)) open.push_back(&claim);
@@ -126,6 +181,7 @@ void deal(Claims& claims, std::vector<std::string> free, Counts held, IsOwn is_o
         auto& claim = **next;
         const auto picked = pick(free, claim.wish, is_own(claim));
         if (picked.empty()) {
+            if (may_reserve(claim)) claim.set_aside = set_aside(free, claim.wish);
             open.erase(next);
             continue;
         }
@@ -162,8 +218,33 @@ void GpuTurns::pass_over(const std::vector<Claim>& claims, Time now) {
     }
 }
 
+/// True if somebody has had GPUs set aside for long enough.
+bool GpuTurns::note_reservations(const std::vector<Claim>& claims, const GpuView& view) {
+    for (auto& [who, reservation] : reservations_) {
+        if (reservation.seen) reservation.lasted += view.now - *reservation.seen;
+        reservation.seen.reset();
+    }
+    bool worn_out = false;
+    for (const Claim& claim : claims) {
+        if (claim.set_aside.empty()) continue;
+        Reservation& reservation = reservations_[claim.who];
+        if (reservation.begun == 0) reservation.begun = view.wall;
+        reservation.seen = view.now;
+        reservation.wants = claim.wish.wants;
+        if (reservation.lasted < longest_reservation) continue;
+        reservation.seen.reset();
+        reservation.lasted = Time{0};
+        reservation.none_until = view.now + no_reservation;
+        worn_out = true;
+    }
+    return worn_out;
+}
+
 GpuTurn GpuTurns::may_take(const GpuView& view) {
+    note_time(view.now);
     note_takers(view);
+    note_takers_of_many(view);
+    note_usable(view);
     const Counts held = gpus_held(view.held);
     const Who self{uid_, spool_};
     const auto is_own = [&](const Claim& claim) { return claim.who == self; };
@@ -171,36 +252,51 @@ GpuTurn GpuTurns::may_take(const GpuView& view) {
         const auto known = known_.find(claim.who);
         return !is_own(claim) && known != known_.end() && known->second.passed_until > view.now;
     };
+    const auto may_reserve = [&](const Claim& claim) { return this->may_reserve(claim, view.now); };
     std::vector<Claim> all = claims(view);
     for (;;) {
         for (Claim& claim : all) {
             claim.gpus.clear();
+            claim.set_aside.clear();
             claim.rounds = 0;
         }
-        deal(all, view.free, held, is_own, is_passed);
+        deal(all, view.free, held, is_own, is_passed, may_reserve);
         note_offers(all, view.now);
         const auto passed = std::count_if(all.begin(), all.end(), is_passed);
         pass_over(all, view.now);
-        if (std::count_if(all.begin(), all.end(), is_passed) == passed) break;
+        if (std::count_if(all.begin(), all.end(), is_passed) != passed) continue;
+        if (!note_reservations(all, view)) break;
     }
     return answer(all, view);
+}
+
+/// When what is left to him need not be left any longer, though nothing changes.
+std::optional<Time> GpuTurns::left_until(const Claim& claim, Time now) const {
+    if (!claim.set_aside.empty())
+        return now + longest_reservation - reservations_.at(claim.who).lasted;
+    const auto known = known_.find(claim.who);
+    if (claim.gpus.empty() || known == known_.end() || !known->second.offered) return std::nullopt;
+    return now + patience - known->second.left_lying;
 }
 
 GpuTurn GpuTurns::answer(const std::vector<Claim>& claims, const GpuView& view) const {
     GpuTurn turn;
     if (!view.own) return turn;
-    for (const Claim& claim : claims)
-        if (claim.who == Who{uid_, spool_})
-            turn.gpus = claim.gpus;
-        else
-            turn.others.insert(turn.others.end(), claim.gpus.begin(), claim.gpus.end());
     for (const Claim& claim : claims) {
-        const auto known = known_.find(claim.who);
-        if (claim.who == Who{uid_, spool_} || claim.gpus.empty() || known == known_.end() ||
-            !known->second.offered)
+        if (claim.who == Who{uid_, spool_}) {
+            turn.gpus = claim.gpus;
             continue;
-        const Time end = view.now + patience - known->second.left_lying;
-        if (!turn.look_again || end < *turn.look_again) turn.look_again = end;
+        }
+        for (const std::string& gpu : claim.gpus)
+            turn.others[gpu] = {claim.who.first, 0};
+        for (const std::string& gpu : claim.set_aside)
+            turn.others[gpu] = {claim.who.first, claim.wish.wants};
+    }
+    for (const Claim& claim : claims) {
+        if (claim.who == Who{uid_, spool_}) continue;
+        const auto end = left_until(claim, view.now);
+        if (!end) continue;
+        if (!turn.look_again || *end < *turn.look_again) turn.look_again = end;
         if (turn.gpus.empty() && !turn.ahead) turn.ahead = claim.who.first;
     }
     return turn;

@@ -7,6 +7,10 @@
 // time after that (until he takes one). A user counts once, however many tickets he leaves, and
 // what he says of himself counts only where a lie can cost him alone: how long he waits is told by
 // the kernel's time of the ticket, and he waits anew from when he last took a GPU.
+//
+// Whose turn it is and who wants more GPUs than are free has those that are set aside for him, if
+// the others are held by jobs of spools, which end: else he would starve beside jobs of one GPU.
+// That lasts 6 h at most; then, for an hour, nothing is set aside for him.
 #pragma once
 
 #include <chrono>
@@ -61,12 +65,21 @@ struct GpuView {
     std::optional<GpuWish> own;
 };
 
+/// To whom a free GPU is left.
+struct GpuLeft {
+    std::uint32_t uid = 0;
+    /// How many GPUs he waits for, of which there are too few yet; 0: it is his turn to take it.
+    int reserved_for = 0;
+
+    bool operator==(const GpuLeft&) const = default;
+};
+
 /// What is ours to take now.
 struct GpuTurn {
     /// Of `free`: enough for one or more jobs like `own`, or empty.
     std::vector<std::string> gpus;
-    /// Of `free`: what others are to take.
-    std::vector<std::string> others;
+    /// Of `free`: what others are to take, now or when there are enough for them.
+    std::map<std::string, GpuLeft> others;
     /// Whose turn goes before ours, while `gpus` is empty and some are free.
     std::optional<std::uint32_t> ahead;
     /// When to look again, though nothing changes.
@@ -81,6 +94,13 @@ public:
     static constexpr Time patience = std::chrono::seconds(5);
     static constexpr Time shortest_pass = std::chrono::minutes(1),
                           longest_pass = std::chrono::hours(1);
+    /// How long GPUs are set aside for one user in all, and how long nothing is after that.
+    static constexpr Time longest_reservation = std::chrono::hours(6),
+                          no_reservation = std::chrono::hours(1);
+    /// A GPU that nobody has locked any more may be busy for that long with what its job leaves.
+    static constexpr Time letting_go = std::chrono::seconds(10);
+    /// Looks that are further apart say nothing of the time between: we did not wait then.
+    static constexpr Time longest_gap = std::chrono::seconds(10);
 
     GpuTurns(std::uint32_t uid, std::string spool) : uid_(uid), spool_(std::move(spool)) {}
 
@@ -96,24 +116,42 @@ private:
         Time passed_until{0};
         Time next_pass = shortest_pass;
     };
+    struct Reservation {
+        std::optional<Time> seen;  ///< the last look, if something was set aside then
+        Time lasted{0};            ///< for how long something was
+        Time none_until{0};
+        std::int64_t begun = 0;  ///< wall clock
+        int wants = 0;
+    };
     struct Claim {
         Who who;
         Time since{0};
         GpuWish wish;
         int rounds = 0;
-        std::vector<std::string> gpus;  ///< that would be its own
+        std::vector<std::string> gpus;       ///< that would be its own
+        std::vector<std::string> set_aside;  ///< until there are enough of them
     };
 
     [[nodiscard]] Who who(std::uint32_t uid, const std::string& spool) const;
+    void note_time(Time now);
     void note_takers(const GpuView& view);
+    void note_takers_of_many(const GpuView& view);
+    void note_usable(const GpuView& view);
+    [[nodiscard]] bool may_reserve(const Claim& claim, Time now) const;
     [[nodiscard]] std::vector<Claim> claims(const GpuView& view);
     void note_offers(const std::vector<Claim>& claims, Time now);
     void pass_over(const std::vector<Claim>& claims, Time now);
+    bool note_reservations(const std::vector<Claim>& claims, const GpuView& view);
+    [[nodiscard]] std::optional<Time> left_until(const Claim& claim, Time now) const;
     [[nodiscard]] GpuTurn answer(const std::vector<Claim>& claims, const GpuView& view) const;
 
     std::uint32_t uid_;
     std::string spool_;
     std::map<Who, Known> known_;
+    std::map<Who, Reservation> reservations_;
+    /// GPUs of the pool that are free or held by jobs of spools: when each was last seen so.
+    std::map<std::string, Time> usable_;
+    std::optional<Time> last_look_;
     std::map<std::uint32_t, std::pair<std::int64_t, Time>> taken_;  ///< youngest lock: born, when
     std::map<std::pair<Who, std::string>, Time> since_;  ///< by ticket: since when it waits
     std::optional<Time> own_since_;                      ///< while we wait without a ticket

@@ -161,6 +161,21 @@ void GpuLocks::clean(const Found& found) const {
     if (safe) directory_.remove(found.file_name);
 }
 
+Result<std::vector<std::string>> GpuLocks::gpus_of(std::uint64_t job) const {
+    const auto names = directory_.names();
+    if (!names) return tl::unexpected(names.error());
+    for (const std::string& file_name : *names) {
+        const auto name = read_lock_name(file_name);
+        if (!name || name->kind != LockFileName::Kind::lock || name->spool != mark_) continue;
+        const auto found = find(file_name, *name);
+        if (!found) return tl::unexpected(found.error());
+        if (is_ours(*found) && found->look.kind == LockFileLook::Kind::held && found->text &&
+            found->text->job == job && was_made_as(*found->text, *name))
+            return found->text->gpus;
+    }
+    return std::vector<std::string>();
+}
+
 Result<GpuScene> GpuLocks::look() {
     const auto names = directory_.names();
     if (!names) return tl::unexpected(names.error());

@@ -87,6 +87,10 @@ public:
     /// Who has what and who waits. Removes our own files whose makers are gone.
     Result<GpuScene> look();
 
+    /// The GPUs of a job of this spool, as a lock for it says that is held, by a supervisor say;
+    /// none if there is none, or its text is longer than is read.
+    [[nodiscard]] Result<std::vector<std::string>> gpus_of(std::uint64_t job) const;
+
     Result<GpuTicket> make_ticket(const GpuWish& wish);
 
     [[nodiscard]] const std::string& directory() const { return directory_.path(); }

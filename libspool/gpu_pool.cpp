@@ -4,6 +4,7 @@
 #include <set>
 
 #include "libspool/names.h"
+#include "libspool/text.h"
 
 namespace spool {
 namespace {
@@ -15,13 +16,6 @@ bool looks_like_gpu(const std::string& device) {
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
     return std::all_of(device.begin(), device.end(), is_digit) || device.starts_with("GPU-") ||
            device.starts_with("MIG-") || device.find(':') != device.npos;
-}
-
-std::string joined(const std::vector<std::string>& sentences) {
-    std::string out;
-    for (const std::string& sentence : sentences)
-        out += (out.empty() ? "" : "; ") + sentence;
-    return out;
 }
 
 /// The worse of two states, with its reason.
@@ -109,7 +103,7 @@ private:
     }
 
     [[nodiscard]] std::string unknown_reason() const {
-        return situation_.blind.empty() ? joined(survey_.problems) : situation_.blind;
+        return situation_.blind.empty() ? joined(survey_.problems, "; ") : situation_.blind;
     }
 
     /// A slot by hand, with the GPUs that its text names.
@@ -232,7 +226,7 @@ GpuPool make_gpu_pool(const GpuPoolWishes& wishes, const GpuSituation& situation
 
 GpuSurvey remember_gpus(const GpuSurvey& known, GpuSurvey now) {
     const std::string why =
-        now.problems.empty() ? "its driver no longer lists it" : joined(now.problems);
+        now.problems.empty() ? "its driver no longer lists it" : joined(now.problems, "; ");
     for (const Gpu& gpu : known.gpus) {
         const bool listed = std::any_of(now.gpus.begin(), now.gpus.end(),
                                         [&](const Gpu& other) { return other.id == gpu.id; });

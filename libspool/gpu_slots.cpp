@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libspool/names.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -10,22 +11,11 @@ namespace {
 
 constexpr std::size_t least_prefix = 8;  ///< of an id: "GPU-8f6d"
 
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::string lower_case(std::string_view text) {
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(), lower);
-    return out;
-}
-
 /// Letters and digits in lower case, divided at everything else.
 std::vector<std::string> words(std::string_view text) {
     std::vector<std::string> out;
     bool inside = false;
-    for (const char raw : text) {
-        const char c = lower(raw);
+    for (const char c : lower_case(text)) {
         const bool part = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (part && !inside) out.emplace_back();
         if (part) out.back() += c;
@@ -56,13 +46,6 @@ std::string pci_address(std::string_view text) {
     const std::size_t domain = address.find(':');
     if (domain > 4) address.erase(0, domain - 4);
     return address;
-}
-
-std::string joined(const std::vector<std::string>& list) {
-    std::string out;
-    for (const std::string& entry : list)
-        out += (out.empty() ? "" : ",") + printable(entry);
-    return out;
 }
 
 }  // namespace
@@ -103,8 +86,8 @@ Need need_of(const JobSpec& spec) {
 std::string wish_text(const Need& need) {
     std::string out;
     if (!need.gpu_type.empty()) out += " of type " + printable(need.gpu_type);
-    if (!need.gpu_ids.empty()) out += " among " + joined(need.gpu_ids);
-    if (!need.gpu_avoid.empty()) out += " other than " + joined(need.gpu_avoid);
+    if (!need.gpu_ids.empty()) out += " among " + printable(joined(need.gpu_ids, ","));
+    if (!need.gpu_avoid.empty()) out += " other than " + printable(joined(need.gpu_avoid, ","));
     if (need.gpu_memory != 0) out += " with " + format_size(need.gpu_memory) + " to share";
     return out;
 }

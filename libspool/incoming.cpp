@@ -37,11 +37,15 @@ Result<void> Incoming::load() {
         const auto entry = read_waiting_entry(line);
         if (entry && !number_used_(entry->number)) remember(*entry);
     }
-    std::string kept;
+    return journal_->rewrite(written_entries());
+}
+
+/// All that is to stand in .spool/waiting.
+std::string Incoming::written_entries() const {
+    std::string lines;
     for (const auto& [name, job] : jobs_)
-        kept += write_line(
-            WaitingEntry{job.number, job.stat.device, job.stat.inode, name, job.submitted_at});
-    return journal_->rewrite(kept);
+        if (job.number != 0) lines += write_line(job.entry());
+    return lines;
 }
 
 /// An entry for a file that was there: gone until a look finds it. A later entry of the same
@@ -157,8 +161,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
     WaitingJob& job = jobs_.insert(std::move(node)).position->second;
     if (job.number != 0) {
         by_number_[job.number] = file_name;
-        (void)journal_->append(write_line(
-            WaitingEntry{job.number, stat.device, stat.inode, file_name, job.submitted_at}));
+        (void)journal_->append_or_keep(write_line(job.entry()));
         changes_.numbered = true;
     }
     return &job;

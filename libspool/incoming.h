@@ -44,6 +44,11 @@ struct WaitingJob {
     std::string command;
     std::int64_t submitted_at = 0;
     bool bare = true;  ///< not submitted by a program: the login environment is needed
+
+    /// What .spool/waiting says of it, once it has a number.
+    [[nodiscard]] WaitingEntry entry() const {
+        return {number, stat.device, stat.inode, file_name, submitted_at};
+    }
 };
 
 struct IncomingSettings {
@@ -139,6 +144,7 @@ private:
     [[nodiscard]] std::optional<std::string> editor_mark(const std::string& file_name) const;
     [[nodiscard]] bool may_keep_number(std::uint64_t number, const WaitingJob& job) const;
     Result<void> number_new();
+    [[nodiscard]] std::string written_entries() const;
     void erase(const std::string& file_name);
 
     Spool& spool_;
@@ -155,7 +161,6 @@ private:
     std::set<std::pair<Now, std::string>> deadlines_;
     std::set<std::string> marks_, ignored_;
     std::set<std::string> unnumbered_;
-    std::string unwritten_lines_;  ///< of .spool/waiting, that a full disk refused
     std::map<std::string, std::uint64_t>
         submitted_numbers_;  ///< by file name: what a submit line asks for
     std::vector<std::pair<std::string, Error>> rejections_;

@@ -73,15 +73,14 @@ Result<void> Incoming::number_new() {
             by_number_[job->number] = job->file_name;
         }
     }
+    std::string lines;
     for (const WaitingJob* job : jobs) {
-        unwritten_lines_ += write_line(WaitingEntry{job->number, job->stat.device, job->stat.inode,
-                                                    job->file_name, job->submitted_at});
+        lines += write_line(job->entry());
         if (job->phase == WaitingJob::Phase::ready) changes_.ready.push_back(job->number);
     }
     unnumbered_.clear();
     changes_.numbered = changes_.numbered || !jobs.empty();
-    if (unwritten_lines_.empty()) return {};
-    return journal_->append(unwritten_lines_).map([this] { unwritten_lines_.clear(); });
+    return journal_->append_or_keep(lines);
 }
 
 Result<IncomingChanges> Incoming::take_changes() {
@@ -98,15 +97,10 @@ Result<IncomingChanges> Incoming::take_changes() {
     // The journal is written anew when most of it is about jobs that wait no more.
     constexpr std::uint64_t line_length = 120, small = 64 << 10;
     if (journal_->size() > small + 2 * line_length * jobs_.size()) {
-        std::string kept;
-        for (const auto& [name, job] : jobs_)
-            if (job.number != 0)
-                kept += write_line(WaitingEntry{job.number, job.stat.device, job.stat.inode, name,
-                                                job.submitted_at});
         // A file whose line goes must not come back after a loss of power.
         if (auto synced = spool_.files->sync(spool_.incoming.get(), true); !synced)
             return tl::unexpected(synced.error());
-        if (auto written = journal_->rewrite(kept); !written)
+        if (auto written = journal_->rewrite(written_entries()); !written)
             return tl::unexpected(written.error());
     }
     return std::exchange(changes_, {});

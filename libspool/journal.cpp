@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "libspool/done.h"
 #include "libspool/names.h"
 
 namespace spool {
@@ -25,15 +26,12 @@ bool is_no_result(const Error& error) {
 }
 
 Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
-    auto names = spool.files->list(spool.done.get());
+    const auto names = result_names(spool);
     if (!names) return tl::unexpected(names.error());
     std::vector<HistoryEntry> entries;
-    for (const DirectoryEntry& entry : *names) {
-        if (!entry.name.ends_with(".json")) continue;
-        const auto bytes = read_whole(*spool.files, spool.done.get(), entry.name, 1 << 20);
-        if (!bytes && !is_no_result(bytes.error())) return tl::unexpected(bytes.error());
-        if (!bytes) continue;
-        const auto result = read_result(*bytes, entry.name);
+    for (const std::string& name : *names) {
+        const auto result = read_done(spool, name);
+        if (!result && !is_no_result(result.error())) return tl::unexpected(result.error());
         if (result && result->id != 0) entries.push_back(history_entry(*result));
     }
     std::sort(entries.begin(), entries.end(),
@@ -133,10 +131,10 @@ Result<void> Journal::append(std::string_view lines) {
     return written;
 }
 
-bool Journal::append_or_keep(std::string_view lines) {
+Result<void> Journal::append_or_keep(std::string_view lines) {
     unwritten_ += lines;
-    if (!unwritten_.empty() && append(unwritten_)) unwritten_.clear();
-    return unwritten_.empty();
+    if (unwritten_.empty()) return {};
+    return append(unwritten_).map([this] { unwritten_.clear(); });
 }
 
 Result<void> Journal::rewrite(std::string_view lines) {

@@ -45,8 +45,8 @@ public:
 
     Result<void> append(std::string_view lines);
     /// Appends `lines` behind those that could not be appended before; what a full disk refuses is
-    /// kept for the next call. True: nothing is left to be written.
-    bool append_or_keep(std::string_view lines);
+    /// kept for the next call. An error means that something is left to be written.
+    Result<void> append_or_keep(std::string_view lines);
     /// Replaces the content, durably, and goes on appending behind it.
     Result<void> rewrite(std::string_view lines);
     [[nodiscard]] Handle handle() const { return file_.get(); }

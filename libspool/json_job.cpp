@@ -20,13 +20,15 @@ constexpr std::string_view command_key = "command", submit_key = "spool_submit";
 constexpr std::string_view escaped_key = "escaped";
 constexpr std::string_view default_shell = "bash -eo pipefail";
 
-/// The keys as they are usually written in JSON, in the order in which they are written.
-constexpr std::string_view written_keys[] = {
-    command_key, "cwd",      "env",       "name",           "gpus",     "cpus",
-    "mem",       "priority", "profile",   "time_limit",     "output",   "error",
-    "open_mode", "shell",    "conda_env", "venv",           "modules",  "grace",
-    "leftovers", "job_name", "time",      "leftover_grace", "chdir",    "target",
-    "gpu_mem",   "gpu_type", "gpu_ids",   "gpu_avoid",      submit_key, escaped_key};
+/// All keys as they are usually written in JSON, for suggestions.
+std::vector<std::string> known_keys() {
+    std::vector<std::string> keys = setting_names();
+    for (std::string& key : keys)
+        std::replace(key.begin(), key.end(), '-', '_');
+    for (const std::string_view key : {command_key, submit_key, escaped_key})
+        keys.emplace_back(key);
+    return keys;
+}
 
 /// Reads one job; holds what is needed for the line of an error.
 class JsonJob {
@@ -83,11 +85,9 @@ private:
             return {};
         }
         const Setting* setting = find_setting(member.key);
-        if (!setting) {
-            const std::vector<std::string> known(std::begin(written_keys), std::end(written_keys));
+        if (!setting)
             return fail(member, "unknown key '" + printable(member.key) + "'" +
-                                    suggestion(member.key, known));
-        }
+                                    suggestion(member.key, known_keys()));
         if (setting->name == "env") return read_environment(member, value, *setting);
         if (value.is_array() && setting->list) {
             for (const Json& element : value)

@@ -1,12 +1,14 @@
 // A JSON object of known keys, as people write it: what is not understood is named with its line.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "libspool/json_text.h"
 #include "libspool/names.h"
 #include "libspool/settings.h"
+#include "libspool/values.h"
 
 namespace spool {
 
@@ -16,6 +18,13 @@ struct ObjectKey {
     std::string_view accepted;  ///< what values there are, to follow "expected"
     bool (*set)(Target& target, const nlohmann::json& value);  ///< false: not accepted
 };
+
+/// A whole number from 0 to `most` as written; nothing for any other value.
+[[nodiscard]] inline std::optional<int> number_up_to(int most, const nlohmann::json& value) {
+    const auto number = value.is_number_integer() ? parse_integer(value.dump()) : std::nullopt;
+    if (!number || *number < 0 || *number > most) return std::nullopt;
+    return static_cast<int>(*number);
+}
 
 /// Sets the members of `json`, which `text` is the source of. Unknown keys become
 /// `target.warnings`; the first value that is not accepted is the error.

@@ -5,13 +5,15 @@
 
 #include "libspool/plain_command.h"
 #include "libspool/prelude.h"
+#include "libspool/text.h"
 
 namespace spool {
 namespace {
 
 constexpr std::string_view blanks = " \t";
 
-std::vector<std::string> split_at(std::string_view text, std::string_view separators) {
+/// The parts that are not empty.
+std::vector<std::string> words_of(std::string_view text, std::string_view separators = blanks) {
     std::vector<std::string> out;
     for (std::size_t begin = text.find_first_not_of(separators); begin != std::string_view::npos;) {
         const std::size_t end = std::min(text.find_first_of(separators, begin), text.size());
@@ -21,22 +23,8 @@ std::vector<std::string> split_at(std::string_view text, std::string_view separa
     return out;
 }
 
-std::string joined(const std::vector<std::string>& parts, char separator) {
-    std::string out;
-    for (const std::string& part : parts) {
-        if (part.empty()) continue;
-        if (!out.empty()) out += separator;
-        out += part;
-    }
-    return out;
-}
-
 void append(std::vector<std::string>& list, const std::vector<std::string>& more) {
     list.insert(list.end(), more.begin(), more.end());
-}
-
-std::string base_name(const std::string& path) {
-    return path.substr(path.rfind('/') + 1);
 }
 
 const std::vector<std::string> bash = {"bash", "-eo", "pipefail"};
@@ -50,8 +38,8 @@ std::vector<std::string> default_shell(const LaunchRequest& request) {
 /// `#!` line, so that neither a file system mounted noexec nor a missing permission matters.
 std::vector<std::string> interpreter_of(const LaunchRequest& request) {
     const JobSpec& spec = request.spec;
-    for (const auto& words : {split_at(spec.shell, blanks), split_interpreter(spec.interpreter),
-                              split_at(request.config.shell, blanks)})
+    for (const auto& words : {words_of(spec.shell), split_interpreter(spec.interpreter),
+                              words_of(request.config.shell)})
         if (!words.empty()) return words;
     return default_shell(request);
 }
@@ -62,7 +50,7 @@ bool runs_bash(const std::vector<std::string>& arguments) {
     if (arguments.empty()) return false;
     if (base_name(arguments.front()) != "env") return base_name(arguments.front()) == "bash";
     for (std::size_t i = 1; i < arguments.size(); ++i)
-        for (const std::string& word : split_at(arguments[i], blanks)) {
+        for (const std::string& word : words_of(arguments[i])) {
             if (word.starts_with('-') || word.find('=') != std::string::npos) continue;
             return base_name(word) == "bash";
         }
@@ -135,7 +123,7 @@ void set_prelude(const LaunchRequest& request, const std::string& tools, Variabl
         variables.set("GPUSPOOL_BASH_ENV", *original);
     variables.set("BASH_ENV", request.prelude_path);
     variables.set("GPUSPOOL_PRELUDE", tools);
-    if (!spec.modules.empty()) variables.set("GPUSPOOL_MODULES", joined(spec.modules, '\n'));
+    if (!spec.modules.empty()) variables.set("GPUSPOOL_MODULES", joined(spec.modules, "\n"));
     if (!spec.conda_environment.empty())
         variables.set("GPUSPOOL_CONDA_ENV", expand_home(spec.conda_environment, request.home));
     if (!spec.virtual_environment.empty())
@@ -150,7 +138,7 @@ std::string wanted_tools(const LaunchRequest& request, bool bash_script) {
     if (!request.spec.modules.empty()) tools.emplace_back("module");
     std::sort(tools.begin(), tools.end());
     tools.erase(std::unique(tools.begin(), tools.end()), tools.end());
-    return joined(tools, ' ');
+    return joined(tools, " ");
 }
 
 Environment environment_of(const LaunchRequest& request, bool prelude, const std::string& tools) {
@@ -253,16 +241,18 @@ LaunchSpec launch_spec(const LaunchRequest& request) {
 }
 
 Environment gpu_environment(const std::vector<std::string>& slots, GpuVendor vendor) {
-    const std::string list = joined(slots, ',');
+    std::vector<std::string> named = slots;
+    std::erase(named, "");
+    const std::string list = joined(named, ",");
     if (vendor == GpuVendor::nvidia)
         return {{"CUDA_DEVICE_ORDER", "PCI_BUS_ID"},
                 {"CUDA_VISIBLE_DEVICES", list},
                 {"NVIDIA_VISIBLE_DEVICES", list.empty() ? "void" : list}};
     std::vector<std::string> indexes;
-    const std::size_t count = split_at(list, ",").size();
+    const std::size_t count = words_of(list, ",").size();
     for (std::size_t index = 0; index < count; ++index)
         indexes.push_back(std::to_string(index));
-    const std::string relative = joined(indexes, ',');
+    const std::string relative = joined(indexes, ",");
     return {{"ROCR_VISIBLE_DEVICES", list},
             {"HIP_VISIBLE_DEVICES", relative},
             {"CUDA_VISIBLE_DEVICES", relative}};

@@ -8,10 +8,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "libspool/journal_reader.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
 
@@ -154,23 +152,6 @@ Result<void> stamp_again(Spool& spool) {
     return write_atomically(spool, spool.internal.get(), "format", *bytes, true);
 }
 
-std::uint64_t decode(const std::string& bytes) {
-    std::uint64_t value = 0;
-    if (bytes.size() >= sizeof value) std::memcpy(&value, bytes.data(), sizeof value);
-    return value;
-}
-
-/// The last number given. A counter that is new, or was lost, goes on behind what is there.
-std::uint64_t last_number(Spool& spool, const std::string& bytes) {
-    return bytes.size() >= sizeof(std::uint64_t) ? decode(bytes) : highest_known_number(spool);
-}
-
-std::string encode(std::uint64_t value) {
-    std::string bytes(sizeof value, '\0');
-    std::memcpy(bytes.data(), &value, sizeof value);
-    return bytes;
-}
-
 }  // namespace
 
 std::string default_spool_path() {
@@ -214,51 +195,6 @@ Result<Spool> open_spool(Files& files, const std::string& path, IfMissing if_mis
     return spool;
 }
 
-Result<Owner> read_owner(Spool& spool) {
-    auto bytes = read_whole(*spool.files, spool.internal.get(), "owner", 4096);
-    if (!bytes) return tl::unexpected(bytes.error());
-    auto stat = spool.files->stat_at(spool.internal.get(), "owner");
-    if (!stat) return tl::unexpected(stat.error());
-    const auto document = json::parse(*bytes, nullptr, false);
-    const std::string path = spool.path + "/.spool/owner";
-    if (!document.is_object()) return content_error(path, 1, "cannot be understood");
-    try {
-        return Owner{document.value("host", ""),
-                     document.value("machine_id", ""),
-                     document.value("boot_id", ""),
-                     document.value("started_at", ""),
-                     document.value("version", ""),
-                     document.value("pid", 0),
-                     stat->modified};
-    } catch (const json::exception&) {
-        return content_error(path, 1, "cannot be understood");
-    }
-}
-
-Result<void> write_owner(Spool& spool, const Owner& owner) {
-    const json document = {
-        {"host", owner.host}, {"machine_id", owner.machine_id}, {"boot_id", owner.boot_id},
-        {"pid", owner.pid},   {"started_at", owner.started_at}, {"version", owner.version}};
-    return write_atomically(spool, spool.internal.get(), "owner", document.dump() + "\n", false);
-}
-
-Result<DaemonPresence> daemon_presence(Spool& spool, const Clock& clock) {
-    const auto owner = read_owner(spool);
-    const auto own = machine_id();
-    if (!own) return tl::unexpected(own.error());
-    if (owner && owner->machine_id != *own) {
-        return clock.wall() - owner->heartbeat < silent_after ? DaemonPresence::other_host_running
-                                                              : DaemonPresence::other_host_silent;
-    }
-    if (!owner && owner.error().code != ENOENT) return tl::unexpected(owner.error());
-    auto lock = open_file(*spool.files, spool.internal.get(), "lock", OpenMode::read);
-    if (!lock && lock.error().code == ENOENT) return DaemonPresence::stopped;
-    if (!lock) return tl::unexpected(lock.error());
-    return spool.files->is_locked(lock->get()).map([](bool locked) {
-        return locked ? DaemonPresence::running : DaemonPresence::stopped;
-    });
-}
-
 Result<std::string> read_whole(Files& files, Handle directory, std::string_view name,
                                std::uint64_t limit) {
     auto file = open_file(files, directory, name, OpenMode::read);
@@ -289,46 +225,6 @@ Result<void> write_atomically(Spool& spool, Handle directory, std::string_view n
     (void)files.remove(spool.temporary.get(), temporary);
     done.error().path = name;
     return done;
-}
-
-Result<std::uint64_t> take_numbers(Spool& spool, std::uint64_t count, bool durable) {
-    Files& files = *spool.files;
-    auto file = open_file(files, spool.internal.get(), "seq", OpenMode::create);
-    if (!file) return tl::unexpected(file.error());
-    if (auto locked = files.lock_wait(file->get()); !locked) return tl::unexpected(locked.error());
-    auto bytes = files.read(file->get(), 0, 8);
-    if (!bytes) return tl::unexpected(bytes.error());
-    const std::uint64_t last = last_number(spool, *bytes);
-    if (last > UINT64_MAX - count) return content_error(".spool/seq", {}, "is damaged: remove it");
-    if (auto written = files.write(file->get(), 0, encode(last + count)); !written)
-        return tl::unexpected(written.error());
-    if (durable)
-        if (auto synced = files.sync(file->get(), true); !synced)
-            return tl::unexpected(synced.error());
-    if (durable && bytes->empty())  // made just now: its name is not on the disk yet
-        if (auto synced = files.sync(spool.internal.get(), true); !synced)
-            return tl::unexpected(synced.error());
-    return last + 1;
-}
-
-Result<void> raise_counter(Spool& spool, std::uint64_t number) {
-    Files& files = *spool.files;
-    auto file = open_file(files, spool.internal.get(), "seq", OpenMode::create);
-    if (!file) return tl::unexpected(file.error());
-    if (auto locked = files.lock_wait(file->get()); !locked) return locked;
-    auto bytes = files.read(file->get(), 0, 8);
-    if (!bytes) return tl::unexpected(bytes.error());
-    const std::uint64_t stored = decode(*bytes), last = last_number(spool, *bytes);
-    if (stored >= std::max(number, last)) return {};
-    return files.write(file->get(), 0, encode(std::max(number, last))).and_then([&] {
-        return files.sync(file->get(), true);
-    });
-}
-
-Result<std::uint64_t> counter_value(Spool& spool) {
-    auto bytes = read_whole(*spool.files, spool.internal.get(), "seq", 4096);
-    if (!bytes && bytes.error().code == ENOENT) return 0;
-    return bytes.map(decode);
 }
 
 }  // namespace spool

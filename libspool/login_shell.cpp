@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 
+#include "libspool/text.h"
+
 namespace spool {
 namespace {
 
-std::string base_name(const std::string& path) {
-    std::string name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
-    if (!name.empty() && name.front() == '-') name.erase(0, 1);
+/// "bash" of "/bin/bash", and of "-bash", as a login shell is told its name.
+std::string shell_name(const std::string& shell) {
+    std::string name = base_name(shell);
+    if (name.starts_with('-')) name.erase(0, 1);
     return name;
 }
 
@@ -115,7 +118,7 @@ std::string value_or(const Environment& environment, const std::string& name,
 
 std::vector<std::string> login_shell_command(const std::string& shell, const std::string& marker,
                                              const std::string& bashrc) {
-    const std::string name = base_name(shell);
+    const std::string name = shell_name(shell);
     std::string command = print_command(marker);
     if (is_csh(name)) return {shell, "-c", command};
     if (name == "bash" && !bashrc.empty()) {
@@ -163,7 +166,7 @@ bool profile_reads_bashrc(std::string_view profile) {
 
 std::vector<std::string> startup_files(const std::string& shell, const std::string& home,
                                        const Environment& environment) {
-    const std::string name = base_name(shell);
+    const std::string name = shell_name(shell);
     if (name == "bash") return bash_files(home);
     if (name == "zsh") return zsh_files(value_or(environment, "ZDOTDIR", home));
     if (name == "fish")

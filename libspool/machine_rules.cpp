@@ -24,9 +24,7 @@ constexpr std::size_t largest_config = 1 << 20, longest_reason = 200;
 constexpr int most_gpus = 1024;
 
 std::optional<int> as_limit(const Json& value) {
-    const auto number = value.is_number_integer() ? parse_integer(value.dump()) : std::nullopt;
-    if (!number || *number < 0 || *number > most_gpus) return std::nullopt;
-    return static_cast<int>(*number);
+    return number_up_to(most_gpus, value);
 }
 
 bool set_max_gpus(MachineRules& rules, const Json& value) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 
+#include "libspool/text.h"
 #include "libspool/utf8.h"
 
 namespace spool {
@@ -56,13 +57,6 @@ constexpr std::string_view temporary_beginnings[] = {
 /// Copies made when two machines changed one file. Running one would run a job twice.
 constexpr std::string_view conflict_marks[] = {".sync-conflict-", "conflicted copy"};
 
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return out;
-}
-
 bool is_alphanumeric(std::string_view text) {
     return std::all_of(text.begin(), text.end(),
                        [](unsigned char c) { return c < 0x80 && std::isalnum(c); });
@@ -106,7 +100,7 @@ bool is_numbered_save(std::string_view name) {
 }
 
 bool is_temporary(std::string_view name) {
-    const std::string folded = lower(name);
+    const std::string folded = lower_case(name);
     const auto begins = [&](std::string_view text) { return folded.starts_with(text); };
     const auto ends = [&](std::string_view text) { return folded.ends_with(text); };
     if (std::any_of(std::begin(temporary_beginnings), std::end(temporary_beginnings), begins))
@@ -117,7 +111,7 @@ bool is_temporary(std::string_view name) {
 }
 
 bool is_conflict_copy(std::string_view name) {
-    const std::string folded = lower(name);
+    const std::string folded = lower_case(name);
     return std::any_of(
         std::begin(conflict_marks), std::end(conflict_marks),
         [&](std::string_view mark) { return folded.find(mark) != std::string::npos; });
@@ -143,6 +137,12 @@ NameClass classify_name(std::string_view file_name) {
     if (file_name.empty() || is_temporary(file_name)) return NameClass::temporary;
     if (job_extension(file_name).empty() || is_conflict_copy(file_name)) return NameClass::other;
     return NameClass::job;
+}
+
+std::string why_ignored(std::string_view file_name) {
+    if (is_conflict_copy(file_name))
+        return "a copy made because two machines changed one file: rename it to run it";
+    return "its name does not end in .job, .sh, .sbatch or .slurm";
 }
 
 std::optional<JobName> split_job_name(std::string_view file_name) {

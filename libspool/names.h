@@ -20,6 +20,9 @@ enum class NameClass {
 };
 [[nodiscard]] NameClass classify_name(std::string_view file_name);
 
+/// Why a file of class `other` is left alone, and what it is to be called instead.
+[[nodiscard]] std::string why_ignored(std::string_view file_name);
+
 struct JobName {
     std::string stem;       ///< the job's name
     std::string extension;  ///< with the dot

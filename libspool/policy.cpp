@@ -22,7 +22,7 @@ void Policy::remove(std::uint64_t job) {
 /// Whether it can have its turn without strangers leaving.
 bool Policy::in_reach(const Need& need) const {
     if (!book_.possible(need)) return false;
-    return !book_.wants_gpu(need) || book_.choose(need, Among::in_reach).has_value();
+    return !book_.wants_gpu(need) || book_.choose(need, Among::in_reach, Limit::alone).has_value();
 }
 
 std::optional<Grant> Policy::fit(const Need& need, const SlotSet& reserved) const {
@@ -30,7 +30,7 @@ std::optional<Grant> Policy::fit(const Need& need, const SlotSet& reserved) cons
         if (book_.cpu_slots_used() < pool().cpu_slots) return Grant{{}, 0, 1};
         return std::nullopt;
     }
-    return book_.choose_allowed(need, reserved);
+    return book_.choose(need, Among::free, Limit::now, reserved);
 }
 
 /// A job that waits keeps later ones from what suits it, if it can have its turn without strangers
@@ -42,7 +42,6 @@ void Policy::reserve(const Need& need, SlotSet& reserved) const {
 
 std::vector<Start> Policy::decide(bool gpus) {
     std::vector<Start> starts;
-    decided_.clear();
     SlotSet reserved;
     std::set<Need> passed;  // shapes of which no more can start now
     for (;;) {
@@ -59,7 +58,7 @@ std::vector<Start> Policy::decide(bool gpus) {
         }
         if (!first) return starts;
         if (auto grant = fit(need, reserved)) {
-            decided_[first->job] = waiting_.at(first->job);
+            started_[first->job] = waiting_.at(first->job);
             remove(first->job);
             book_.take(first->job, *grant);
             starts.push_back({first->job, std::move(*grant)});
@@ -86,18 +85,25 @@ void Policy::in_order(Visit visit) const {
 }
 
 void Policy::take_back(std::uint64_t job) {
-    const auto found = decided_.find(job);
-    if (found == decided_.end()) return;
+    const auto found = started_.find(job);
+    if (found == started_.end()) return;
     book_.release(job);
     add(job, found->second.priority, std::move(found->second.need));
-    decided_.erase(found);
+    started_.erase(found);
+}
+
+void Policy::release(std::uint64_t job) {
+    book_.release(job);
+    started_.erase(job);
 }
 
 std::optional<std::uint64_t> Policy::first_for_gpus() const {
     std::optional<std::uint64_t> first;
     in_order([&](std::uint64_t job, const Need& need) {
         if (!book_.wants_gpu(need) || !in_reach(need)) return true;
-        if (!book_.choose(need, Among::free) || book_.choose_allowed(need)) first = job;
+        const bool waits_for_ours = book_.choose(need, Among::unheld, Limit::none) &&
+                                    !book_.choose(need, Among::unheld, Limit::now);
+        if (!waits_for_ours) first = job;
         return !first;
     });
     return first;
@@ -137,13 +143,12 @@ std::optional<WaitReason> Policy::why(std::uint64_t job) const {
     const int wanted = static_cast<int>(need.wanted_gpus().value_or(1));
     if (!pool().known) return WaitReason{Kind::gpus_unknown, wanted, 0, pool().problem, {}};
     const auto limit = pool().max_gpus;
-    if (!book_.choose(need, Among::all))
+    if (!book_.choose(need, Among::all, Limit::none))
         return WaitReason{
             Kind::never_gpus, wanted, book_.count_gpus(need, Among::all), wish_text(need), {}};
-    const bool limited =
-        limit &&
-        (wanted > *limit || (book_.choose(need, Among::free) && !book_.choose_allowed(need)));
-    if (limited) return WaitReason{Kind::max_gpus, wanted, *limit, {}, {}};
+    const bool limited = !book_.possible(need) || (book_.choose(need, Among::free, Limit::none) &&
+                                                   !book_.choose(need, Among::free, Limit::now));
+    if (limit && limited) return WaitReason{Kind::max_gpus, wanted, *limit, {}, {}};
     return WaitReason{Kind::gpus, wanted, book_.count_gpus(need, Among::free), wish_text(need), {}};
 }
 

@@ -35,7 +35,7 @@ public:
     /// Jobs to be started now, in order. They are granted what they need and no longer wait.
     /// Without `gpus` only such as need none: what the pool says of GPUs is not of this moment.
     std::vector<Start> decide(bool gpus = true);
-    /// Undoes a start of the last decision: the job waits again, at its old place.
+    /// Undoes a start, before the job's release: it waits again, at its old place.
     void take_back(std::uint64_t job);
     /// Whether any job waits for GPUs; the first of those that can have its turn
     /// and does not wait for others of ours alone (Pool::max_gpus).
@@ -47,7 +47,7 @@ public:
     void adopt(std::uint64_t job, const GrantedGpus& gpus, int cpu_slots) {
         book_.adopt(job, gpus, cpu_slots);
     }
-    void release(std::uint64_t job) { book_.release(job); }  ///< its slots are free again
+    void release(std::uint64_t job);  ///< its slots are free again
 
     [[nodiscard]] bool waits(std::uint64_t job) const { return waiting_.contains(job); }
     [[nodiscard]] std::optional<WaitReason> why(
@@ -79,6 +79,7 @@ private:
     using Bucket = std::set<Turn>;
 
     using Among = SlotBook::Among;
+    using Limit = SlotBook::Limit;
 
     [[nodiscard]] bool in_reach(const Need& need) const;
     [[nodiscard]] std::optional<Grant> fit(const Need& need, const SlotSet& reserved) const;
@@ -88,7 +89,7 @@ private:
 
     SlotBook book_;
     std::map<std::uint64_t, Waiting> waiting_;
-    std::map<std::uint64_t, Waiting> decided_;  ///< what the last decision has started
+    std::map<std::uint64_t, Waiting> started_;  ///< until they are released
     std::map<Need, Bucket>
         buckets_;  ///< by shape of the wish: one decision looks at the first of each
 };

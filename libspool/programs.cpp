@@ -16,7 +16,8 @@ std::string find_program(const std::string& name, const char* variable,
     if (readlink("/proc/self/exe", self, sizeof self - 1) > 0) {
         const std::string directory = std::string(self).substr(0, std::string(self).rfind('/'));
         for (const char* place : {"/", "/../spoold/", "/../libexec/gpuspool/"})
-            if (const std::string path = directory + place + name; access(path.c_str(), X_OK) == 0)
+            if (const std::string path = std::string(directory).append(place).append(name);
+                access(path.c_str(), X_OK) == 0)
                 return absolute_path(path);
     }
     return libexec + "/" + name;

@@ -5,33 +5,15 @@
 #include <tuple>
 #include <unordered_set>
 
+#include "libspool/current_state.h"
+#include "libspool/done.h"
 #include "libspool/journal_reader.h"
-#include "libspool/names.h"
-#include "libspool/reading.h"
 
 namespace spool {
 
-Result<JobResult> read_done(Spool& spool, const std::string& name) {
-    const std::string path = "done/" + printable(name) + ".json";
-    auto bytes = read_whole(*spool.files, spool.done.get(), name + ".json");
-    if (bytes) return read_result(*bytes, path);
-    bytes.error().path = path;
-    return tl::unexpected(std::move(bytes.error()));
-}
-
-std::vector<std::string> result_names(Spool& spool) {
-    std::vector<std::string> out;
-    const auto entries = spool.files->list(spool.done.get());
-    if (!entries) return out;
-    for (const DirectoryEntry& entry : *entries)
-        if (entry.name.ends_with(".json") && entry.name.front() != '.')
-            out.push_back(entry.name.substr(0, entry.name.size() - 5));
-    return out;
-}
-
 Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
                                             std::vector<Error>* unreadable) {
-    std::vector<std::string> names = result_names(spool);
+    std::vector<std::string> names = result_names(spool).value_or(std::vector<std::string>());
     if (limit < names.size()) {
         // The history spares reading all of them; what it does not name is older, or was put there
         // by hand.
@@ -57,7 +39,7 @@ Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
 }
 
 Result<SpoolState> read_spool(Spool& spool, const Clock& clock) {
-    Result<SpoolState> state = read_state_and_files(spool, clock, false);
+    Result<SpoolState> state = current_state(spool, clock, false);
     if (!state) return state;
     auto recent = read_results(spool, SpoolState::max_recent);
     if (!recent) return tl::unexpected(recent.error());

@@ -67,8 +67,8 @@ struct Claim {
 
     Span job_file;   ///< the bytes of the job file, exactly
     Span script;     ///< the part of them that is executed (without the submit line)
-    Span arguments;  ///< NUL-terminated strings: what is executed; element script_argument is the
-                     ///< script's path
+    Span arguments;  ///< NUL-terminated strings: what is executed, the path of the script among
+                     ///< them
     Span directory;  ///< NUL-terminated absolute path: where it runs
     Span
         environment_file;  ///< NUL-terminated name in .spool/env/: NUL-terminated KEY=VALUE strings

@@ -175,22 +175,94 @@ void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
         static_cast<std::uint32_t>(reason.copy(content.cancel.reason, reason.size()));
 }
 
+/// Sorts one record after the other, then the files that they name or do not name.
+class Sorter {
+public:
+    Sorter(Spool& spool, RecordPool& pool, const record::BootId& boot,
+           const std::function<bool(const record::Token&)>& tree_alive)
+        : spool_(spool), pool_(pool), boot_(boot), tree_alive_(tree_alive) {}
+
+    Result<void> sort(RecordFile record) {
+        auto content = read_record(*spool_.files, record);
+        if (!content) return tl::unexpected(content.error());
+        const auto facts = examine(spool_, record, *content, boot_, tree_alive_);
+        if (!facts) return tl::unexpected(facts.error());
+        const RecoveryAction action = decide_recovery(*facts);
+        if (action == RecoveryAction::pool) {
+            // Pages that a newer gpuspool left would be taken for those of the record's next job.
+            has_newer_page(*content) ? pool_.discard(std::move(record))
+                                     : pool_.give_back(std::move(record));
+        } else if (action == RecoveryAction::leave) {
+            leave(std::to_string(record.index), content->claim_validity == record::Validity::newer
+                                                    ? "was written by a newer gpuspool"
+                                                    : "is damaged");
+        } else {
+            return take_job(action, std::move(record), *content, *facts);
+        }
+        return {};
+    }
+
+    void leave(const std::string& record, const std::string& why) {
+        recovery_.problems.push_back(left_alone(record, why));
+        // What it names is not known, so nothing of running/ may be taken for unclaimed.
+        all_named_ = false;
+    }
+
+    Result<void> settle_files() {
+        if (all_named_) {
+            if (auto returned = return_unclaimed(spool_, named_, recovery_); !returned)
+                return returned;
+            settle_logs(spool_, named_);
+        }
+        remove_unnamed_scripts(spool_, scripts_);
+        return {};
+    }
+
+    Recovery take() {
+        std::sort(
+            recovery_.jobs.begin(), recovery_.jobs.end(),
+            [](const Recovered& a, const Recovered& b) { return a.job.number < b.job.number; });
+        return std::move(recovery_);
+    }
+
+private:
+    Result<void> take_job(RecoveryAction action, RecordFile record, RecordContent& content,
+                          const RecoveryFacts& facts) {
+        const auto body = read_body(*spool_.files, record, content.claim);
+        if (!body) recovery_.problems.push_back(body.error().text());
+        ActiveJob job = active_job(std::move(record), content, body.value_or(RecordBody{}));
+        // Without a sound body there is nothing to execute; the file itself is still there.
+        if (!body && action == RecoveryAction::start) action = RecoveryAction::undo;
+        if (action == RecoveryAction::undo) return undo(std::move(job));
+        if (action == RecoveryAction::release) complete_publication(spool_, job);
+        note_deletion(content, facts);
+        named_.insert(job.name);
+        scripts_.insert(job.job_file());
+        recovery_.jobs.push_back({action, std::move(job), content});
+        return {};
+    }
+
+    Result<void> undo(ActiveJob job) {
+        const auto undone = unclaim(spool_, job);
+        if (!undone) return tl::unexpected(undone.error());
+        recovery_.undone.push_back(waiting_entry(job));
+        *undone ? pool_.give_back(std::move(job.record)) : pool_.discard(std::move(job.record));
+        return {};
+    }
+
+    Spool& spool_;
+    RecordPool& pool_;
+    const record::BootId& boot_;
+    const std::function<bool(const record::Token&)>& tree_alive_;
+    Recovery recovery_;
+    std::set<std::string> named_, scripts_;
+    bool all_named_ = true;
+};
+
 }  // namespace
 
-RecoveryAction decide_recovery(const RecoveryFacts& facts) {
-    using enum RecoveryAction;
-    if (facts.claim == record::Validity::absent) return pool;
-    if (facts.claim != record::Validity::valid) return leave;
-    if (!facts.claimed) return pool;
-    if (facts.published) return release;
-    if (facts.lock_held) return adopt;
-    if (facts.ended) return facts.tree_alive ? await_tree : finish;
-    if (!facts.started) {
-        if (facts.cancelled) return finish;
-        if (facts.in_incoming) return undo;
-        return facts.in_running && facts.same_boot ? start : finish;
-    }
-    return facts.tree_alive ? await_tree : finish;
+WaitingEntry waiting_entry(const ActiveJob& job) {
+    return {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at};
 }
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
@@ -199,63 +271,15 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
     std::vector<std::string> no_records;
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());
-    Recovery recovery;
-    std::set<std::string> named, scripts;
-    bool all_named = no_records.empty();
+    Sorter sorter(spool, pool, boot, tree_alive);
     for (const std::string& name : no_records)
-        recovery.problems.push_back(left_alone(name, "is no file that can be read and written"));
-    for (RecordFile& record : *records) {
-        auto content = read_record(*spool.files, record);
-        if (!content) return tl::unexpected(content.error());
-        const auto facts = examine(spool, record, *content, boot, tree_alive);
-        if (!facts) return tl::unexpected(facts.error());
-        RecoveryAction action = decide_recovery(*facts);
-        if (action == RecoveryAction::pool) {
-            // Pages that a newer gpuspool left would be taken for those of the record's next job.
-            if (has_newer_page(*content))
-                pool.discard(std::move(record));
-            else
-                pool.give_back(std::move(record));
-            continue;
-        }
-        if (action == RecoveryAction::leave) {
-            recovery.problems.push_back(left_alone(
-                std::to_string(record.index), content->claim_validity == record::Validity::newer
-                                                  ? "was written by a newer gpuspool"
-                                                  : "is damaged"));
-            // What it names is not known, so nothing of running/ may be taken for unclaimed.
-            all_named = false;
-            continue;
-        }
-        const auto body = read_body(*spool.files, record, content->claim);
-        if (!body) recovery.problems.push_back(body.error().text());
-        ActiveJob job = active_job(std::move(record), *content, body.value_or(RecordBody{}));
-        // Without a sound body there is nothing to execute; the file itself is still there.
-        if (!body && action == RecoveryAction::start) action = RecoveryAction::undo;
-        if (action == RecoveryAction::undo) {
-            const auto undone = unclaim(spool, job);
-            if (!undone) return tl::unexpected(undone.error());
-            recovery.undone.push_back(
-                {job.number, job.device, job.inode, job.file_name, job.facts.submitted_at});
-            *undone ? pool.give_back(std::move(job.record)) : pool.discard(std::move(job.record));
-            continue;
-        }
-        if (action == RecoveryAction::release) complete_publication(spool, job);
-        note_deletion(*content, *facts);
-        named.insert(job.name);
-        scripts.insert(job.job_file());
-        recovery.jobs.push_back({action, std::move(job), *content});
-    }
-    if (all_named) {
-        if (auto returned = return_unclaimed(spool, named, recovery); !returned)
-            return tl::unexpected(returned.error());
-        settle_logs(spool, named);
-    }
-    remove_unnamed_scripts(spool, scripts);
+        sorter.leave(name, "is no file that can be read and written");
+    for (RecordFile& record : *records)
+        if (auto sorted = sorter.sort(std::move(record)); !sorted)
+            return tl::unexpected(sorted.error());
+    if (auto settled = sorter.settle_files(); !settled) return tl::unexpected(settled.error());
     remove_old_temporaries(spool, clock.wall());
-    std::sort(recovery.jobs.begin(), recovery.jobs.end(),
-              [](const Recovered& a, const Recovered& b) { return a.job.number < b.job.number; });
-    return recovery;
+    return sorter.take();
 }
 
 }  // namespace spool

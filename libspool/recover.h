@@ -18,7 +18,7 @@ struct RecoveryFacts {
     bool same_boot = false;    ///< the claim is of this boot
     bool published = false;    ///< done/<name>.json was written by this attempt
     bool lock_held = false;    ///< the supervisor lives
-    bool started = false;      ///< valid run page
+    bool started = false;      ///< a run page, valid or damaged
     bool ended = false;        ///< valid exit page
     bool cancelled = false;    ///< valid cancel page
     bool in_running = false;   ///< running/<name> is the file that was claimed
@@ -52,6 +52,9 @@ struct Recovery {
     std::vector<WaitingEntry> undone;   ///< jobs whose claim was undone: they keep their numbers
     std::vector<std::string> requeued;  ///< files of running/ that went back to incoming/
 };
+
+/// The entry of a job that waits again, under its number.
+[[nodiscard]] WaitingEntry waiting_entry(const ActiveJob& job);
 
 /// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
 /// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks

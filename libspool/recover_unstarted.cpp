@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <map>
 
+#include "libspool/done.h"
 #include "libspool/journal_reader.h"
 #include "libspool/names.h"
 #include "libspool/recover.h"
@@ -30,9 +31,7 @@ Result<std::optional<JobResult>> find_end(Spool& spool, const WaitingEntry& line
         const auto free = is_free(spool, name);
         if (!free) return tl::unexpected(free.error());
         if (*free) return std::nullopt;
-        const std::string json = name + ".json";
-        auto result = read_whole(*spool.files, spool.done.get(), json, 1 << 20)
-                          .and_then([&](const auto& bytes) { return read_result(bytes, json); });
+        auto result = read_done(spool, name);
         if (!is_end_of(result, line.number)) continue;
         result->name = name;
         return std::move(*result);

@@ -4,6 +4,7 @@
 
 #include "libspool/names.h"
 #include "libspool/settings.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -122,21 +123,11 @@ constexpr SbatchOption options[] = {
     {"wckey", 0, Takes::value, Meaning::note},
 };
 
-std::vector<std::string_view> split(std::string_view text, char separator) {
-    std::vector<std::string_view> out;
-    for (;;) {
-        const std::size_t at = text.find(separator);
-        out.push_back(text.substr(0, at));
-        if (at == text.npos) return out;
-        text.remove_prefix(at + 1);
-    }
-}
-
 std::string shown(const SbatchOption& option) {
     return "--" + std::string(option.name);
 }
 
-std::string joined(const SbatchOption& option, std::string_view value) {
+std::string shown(const SbatchOption& option, std::string_view value) {
     return shown(option) + (value.empty() ? "" : "=" + printable(value.substr(0, 100)));
 }
 
@@ -148,7 +139,7 @@ SbatchEffect note(std::string text) {
 }
 
 SbatchEffect ignored(const SbatchOption& option, std::string_view value) {
-    return note(joined(option, value) + " has no meaning here and is ignored");
+    return note(shown(option, value) + " has no meaning here and is ignored");
 }
 
 SbatchEffect apply_setting(const SbatchOption& option, std::string_view name,
@@ -180,9 +171,9 @@ SbatchEffect kind_note(std::string_view kind) {
 SbatchEffect apply_gpus(const SbatchOption& option, std::string_view value, JobSpec& spec) {
     std::int64_t count = 0;
     std::string_view kind;
-    for (const std::string_view item : split(value, ','))
+    for (const std::string_view item : split_at(value, ','))
         if (!add_gpus(item, count, kind) || kind == item)
-            return problem(joined(option, value) +
+            return problem(shown(option, value) +
                            ": expected a number from 0 to 1024, or KIND:NUMBER");
     spec.gpus = static_cast<int>(count);
     return kind_note(kind);
@@ -192,52 +183,52 @@ SbatchEffect apply_gres(const SbatchOption& option, std::string_view value, JobS
     std::int64_t count = 0;
     std::string_view kind;
     bool found = value == "none";
-    std::string others;
-    for (std::string_view item : split(value, ',')) {
+    std::vector<std::string> others;
+    for (std::string_view item : split_at(value, ',')) {
         if (item.starts_with("gres:") || item.starts_with("gres/")) item.remove_prefix(5);
         if (item == "gpu") {
             ++count;
         } else if (!item.starts_with("gpu:")) {
-            if (item != "none") others += (others.empty() ? "" : ",") + std::string(item);
+            if (item != "none" && !item.empty()) others.emplace_back(item);
             continue;
         } else if (!add_gpus(item.substr(4), count, kind)) {
-            return problem(joined(option, value) + ": expected gpu, gpu:NUMBER or gpu:KIND:NUMBER");
+            return problem(shown(option, value) + ": expected gpu, gpu:NUMBER or gpu:KIND:NUMBER");
         }
         found = true;
     }
     if (found) spec.gpus = static_cast<int>(count);
-    return others.empty() ? kind_note(kind) : ignored(option, others);
+    return others.empty() ? kind_note(kind) : ignored(option, joined(others, ","));
 }
 
 /// Slurm's nice lowers the priority; without a value by 100.
 SbatchEffect apply_nice(const SbatchOption& option, std::string_view value, JobSpec& spec) {
     const auto nice = value.empty() ? 100 : parse_integer(value);
     if (!nice || *nice < -1'000'000'000 || *nice > 1'000'000'000)
-        return problem(joined(option, value) +
-                       ": expected a number from -1000000000 to 1000000000");
+        return problem(shown(option, value) + ": expected a number from -1000000000 to 1000000000");
     spec.priority = -static_cast<int>(*nice);
     return {};
 }
 
 SbatchEffect apply_exports(const SbatchOption& option, std::string_view value, JobSpec& spec) {
-    std::string others;
-    for (const std::string_view item : split(value, ',')) {
+    std::vector<std::string> others;
+    for (const std::string_view item : split_at(value, ',')) {
         if (item == "ALL" || item.empty() || find_setting("env")->apply(spec, item)) continue;
-        others += (others.empty() ? "" : ",") + std::string(item);
+        others.emplace_back(item);
     }
     if (others.empty()) return {};
-    return note(joined(option, others) + " is ignored: the job gets the whole environment");
+    return note(shown(option, joined(others, ",")) +
+                " is ignored: the job gets the whole environment");
 }
 
 SbatchEffect apply_nodes(const SbatchOption& option, std::string_view value) {
     const auto least = parse_integer(value.substr(0, value.find('-')));
     if (least && *least <= 1) return ignored(option, value);
-    return problem(joined(option, value) + " is not supported: a spool runs jobs on one machine");
+    return problem(shown(option, value) + " is not supported: a spool runs jobs on one machine");
 }
 
 SbatchEffect apply_ntasks(const SbatchOption& option, std::string_view value) {
     if (value == "1") return ignored(option, value);
-    return note(joined(option, value) + " is ignored: the script is run once, as one task");
+    return note(shown(option, value) + " is ignored: the script is run once, as one task");
 }
 
 }  // namespace

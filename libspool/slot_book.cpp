@@ -108,6 +108,8 @@ bool SlotBook::counts(std::size_t slot, const Need& need, Among among) const {
             return true;
         case Among::in_reach:
             return state == State::open || state == State::elsewhere;
+        case Among::unheld:
+            return state == State::elsewhere || is_free(slot, need);
         case Among::free:
             break;
     }
@@ -147,56 +149,38 @@ std::vector<SlotCandidate> SlotBook::candidates(const Need& need, Among among,
     return out;
 }
 
-/// Slots for `need`: one where no number was said, else those that make it up.
-std::optional<Grant> SlotBook::choose(const Need& need, Among among,
-                                      const SlotSet& reserved) const {
-    const auto found = candidates(need, among, reserved);
-    std::optional<std::vector<std::size_t>> slots;
-    if (const auto wanted = need.wanted_gpus())
-        slots = choose_slots(found, *wanted);
-    else if (!found.empty())
-        slots.emplace({found.front().slot});
-    if (!slots) return std::nullopt;
-    return Grant{std::move(*slots), need.gpu_memory, 0};
-}
-
-std::set<std::string> SlotBook::held_gpus() const {
-    std::set<std::string> held;
+std::optional<GpuLimit> SlotBook::gpu_limit(Limit limit) const {
+    if (limit == Limit::none || !pool_.max_gpus) return std::nullopt;
+    GpuLimit out{static_cast<std::size_t>(*pool_.max_gpus), {}};
+    if (limit == Limit::alone) return out;
     for (const auto& [job, granted] : granted_)
         for (const Seat& seat : granted.seats)
-            held.insert(seat.slot.devices.begin(), seat.slot.devices.end());
-    return held;
+            out.held.insert(seat.slot.devices.begin(), seat.slot.devices.end());
+    return out;
 }
 
-/// Where the best choice is too much: without those that no job has yet, but the best so many.
-std::optional<Grant> SlotBook::choose_allowed(const Need& need, const SlotSet& reserved) const {
-    auto grant = choose(need, Among::free, reserved);
-    if (!grant || !pool_.max_gpus) return grant;
-    const auto limit = static_cast<std::size_t>(*pool_.max_gpus);
-    auto held = held_gpus();
-    const auto joins = [&](std::size_t slot) {
-        auto more = held;
-        more.insert(pool_.gpu_slots[slot].devices.begin(), pool_.gpu_slots[slot].devices.end());
-        const bool may = more.size() <= limit;
-        if (may) held = std::move(more);
-        return may;
-    };
-    const auto& chosen = grant->gpu_slots;
-    if (std::all_of(chosen.begin(), chosen.end(), joins)) return grant;
-    held = held_gpus();
-    SlotSet kept_off = reserved;
-    for (const SlotCandidate& candidate : candidates(need, Among::free, reserved))
-        if (!joins(candidate.slot)) kept_off.insert(candidate.slot);
-    return choose(need, Among::free, kept_off);
+/// Slots for `need`: one where no number was said, else those that make it up.
+std::optional<Grant> SlotBook::choose(const Need& need, Among among, Limit limit,
+                                      const SlotSet& reserved) const {
+    const auto found = candidates(need, among, reserved);
+    const auto most = gpu_limit(limit);
+    std::optional<std::vector<std::size_t>> slots;
+    if (const auto wanted = need.wanted_gpus()) {
+        slots = choose_slots(found, *wanted, most);
+    } else {
+        const auto fits = std::find_if(found.begin(), found.end(), [&](const auto& candidate) {
+            return !most || most->allows(candidate.devices);
+        });
+        if (fits != found.end()) slots.emplace({fits->slot});
+    }
+    if (!slots) return std::nullopt;
+    return Grant{std::move(*slots), need.gpu_memory, 0};
 }
 
 bool SlotBook::possible(const Need& need) const {
     if (!wants_gpu(need)) return pool_.cpu_slots > 0;
     if (!pool_.known) return true;
-    if (pool_.max_gpus &&
-        need.wanted_gpus().value_or(1) > static_cast<std::size_t>(*pool_.max_gpus))
-        return false;
-    return choose(need, Among::all).has_value();
+    return choose(need, Among::all, Limit::alone).has_value();
 }
 
 void SlotBook::take(std::uint64_t job, const Grant& grant) {

@@ -35,7 +35,15 @@ public:
     enum class Among {
         all,       ///< of the pool: can it ever be had?
         in_reach,  ///< that are free, or become so when jobs end
+        unheld,    ///< that are free, or become so when jobs of other spools end
         free,      ///< now
+    };
+
+    /// How Pool::max_gpus counts when a choice is made.
+    enum class Limit {
+        none,   ///< not at all
+        alone,  ///< as if no job had anything: can it ever be had?
+        now,    ///< with what jobs have
     };
 
     /// A job keeps what it was given: slots of the same text and GPUs stay with it, and of a slot
@@ -49,14 +57,11 @@ public:
     void release(std::uint64_t job);
 
     [[nodiscard]] bool wants_gpu(const Need& need) const;
-    /// What `need` would get among the slots that count and are not `reserved`.
-    [[nodiscard]] std::optional<Grant> choose(const Need& need, Among among,
+    /// What `need` would get among the slots that count and are not `reserved`. Slots with more
+    /// GPUs than the limit leaves are passed by for others that suit.
+    [[nodiscard]] std::optional<Grant> choose(const Need& need, Among among, Limit limit,
                                               const SlotSet& reserved = {}) const;
-    /// What `need` gets now, of free slots that are not `reserved`, without more GPUs than
-    /// Pool::max_gpus being held. One that is held already, and shared, is none more.
-    [[nodiscard]] std::optional<Grant> choose_allowed(const Need& need,
-                                                      const SlotSet& reserved = {}) const;
-    /// Whether the pool has what is needed, whoever holds it now.
+    /// Whether the pool has what is needed, within the limit, whoever holds it now.
     [[nodiscard]] bool possible(const Need& need) const;
     [[nodiscard]] int count_gpus(const Need& need, Among among) const;
     [[nodiscard]] SlotSet suitable(const Need& need) const;
@@ -86,11 +91,11 @@ private:
         std::uint64_t gpu_memory = 0;  ///< 0: all of it
     };
 
-    [[nodiscard]] std::set<std::string> held_gpus() const;
     void seat(Granted& granted);
     void settle_occupants();
     [[nodiscard]] std::vector<SlotCandidate> candidates(const Need& need, Among among,
                                                         const SlotSet& reserved) const;
+    [[nodiscard]] std::optional<GpuLimit> gpu_limit(Limit limit) const;
     [[nodiscard]] bool counts(std::size_t slot, const Need& need, Among among) const;
     [[nodiscard]] bool is_free(std::size_t slot, const Need& need) const;
     [[nodiscard]] bool has_display(std::size_t slot) const;

@@ -8,8 +8,9 @@ namespace {
 /// Depth first through all combinations, cut off where a better one is known.
 class Search {
 public:
-    Search(const std::vector<SlotCandidate>& candidates, std::size_t wanted)
-        : candidates_(candidates), wanted_(wanted) {
+    Search(const std::vector<SlotCandidate>& candidates, std::size_t wanted,
+           const std::optional<GpuLimit>& limit)
+        : candidates_(candidates), limit_(limit), wanted_(wanted) {
         for (const SlotCandidate& candidate : candidates)
             largest_ = std::max(largest_, candidate.devices.size());
     }
@@ -33,7 +34,7 @@ private:
             const std::size_t before = devices_.size();
             devices_.insert(devices_.end(), candidate.devices.begin(), candidate.devices.end());
             chosen_.push_back(candidate.slot);
-            extend(i + 1);
+            if (!limit_ || limit_->allows(devices_)) extend(i + 1);
             chosen_.pop_back();
             devices_.resize(before);
         }
@@ -64,6 +65,7 @@ private:
     }
 
     const std::vector<SlotCandidate>& candidates_;
+    const std::optional<GpuLimit>& limit_;
     std::size_t wanted_, largest_ = 0, best_surplus_ = 0;
     int steps_ = 0;
     std::vector<std::string> devices_;
@@ -72,9 +74,16 @@ private:
 
 }  // namespace
 
+bool GpuLimit::allows(const std::vector<std::string>& more) const {
+    std::set<std::string> all = held;
+    all.insert(more.begin(), more.end());
+    return all.size() <= most;
+}
+
 std::optional<std::vector<std::size_t>> choose_slots(const std::vector<SlotCandidate>& candidates,
-                                                     std::size_t wanted) {
-    return Search(candidates, wanted).run();
+                                                     std::size_t wanted,
+                                                     const std::optional<GpuLimit>& limit) {
+    return Search(candidates, wanted, limit).run();
 }
 
 }  // namespace spool

@@ -118,12 +118,7 @@ Json to_json(const DeviceState& device) {
     Gpu gpu = device.gpu;
     if (gpu.processes && gpu.processes->size() > most_processes)
         gpu.processes->resize(most_processes);
-    Json out = gpu_to_json(gpu);
-    if (gpu.processes)
-        for (Json& process : out["processes"]) {
-            process.erase("token");
-            process.erase("cgroup");
-        }
+    Json out = public_gpu_to_json(gpu);
     out.update(to_json<DeviceState>(device));
     return out;
 }

@@ -19,7 +19,7 @@ namespace spool {
 [[nodiscard]] Result<record::BootId> boot_id();
 /// $HOME, else from the password database.
 [[nodiscard]] std::string home_directory();
-/// Name of that user, else the number. May ask a directory service.
+/// Name of that user, else "user 1000". May ask a directory service.
 [[nodiscard]] std::string user_name(std::uint32_t uid);
 /// `path` made absolute by the current directory, with `.`, `..` and double slashes resolved in the
 /// text.

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "libspool/text.h"
+
 namespace spool {
 
 namespace {
@@ -17,13 +19,6 @@ constexpr std::uint64_t second_ms = 1000, minute_ms = 60 * second_ms, hour_ms = 
 /// No time of ours is longer than this (about 27 years): sums cannot overflow.
 constexpr std::uint64_t longest_ms = 10'000 * day_ms;
 constexpr std::int64_t nanoseconds_per_second = 1'000'000'000;
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return out;
-}
 
 /// A number of digits only.
 std::optional<std::uint64_t> parse_digits(std::string_view text) {
@@ -49,7 +44,7 @@ struct Unit {
 template <std::size_t N>
 std::optional<std::uint64_t> parse_with_unit(std::string_view text, const Unit (&units)[N],
                                              std::uint64_t limit) {
-    const std::string folded = lower(text);
+    const std::string folded = lower_case(text);
     const std::string_view view = folded;
     const std::size_t digits = std::min(view.find_first_not_of("0123456789"), view.size());
     const auto value = parse_digits(view.substr(0, digits));
@@ -180,7 +175,7 @@ std::optional<std::int64_t> parse_offset(std::string_view text) {
 }  // namespace
 
 std::optional<milliseconds> parse_time_limit(std::string_view text) {
-    const std::string folded = lower(text);
+    const std::string folded = lower_case(text);
     if (folded == "unlimited" || folded == "infinite" || folded == "-1") return milliseconds{0};
     auto value = parse_with_unit(folded, limit_units, longest_ms);
     if (!value) value = parse_clock(folded);
@@ -222,11 +217,11 @@ std::optional<std::string> nearest(std::string_view word,
                                    const std::vector<std::string>& candidates) {
     constexpr std::size_t longest_word = 64;  // a longer one is no slip of the finger
     if (word.empty() || word.size() > longest_word) return std::nullopt;
-    const std::string folded = lower(word);
+    const std::string folded = lower_case(word);
     std::optional<std::string> best;
     std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string& candidate : candidates) {
-        const std::size_t distance = edit_distance(folded, lower(candidate));
+        const std::size_t distance = edit_distance(folded, lower_case(candidate));
         if (distance >= best_distance || distance >= candidate.size()) continue;
         best_distance = distance;
         best = candidate;

@@ -93,7 +93,7 @@ std::string previous_sentence(const std::string& job) {
 }
 
 std::string profile_sentence(const std::string& name) {
-    return "there is no profile '" + printable(name) + "' in config.json; known: local";
+    return "there is no profile '" + printable(name) + "'; known: local, auto";
 }
 
 }  // namespace

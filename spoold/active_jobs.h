@@ -51,6 +51,8 @@ struct Active {
 /// they must only take notes.
 struct ActiveJobsListener {
     std::function<void(std::uint64_t job)> freed;  ///< its slots are free
+    /// It was bound too long ago to be started so: its slots are free, it is to be bound anew.
+    std::function<void(std::uint64_t job)> unbound;
     std::function<void(const spool::ActiveJob& job)>
         not_started;  ///< its claim was undone: the file waits again
     /// It was found to run with slots that an earlier daemon granted.
@@ -73,7 +75,8 @@ public:
     void add(spool::ActiveJob job);
     /// Takes over what an earlier daemon left.
     void adopt(spool::Recovered recovered);
-    /// Binds a job; it starts as soon as its claim is on the disk.
+    /// Binds a job; it starts as soon as its claim is on the disk, if that is soon enough
+    /// (Binding::valid_until).
     void bind(std::uint64_t job, Binding binding);
 
     /// Looks at the job of a record: called when something may have happened to it.
@@ -114,6 +117,7 @@ public:
 private:
     void step(std::uint64_t number);
     void start(Active& active);
+    void unbind(Active& active);
     void look_at(Active& active);
     void exited(Active& active);
     void publish(std::uint64_t number);

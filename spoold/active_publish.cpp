@@ -1,6 +1,7 @@
 // From the end of a job to its released record: barrier 2, the result, barrier 3 (docs/protocol.md
 // §5). A part of `ActiveJobs`.
 #include "active_jobs.h"
+#include "libspool/done.h"
 #include "libspool/outcome.h"
 #include "libspool/system.h"
 #include "log.h"
@@ -80,8 +81,9 @@ void ActiveJobs::sync_result_soon(std::uint64_t number) {
 void ActiveJobs::sync_results() {
     results_due_.reset();
     // Without its line in the history a job that has ended would be taken for one that waits.
-    const bool written = history_.append_or_keep({});
-    listener_.trouble("history", written ? "" : "the history cannot be written");
+    const auto written = history_.append_or_keep({});
+    listener_.trouble("history",
+                      written ? "" : "the history cannot be written: " + written.error().text());
     if (!written) {
         results_due_ = clock_.monotonic() + 1s;
         return;
@@ -131,10 +133,7 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
         spool::open_file(*spool_.files, spool_.done.get(), job.json_file(), spool::OpenMode::read);
     // Without an answer the record stays as it is, for a later daemon.
     if (!json) return listener_.trouble("release", json.error().text());
-    const auto bytes = spool::read_whole(*spool_.files, spool_.done.get(), job.json_file());
-    const auto result =
-        bytes.and_then([&](const auto& text) { return spool::read_result(text, job.json_file()); });
-    if (result) {
+    if (const auto result = spool::read_done(spool_, job.name)) {
         (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
         listener_.ended(*result);
     }

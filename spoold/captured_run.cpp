@@ -1,7 +1,6 @@
 #include "spoold/captured_run.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 
+#include "libspool/system.h"
 #include "spoold/process_tree.h"
 
 namespace spoold {
@@ -19,17 +19,6 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 using spool::Result;
-
-std::string new_mark() {
-    std::array<unsigned char, 16> bytes{};
-    (void)::getrandom(bytes.data(), bytes.size(), 0);
-    std::string out = std::string(capture_mark_variable) + "=";
-    for (const unsigned char byte : bytes) {
-        out += "0123456789abcdef"[byte >> 4];
-        out += "0123456789abcdef"[byte & 15];
-    }
-    return out;
-}
 
 /// One of the two outputs: a pipe of which the loop has the reading end.
 struct OutputPipe {
@@ -163,7 +152,7 @@ private:
     OutputPipe out_, err_;
     asio::steady_timer timer_;
     std::optional<ChildProcess> child_;
-    std::string mark_ = new_mark();
+    std::string mark_ = std::string(capture_mark_variable) + "=" + spool::random_hex();
     std::size_t limit_;
     CapturedHandler handler_;
     Captured captured_;

@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <unordered_set>
 
 #include "active_jobs.h"
@@ -63,8 +64,8 @@ private:
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     void forget_start(std::uint64_t number);
-    enum class Claimed { yes, no, later };
-    Claimed claim(std::uint64_t number);
+    [[nodiscard]] std::unique_lock<std::mutex> hold_names();
+    bool claim(std::uint64_t number);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     Binding binding_of(const spool::Start& start) const;
@@ -95,7 +96,10 @@ private:
     spool::Result<bool> lock_spool(spool::Handle file);
     bool owner_is_dead();
     spool::Result<void> check_owner();
+    spool::Result<void> make_parts();
     spool::Result<void> recover();
+    void take_up(spool::Recovered recovered);
+    spool::JobSpec claimed_spec(const spool::Recovered& recovered) const;
     void adopt_binding(const Active& active);
     void load_config();
     void set_gpu_wishes();

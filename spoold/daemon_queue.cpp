@@ -147,13 +147,17 @@ void Daemon::start_jobs() {
     if (!may_start()) return;
     for (const spool::Start& start : policy_.decide(gpus_may_start())) {
         const bool claimed_already = active_->jobs().contains(start.job);
+        // Before the GPUs are locked: other spools see each lock, however short.
+        std::unique_lock<std::mutex> names;
+        if (!claimed_already && !(names = hold_names())) {
+            policy_.take_back(start.job);
+            continue;
+        }
         if (!start.grant.gpu_slots.empty() && !lock_gpus(start)) continue;
-        const Claimed claimed = claimed_already ? Claimed::yes : claim(start.job);
-        if (claimed == Claimed::yes)
+        if (claimed_already || claim(start.job))
             active_->bind(start.job, binding_of(start));
         else
             forget_start(start.job);
-        if (claimed == Claimed::later) enqueue(start.job);
         state_changed_ = true;
     }
 }
@@ -172,18 +176,26 @@ void Daemon::claim_ahead() {
     // Not one by one as each is started, but when half have gone: a barrier of four costs little
     // more than one of one.
     if (!all_short || !may_start() || active_->claimed_ahead() > claims_ahead / 2) return;
-    for (const std::uint64_t job : policy_.next(claims_ahead))
-        if (!active_->jobs().contains(job) && claim(job) == Claimed::no) policy_.remove(job);
+    for (const std::uint64_t job : policy_.next(claims_ahead)) {
+        if (active_->jobs().contains(job)) continue;
+        const auto names = hold_names();
+        if (!names) return;
+        if (!claim(job)) policy_.remove(job);
+    }
 }
 
-Daemon::Claimed Daemon::claim(std::uint64_t number) {
+/// Empty while directories are being synced: a claim must wait until that is over.
+std::unique_lock<std::mutex> Daemon::hold_names() {
+    auto names = syncs_->try_hold_names();
+    // The end of that sync may ask for a pass, or not.
+    if (!names) claim_again_ = clock_.monotonic() + 1ms;
+    return names;
+}
+
+/// Names are held meanwhile. False if the job does not go to running/ now.
+bool Daemon::claim(std::uint64_t number) {
     const spool::WaitingJob* job = incoming_->find(number);
-    if (job == nullptr) return Claimed::no;
-    const auto names = syncs_->try_hold_names();
-    if (!names) {  // the end of that sync may ask for a pass, or not
-        claim_again_ = clock_.monotonic() + 1ms;
-        return Claimed::later;
-    }
+    if (job == nullptr) return false;
     spool::ClaimRequest request;
     request.file_name = job->file_name;
     request.seen = job->stat;
@@ -197,24 +209,25 @@ Daemon::Claimed Daemon::claim(std::uint64_t number) {
         troubles_.set("claim", "jobs cannot be claimed: " + claimed.error().text());
         no_claims_before_ = clock_.monotonic() + 1s;
         incoming_->settle_again(number, spool::WaitReason::Kind::trouble);
-        return Claimed::no;
+        return false;
     }
     troubles_.set("claim", "");
     if (const auto* refused = std::get_if<spool::NotClaimed>(&*claimed)) {
         incoming_->settle_again(number, *refused == spool::NotClaimed::open_for_writing
                                             ? spool::WaitReason::Kind::open
                                             : spool::WaitReason::Kind::settling);
-        return Claimed::no;
+        return false;
     }
     incoming_->forget(number);
     active_->add(std::get<spool::ActiveJob>(std::move(*claimed)));
-    return Claimed::yes;
+    return true;
 }
 
 Binding Daemon::binding_of(const spool::Start& start) const {
     Binding binding;
     binding.gpus = policy_.book().gpus(start.grant);
     binding.gpu_lock = shared_->descriptor(start.job);
+    if (!binding.gpus.devices.empty()) binding.valid_until = gpus_->fresh_until();
     for (const auto& [key, value] :
          spool::gpu_environment(binding.gpus.texts, gpus_->pool().vendor))
         binding.environment.push_back(std::string(key).append("=").append(value));

@@ -7,6 +7,7 @@
 #include "daemon.h"
 #include "libspool/environment.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 #include "log.h"
 #include "login_environment.h"
 
@@ -18,7 +19,7 @@ namespace {
 
 LoginRequest login_request() {
     LoginRequest request;
-    request.own = own_environment();
+    request.own = spool::own_environment();
     request.shell = user_shell(request.own);
     request.home = user_home(request.own);
     request.is_dropped = spool::is_session_variable;
@@ -39,10 +40,7 @@ void Daemon::load_config() {
                   config ? "" : config.error().text() + "; the last good settings stay in force");
     if (!config) return set_gpu_wishes();
     config_ = std::move(*config);
-    std::string warnings;
-    for (const std::string& warning : config_.warnings)
-        warnings += (warnings.empty() ? "" : "; ") + warning;
-    troubles_.set("config warnings", warnings);
+    troubles_.set("config warnings", spool::joined(config_.warnings, "; "));
     spool::IncomingSettings settings;
     settings.settle = config_.settle;
     if (on_network_) {
@@ -125,7 +123,7 @@ void Daemon::capture_environment() {
         if (good) {
             environment = std::move(*captured);
         } else {
-            for (auto& [name, value] : own_environment())
+            for (auto& [name, value] : spool::own_environment())
                 if (!spool::is_session_variable(name)) environment.emplace(name, value);
         }
         found_environment_ = {std::move(environment), good ? "login" : "daemon"};

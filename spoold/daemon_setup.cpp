@@ -11,6 +11,7 @@
 
 #include "cgroup.h"
 #include "daemon.h"
+#include "libspool/file_system.h"
 #include "libspool/job_file.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
@@ -23,18 +24,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Whether other machines may change the directory without this kernel's notice (statfs(2) for the
-/// numbers).
+/// Whether other machines may change the directory without this kernel's notice.
 bool is_on_network(const spool::OpenFile& directory) {
     struct statfs system {};
-    if (fstatfs(static_cast<int>(directory.get()), &system) != 0) return false;
-    constexpr std::uint32_t nfs = 0x6969, smb = 0x517B, cifs = 0xFF534D42, smb2 = 0xFE534D42,
-                            afs = 0x5346414F, ceph = 0x00C36400, lustre = 0x0BD00BD0,
-                            gpfs = 0x47504653, fuse = 0x65735546;
-    const auto type = static_cast<std::uint32_t>(system.f_type);
-    for (const std::uint32_t network : {nfs, smb, cifs, smb2, afs, ceph, lustre, gpfs, fuse})
-        if (type == network) return true;
-    return false;
+    return fstatfs(static_cast<int>(directory.get()), &system) == 0 &&
+           !spool::network_file_system(static_cast<std::uint32_t>(system.f_type)).empty();
 }
 
 }  // namespace
@@ -61,6 +55,16 @@ spool::Result<void> Daemon::open() {
     if (auto owned = check_owner(); !owned) return owned;
     log_notice("spoold " GPUSPOOL_VERSION " takes care of " + spool_.path);
 
+    if (auto made = make_parts(); !made) return made;
+    load_config();
+    watch();
+    if (auto recovered = recover(); !recovered) return recovered;
+    capture_environment();
+    return {};
+}
+
+/// What the daemon consists of. The active jobs come with the recovery.
+spool::Result<void> Daemon::make_parts() {
     try {
         syncs_ = std::make_unique<SyncThread>(io_, files_);
     } catch (const std::system_error& error) {
@@ -90,10 +94,6 @@ spool::Result<void> Daemon::open() {
     shared_ = std::make_unique<SharedGpus>(io_, spool_, clock_, [this] { ask_for_pass(); });
     if (auto loaded = gpus_->load(); !loaded)
         troubles_.set("gpu notes", "what was noted of GPUs is lost: " + loaded.error().text());
-    load_config();
-    watch();
-    if (auto recovered = recover(); !recovered) return recovered;
-    capture_environment();
     return {};
 }
 
@@ -165,28 +165,8 @@ spool::Result<void> Daemon::recover() {
     active_ = std::make_unique<ActiveJobs>(spool_, clock_, boot_, *pool_, *history_, *syncs_,
                                            *executor_, listener());
     for (spool::Recovered& recovered : recovery->jobs) {
-        const std::uint64_t number = recovered.job.number;
-        highest = std::max(highest, number);
-        note_used(number);
-        const bool starts = recovered.action == spool::RecoveryAction::start;
-        spool::Need need;
-        int priority = 0;
-        if (starts) {
-            const auto body =
-                spool::read_body(files_, recovered.job.record, recovered.content.claim);
-            const auto spec = body.and_then([&](const auto& read) {
-                return spool::read_job_file(read.job_file, recovered.job.job_file());
-            });
-            if (spec) {
-                need = spool::need_of(*spec);
-                priority = spec->priority;
-            }
-        }
-        const bool holds = recovered.action == spool::RecoveryAction::adopt ||
-                           recovered.action == spool::RecoveryAction::await_tree;
-        active_->adopt(std::move(recovered));
-        if (starts) policy_.add(number, priority, need);
-        if (holds) adopt_binding(active_->jobs().at(number));
+        highest = std::max(highest, recovered.job.number);
+        take_up(std::move(recovered));
     }
     auto ends = spool::recover_unstarted(
         spool_, [this](std::uint64_t number) { return used_numbers_.contains(number); });
@@ -202,19 +182,48 @@ spool::Result<void> Daemon::recover() {
     return {};
 }
 
+/// A job of an earlier daemon: one that was never started waits for its turn once more.
+void Daemon::take_up(spool::Recovered recovered) {
+    const std::uint64_t number = recovered.job.number;
+    note_used(number);
+    const bool starts = recovered.action == spool::RecoveryAction::start;
+    const bool holds = recovered.action == spool::RecoveryAction::adopt ||
+                       recovered.action == spool::RecoveryAction::await_tree;
+    const auto spec = starts ? claimed_spec(recovered) : spool::JobSpec{};
+    active_->adopt(std::move(recovered));
+    if (starts) policy_.add(number, spec.priority, spool::need_of(spec));
+    if (holds) adopt_binding(active_->jobs().at(number));
+}
+
+/// What the claimed file asks for; nothing if that cannot be read any more.
+spool::JobSpec Daemon::claimed_spec(const spool::Recovered& recovered) const {
+    return spool::read_body(files_, recovered.job.record, recovered.content.claim)
+        .and_then([&](const spool::RecordBody& body) {
+            return spool::read_job_file(body.job_file, recovered.job.job_file());
+        })
+        .value_or(spool::JobSpec{});
+}
+
 /// What a running job of an earlier daemon holds, as its run page says.
 void Daemon::adopt_binding(const Active& active) {
     if (!active.content.run_known()) return;
-    const auto gpus = spool::run_gpus(active.content.run);
+    auto gpus = spool::run_gpus(active.content.run);
+    std::vector<std::string> locked;
+    if (gpus.devices.empty() && !gpus.texts.empty()) {  // their ids were too long for the run page
+        locked = shared_->locked_by(active.job.number);
+        std::size_t count = 0;
+        for (const std::string& text : gpus.texts)
+            count += spool::make_gpu_slot(text).devices.size();
+        if (locked.size() == count) gpus.devices = locked;
+    }
     policy_.adopt(active.job.number, gpus, gpus.texts.empty() ? 1 : 0);
+    if (locked.empty()) locked = lockable(policy_.book().gpus(active.job.number).devices);
     // Its supervisor holds the lock; from now on so do we.
-    const auto taken =
-        shared_->take(active.job.number, lockable(policy_.book().gpus(active.job.number).devices));
+    const auto taken = shared_->take(active.job.number, locked);
     if (!taken || *taken)
         log_warning(title(active.job) + " still runs on a GPU that cannot be locked for it: " +
                     (taken ? **taken : taken.error().text()));
-    log_info("job " + std::to_string(active.job.number) + " (" + active.job.name +
-             ") still runs: adopted");
+    log_info(title(active.job) + " still runs: adopted");
 }
 
 void Daemon::watch() {

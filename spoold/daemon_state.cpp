@@ -78,10 +78,15 @@ ActiveJobsListener Daemon::listener() {
         state_changed_ = true;
         ask_for_pass();
     };
+    listener.unbound = [this](std::uint64_t number) {
+        shared_->release(number);
+        policy_.take_back(number);
+        state_changed_ = true;
+        ask_for_pass();
+    };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
-        incoming_->expect(spool::WaitingEntry{job.number, job.device, job.inode, job.file_name,
-                                              job.facts.submitted_at});
+        incoming_->expect(spool::waiting_entry(job));
         ask_for_pass();
     };
     listener.adopted = [this](const Active& active) { adopt_binding(active); };
@@ -138,8 +143,7 @@ spool::SpoolState Daemon::state() const {
     add_waiting(state);
     state.recent.assign(recent_.begin(), recent_.end());
     for (const std::string& name : incoming_->ignored())
-        state.ignored.push_back(
-            {"incoming/" + name, "its name does not end in .job, .sh, .sbatch or .slurm"});
+        state.ignored.push_back({"incoming/" + name, spool::why_ignored(name)});
     return state;
 }
 

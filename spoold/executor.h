@@ -2,6 +2,8 @@
 // stands.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,9 @@ namespace spoold {
 struct Binding {
     spool::GrantedGpus gpus;
     std::vector<std::string> environment;  ///< KEY=VALUE
+    /// Not to be started later than that (monotonic clock) by this decision: who uses the GPUs may
+    /// have changed.
+    std::optional<std::chrono::nanoseconds> valid_until;
     int gpu_lock = -1;  ///< descriptor that the supervisor keeps as long as it lives; -1: none
 };
 

@@ -32,14 +32,36 @@ bool has_sbatch_lines(const std::string& bytes) {
 }
 
 /// Where output goes: absolute, relative to the job's directory, patterns filled in.
-std::string output_path(const std::string& pattern, std::uint64_t number, const std::string& name,
-                        const std::string& directory, const std::string& home) {
+std::string output_path(const std::string& pattern, const spool::LaunchRequest& request,
+                        const std::string& directory) {
     if (pattern.empty()) return {};
-    const std::string path = spool::expand_home(
-        spool::expand_output_pattern(pattern,
-                                     {number, std::nullopt, name, spool::host_name(), user_name()}),
-        home);
+    const spool::OutputContext context{request.number, std::nullopt, request.name,
+                                       spool::host_name(), user_name()};
+    const std::string path =
+        spool::expand_home(spool::expand_output_pattern(pattern, context), request.home);
     return path.starts_with('/') ? path : directory + "/" + path;
+}
+
+std::uint64_t milliseconds(std::chrono::milliseconds time) {
+    return static_cast<std::uint64_t>(time.count());
+}
+
+std::uint32_t flags_of(const spool::JobSpec& spec, const spool::LaunchSpec& made) {
+    std::uint32_t flags = 0;
+    if (made.needs_script) flags |= spool::record::writes_script;
+    if (made.plain_command) flags |= spool::record::plain_command;
+    if (spec.truncate_output) flags |= spool::record::truncate_output;
+    if (spec.wait_for_leftovers) flags |= spool::record::wait_for_leftovers;
+    return flags;
+}
+
+void add_facts(const spool::JobSpec& spec, const spool::LaunchSpec& made,
+               spool::ResultFacts& facts) {
+    facts.profile = spec.profile.empty() ? "local" : spec.profile;
+    if (spec.submit) facts.retry_of = spec.submit->retry_of.value_or(0);
+    facts.cpu_slot = spec.gpus == 0;
+    if (!made.arguments.empty()) facts.program = made.arguments.front();
+    facts.interprets = made.needs_script;
 }
 
 }  // namespace
@@ -102,46 +124,38 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     if (!spec) return launch;
 
     launch.facts.notes = spec->notes;
+    launch.facts.submitted_at = submitted_at;
+    launch.facts.command = spool::command_line(*spec, bytes);
     const spool::Environment& base = base_environment(*spec, launch);
-    const std::string home = spool::home_directory();
     const std::string script = spool::executed_script(bytes);
-    spool::LaunchRequest request{*spec, config_, base, script, {}, {}, {},
-                                 {},    {},      1,    {},     {}, {}, {}};
-    request.script_path = spool_.path + "/.spool/scripts/" + identity.name + identity.extension;
-    request.sbatch_lines = spec->kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes);
-    request.number = identity.number;
-    request.name = spec->name.empty() ? identity.name : spec->name;
-    request.token = spool::to_hex(identity.token);
-    request.attempt = static_cast<int>(identity.attempt);
-    request.spool_path = spool_.path;
-    request.prelude_path = spool_.path + "/.spool/env/" + std::string(spool::prelude_name);
-    request.home = home;
-    request.has_program = has_program;
+    const spool::LaunchRequest request{
+        .spec = *spec,
+        .config = config_,
+        .base = base,
+        .script = script,
+        .script_path = spool_.path + "/.spool/scripts/" + identity.name + identity.extension,
+        .sbatch_lines = spec->kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes),
+        .number = identity.number,
+        .name = spec->name.empty() ? identity.name : spec->name,
+        .token = spool::to_hex(identity.token),
+        .attempt = static_cast<int>(identity.attempt),
+        .spool_path = spool_.path,
+        .prelude_path = spool_.path + "/.spool/env/" + std::string(spool::prelude_name),
+        .home = spool::home_directory(),
+        .has_program = has_program};
     const spool::LaunchSpec made = spool::launch_spec(request);
 
     launch.arguments = made.arguments;
     launch.directory = made.directory;
     for (const auto& [key, value] : made.environment)
         launch.environment.push_back(std::string(key).append("=").append(value));
-    launch.output = output_path(spec->output, identity.number, request.name, made.directory, home);
-    launch.error_output =
-        output_path(spec->error, identity.number, request.name, made.directory, home);
-    if (made.needs_script) launch.flags |= spool::record::writes_script;
-    if (made.plain_command) launch.flags |= spool::record::plain_command;
-    if (spec->truncate_output) launch.flags |= spool::record::truncate_output;
-    if (spec->wait_for_leftovers) launch.flags |= spool::record::wait_for_leftovers;
-    launch.time_limit =
-        static_cast<std::uint64_t>(spec->time_limit.value_or(std::chrono::milliseconds(0)).count());
-    launch.grace = static_cast<std::uint64_t>(spec->grace.value_or(config_.grace).count());
-    launch.leftover_grace =
-        static_cast<std::uint64_t>(spec->leftover_grace.value_or(config_.leftover_grace).count());
-    launch.facts.command = spool::command_line(*spec, bytes);
-    launch.facts.profile = spec->profile.empty() ? "local" : spec->profile;
-    launch.facts.submitted_at = submitted_at;
-    if (spec->submit) launch.facts.retry_of = spec->submit->retry_of.value_or(0);
-    launch.facts.cpu_slot = spec->gpus == 0;
-    if (!made.arguments.empty()) launch.facts.program = made.arguments.front();
-    launch.facts.interprets = made.needs_script;
+    launch.output = output_path(spec->output, request, made.directory);
+    launch.error_output = output_path(spec->error, request, made.directory);
+    launch.flags = flags_of(*spec, made);
+    launch.time_limit = milliseconds(spec->time_limit.value_or(std::chrono::milliseconds(0)));
+    launch.grace = milliseconds(spec->grace.value_or(config_.grace));
+    launch.leftover_grace = milliseconds(spec->leftover_grace.value_or(config_.leftover_grace));
+    add_facts(*spec, made, launch.facts);
     return launch;
 }
 

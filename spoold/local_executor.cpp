@@ -6,38 +6,15 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 
 #include "libspool/system.h"
 #include "log.h"
+#include "send_with_descriptor.h"
 
 namespace spoold {
 
 using spool::record::StartReply;
 using spool::record::StartRequest;
-
-namespace {
-
-/// Sends a message, with a copy of `descriptor` if it is one.
-bool send_with(int socket, void* data, std::size_t size, int descriptor) {
-    iovec content{data, size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
-    msghdr message{};
-    message.msg_iov = &content;
-    message.msg_iovlen = 1;
-    if (descriptor >= 0) {
-        message.msg_control = control;
-        message.msg_controllen = sizeof control;
-        cmsghdr* part = CMSG_FIRSTHDR(&message);
-        part->cmsg_level = SOL_SOCKET;
-        part->cmsg_type = SCM_RIGHTS;
-        part->cmsg_len = CMSG_LEN(sizeof descriptor);
-        std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-    }
-    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
-}
-
-}  // namespace
 
 LocalExecutor::LocalExecutor(boost::asio::io_context& io, spool::Files& files,
                              LocalExecutorOptions options, FailureHandler on_failure)
@@ -102,7 +79,8 @@ spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Bind
                                     "its list of GPUs is too long");
     payload.copy(request.payload, payload.size());
     const std::size_t size = offsetof(StartRequest, payload) + payload.size();
-    if (!send_with(socket_.native_handle(), &request, size, binding.gpu_lock)) {
+    if (!send_with_descriptor(socket_.native_handle(), &request, size, binding.gpu_lock,
+                              MSG_DONTWAIT)) {
         const int code = errno;
         if (code != EAGAIN) socket_.close();
         return spool::system_error("ask spool-exec", options_.spool_exec, code);

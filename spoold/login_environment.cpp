@@ -1,7 +1,6 @@
 #include "spoold/login_environment.h"
 
 #include <pwd.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <sstream>
 
 #include "libspool/login_shell.h"
+#include "libspool/system.h"
 #include "spoold/captured_run.h"
 
 namespace spoold {
@@ -21,15 +21,6 @@ using spool::Environment;
 using spool::Result;
 
 constexpr std::size_t output_limit = 4u << 20;
-
-std::string random_word() {
-    unsigned char bytes[12];
-    (void)::getrandom(bytes, sizeof bytes, 0);
-    std::string out = "gpuspool";
-    for (const unsigned char byte : bytes)
-        out += static_cast<char>('a' + byte % 26);
-    return out;
-}
 
 std::string read_text(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
@@ -51,7 +42,7 @@ std::string missed_bashrc(const std::string& home) {
 std::vector<std::string> as_strings(const Environment& environment) {
     std::vector<std::string> out;
     for (const auto& [name, value] : environment)
-        out.push_back(name + "=" + value);
+        out.push_back(std::string(name).append("=").append(value));
     return out;
 }
 
@@ -126,7 +117,7 @@ std::optional<std::string> value_of(const Environment& environment, const std::s
 
 void capture_login_environment(boost::asio::io_context& io, const LoginRequest& request,
                                LoginHandler handler) {
-    const std::string marker = random_word();
+    const std::string marker = "gpuspool" + spool::random_hex();
     run_captured(io, shell_process(request, marker), output_limit, request.timeout,
                  [request, marker, handler = std::move(handler)](Result<Captured> captured) {
                      if (captured) return handler(read_answer(*captured, marker, request));
@@ -158,16 +149,6 @@ std::string startup_stamp(const LoginRequest& request) {
             << '.' << facts.st_mtim.tv_nsec << '\n';
     }
     return out.str();
-}
-
-Environment own_environment() {
-    Environment out;
-    for (char** entry = environ; *entry != nullptr; ++entry) {
-        const std::string_view text = *entry;
-        if (const auto sign = text.find('='); sign != std::string_view::npos && sign > 0)
-            out.emplace(text.substr(0, sign), text.substr(sign + 1));
-    }
-    return out;
 }
 
 }  // namespace spoold

@@ -39,7 +39,4 @@ void capture_login_environment(boost::asio::io_context& io, const LoginRequest& 
 /// A text that differs when one of the shell's start-up files was changed, added or removed.
 [[nodiscard]] std::string startup_stamp(const LoginRequest& request);
 
-/// This process's environment.
-[[nodiscard]] spool::Environment own_environment();
-
 }  // namespace spoold

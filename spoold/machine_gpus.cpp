@@ -4,6 +4,7 @@
 
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace spoold {
@@ -72,11 +73,10 @@ void MachineGpus::forget_ended_processes() {
 }
 
 std::string MachineGpus::problem() const {
-    std::string out = watch_.problem();
-    if (watch_.survey())
-        for (const std::string& problem : watch_.survey()->problems)
-            out += (out.empty() ? "" : "; ") + problem;
-    return out;
+    std::vector<std::string> all;
+    if (watch_.survey()) all = watch_.survey()->problems;
+    if (!watch_.problem().empty()) all.insert(all.begin(), watch_.problem());
+    return spool::joined(all, "; ");
 }
 
 bool MachineGpus::fresh() const {
@@ -87,6 +87,12 @@ bool MachineGpus::fresh() const {
     if (nobody_to_ask(*watch_.survey())) return true;
     return watch_.surveyed_at() >= stale_since_ &&
            clock_.monotonic() - watch_.answered_at() <= fresh_for;
+}
+
+std::optional<MachineGpus::Time> MachineGpus::fresh_until() const {
+    if (!watch_.problem().empty() || !watch_.survey() || nobody_to_ask(*watch_.survey()))
+        return std::nullopt;
+    return watch_.answered_at() + fresh_for;
 }
 
 MachineGpus::Time MachineGpus::ask_while_wanted() {
@@ -198,9 +204,9 @@ std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result)
         notes.drained[device] = reason;
         const spool::Reply kept = keep(notes, {});
         notes_ = std::move(notes);  // also where the disk is full: until this daemon ends
-        message = "GPU " + device + " is drained: " + reason +
-                  "; when it is well again: gpuspool gpus undrain " + device;
-        if (!kept.ok) message = *message + " (" + kept.message + ")";
+        message.emplace("GPU ").append(device).append(" is drained: ").append(reason);
+        message->append("; when it is well again: gpuspool gpus undrain ").append(device);
+        if (!kept.ok) message->append(" (").append(kept.message).append(")");
     }
     return message;
 }

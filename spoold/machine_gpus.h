@@ -39,6 +39,8 @@ public:
 
     /// Whether the pool says how things are now, as far as that can be known.
     [[nodiscard]] bool fresh() const;
+    /// Until when a decision on GPUs that was made while it was fresh holds; absent: for ever.
+    [[nodiscard]] std::optional<Time> fresh_until() const;
     /// A job has let go of GPUs: what was known before is not true any more.
     void released() { stale_since_ = clock_.monotonic(); }
     /// Jobs wait for GPUs that no job of ours has: asks if what is known is not fresh. Returns when

@@ -17,33 +17,54 @@ bool is_setuid() {
     return getuid() != geteuid() || getgid() != getegid();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-    CLI::App app{
-        "Runs the jobs that are dropped into a spool directory (~/.gpuspool, or $GPUSPOOL_DIR)."};
+/// What was said on the command line.
+struct CommandLine {
     spoold::Options options;
     std::vector<std::string> gpus;
-    int cpu_slots = 0;
+    std::optional<int> cpu_slots;
     std::string spool_path, spool_exec;
     bool foreground = false;
-    auto* gpus_option =
+
+    void describe(CLI::App& app) {
         app.add_option(
                "--gpus", gpus,
                "the GPU slots: each argument is one, given verbatim to CUDA_VISIBLE_DEVICES (0,1 "
                "2,3 = two slots with two GPUs); a single argument is split at commas")
             ->expected(1, 1024);
-    auto* cpu_option =
         app.add_option("--cpu-slots", cpu_slots, "how many jobs without a GPU run at once")
             ->check(CLI::Range(0, 65536));
-    app.add_option("--spool", spool_path, "the spool directory");
-    app.add_option("--exec", spool_exec, "the program spool-exec");
-    app.add_flag("--foreground", foreground,
-                 "stay in the foreground (it always does; for service files)");
-    app.add_flag("--once", options.once,
-                 "start what can be started, publish what has ended, and exit");
-    app.add_flag("--take-over", options.take_over, "take a spool that belonged to another host");
-    app.set_version_flag("--version", "spoold " GPUSPOOL_VERSION);
+        app.add_option("--spool", spool_path, "the spool directory");
+        app.add_option("--exec", spool_exec, "the program spool-exec");
+        app.add_flag("--foreground", foreground,
+                     "stay in the foreground (it always does; for service files)");
+        app.add_flag("--once", options.once,
+                     "start what can be started, publish what has ended, and exit");
+        app.add_flag("--take-over", options.take_over,
+                     "take a spool that belonged to another host");
+        app.set_version_flag("--version", "spoold " GPUSPOOL_VERSION);
+    }
+
+    spoold::Options complete() {
+        options.spool_path =
+            spool_path.empty() ? spool::default_spool_path() : spool::absolute_path(spool_path);
+        options.spool_exec = spool_exec.empty() ? spool::find_program("spool-exec", "GPUSPOOL_EXEC",
+                                                                      GPUSPOOL_LIBEXEC)
+                                                : spool::absolute_path(spool_exec);
+        options.spool_probe =
+            spool::find_program("spool-probe", "GPUSPOOL_PROBE", GPUSPOOL_LIBEXEC);
+        if (!gpus.empty()) options.gpus = spool::gpu_slots_from_arguments(gpus);
+        options.cpu_slots = cpu_slots;
+        return options;
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{
+        "Runs the jobs that are dropped into a spool directory (~/.gpuspool, or $GPUSPOOL_DIR)."};
+    CommandLine command_line;
+    command_line.describe(app);
     CLI11_PARSE(app, argc, argv);
 
     if (is_setuid()) {
@@ -51,20 +72,13 @@ int main(int argc, char** argv) {
         return 1;
     }
     if (geteuid() == 0) spoold::log_warning("runs as root: so will every job");
-    options.spool_path =
-        spool_path.empty() ? spool::default_spool_path() : spool::absolute_path(spool_path);
-    options.spool_exec = spool_exec.empty()
-                             ? spool::find_program("spool-exec", "GPUSPOOL_EXEC", GPUSPOOL_LIBEXEC)
-                             : spool::absolute_path(spool_exec);
-    options.spool_probe = spool::find_program("spool-probe", "GPUSPOOL_PROBE", GPUSPOOL_LIBEXEC);
-    if (gpus_option->count() > 0) options.gpus = spool::gpu_slots_from_arguments(gpus);
-    if (cpu_option->count() > 0) options.cpu_slots = cpu_slots;
+    const spoold::Options options = command_line.complete();
     // Job environments are made anew; what is in ours about the spool must be the truth.
     setenv("GPUSPOOL_DIR", options.spool_path.c_str(), 1);
 
     spool::PosixFiles files;
     const spool::SystemClock clock;
-    spoold::Daemon daemon(files, clock, std::move(options));
+    spoold::Daemon daemon(files, clock, options);
     if (const auto opened = daemon.open(); !opened) {
         spoold::log_error(opened.error().text());
         return 1;

@@ -43,6 +43,13 @@ std::string owner_of(std::uint32_t uid) {
     return "a spool of " + name->second;
 }
 
+std::string left_to(const spool::GpuLeft& left) {
+    const std::string owner = owner_of(left.uid);
+    if (left.reserved_for == 0) return "left to " + owner + ", whose turn it is";
+    return "reserved for " + owner + ", which waits for " + std::to_string(left.reserved_for) +
+           " GPUs";
+}
+
 }  // namespace
 
 SharedGpus::SharedGpus(boost::asio::io_context& io, const spool::Spool& spool,
@@ -127,9 +134,8 @@ SharedGpus::Reasons SharedGpus::wait_for(const spool::GpuWish& wish,
         look_again_ = look_again_ ? std::min(*look_again_, at) : at;
     }
     Reasons others;
-    for (const std::string& gpu : turn.others)
-        others[gpu] = turn.ahead ? "left to " + owner_of(*turn.ahead) + ", whose turn it is"
-                                 : "left to others who wait";
+    for (const auto& [gpu, left] : turn.others)
+        others[gpu] = left_to(left);
     return others;
 }
 
@@ -200,6 +206,12 @@ spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
     if (ticket_) ticket_->remove();
     ticket_.reset();
     return std::nullopt;
+}
+
+std::vector<std::string> SharedGpus::locked_by(std::uint64_t job) {
+    return open()
+        .and_then([&] { return locks_->gpus_of(job); })
+        .value_or(std::vector<std::string>());
 }
 
 int SharedGpus::descriptor(std::uint64_t job) const {

@@ -49,6 +49,9 @@ public:
     /// Locks GPUs for a job until `release`; who else has one of them, if somebody has.
     spool::Result<std::optional<std::string>> take(std::uint64_t job,
                                                    const std::vector<std::string>& gpus);
+    /// The GPUs that a job has which an earlier daemon started, as its supervisor's lock says; none
+    /// if that does not say so.
+    [[nodiscard]] std::vector<std::string> locked_by(std::uint64_t job);
     /// The descriptor that keeps the job's lock; -1 if it has none.
     [[nodiscard]] int descriptor(std::uint64_t job) const;
     void release(std::uint64_t job);

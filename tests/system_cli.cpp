@@ -19,6 +19,7 @@ private slots:
     void unknown_jobs_exit_with_3();
     void hostile_names_do_no_harm();
     void doctor_names_the_missing_daemon();
+    void doctor_looks_for_the_supervisor_where_spoold_does();
 };
 
 void SystemCli::a_missing_spool_is_explained() {
@@ -168,6 +169,15 @@ void SystemCli::doctor_names_the_missing_daemon() {
     QVERIFY2(ran.out.contains("no daemon runs") && ran.out.contains("spoold"), ran.out);
     QVERIFY2(ran.out.contains("config.json:2"), ran.out);
     QVERIFY2(ran.out.contains("gpuspool resume"), ran.out);
+}
+
+void SystemCli::doctor_looks_for_the_supervisor_where_spoold_does() {
+    Cli cli;
+    QVERIFY(cli.run({"doctor"}).out.contains("ok    supervisor"));
+    const QByteArray missing = cli.beside("no-such-program").toUtf8();
+    cli.environment.insert("GPUSPOOL_EXEC", missing);
+    const Ran ran = cli.run({"doctor"});
+    QVERIFY2(ran.out.contains("BAD   the supervisor of jobs, " + missing), ran.out);
 }
 
 void SystemCli::output_that_cannot_be_written_is_a_failure() {

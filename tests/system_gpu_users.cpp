@@ -130,6 +130,7 @@ private slots:
     void a_gpu_of_another_user_is_waited_for();
     void no_gpu_is_given_twice_data();
     void no_gpu_is_given_twice();
+    void who_wants_two_gets_them_beside_jobs_of_one();
     void root_drains_the_machine();
     void root_limits_everybody();
 };
@@ -215,6 +216,30 @@ void SystemGpuUsers::no_gpu_is_given_twice() {
                                                    .arg((begin - from) / 1'000'000'000)));
         qInfo("shares of %d users: %.2f to %.2f GPUs", users, least, most);
     }
+}
+
+void SystemGpuUsers::who_wants_two_gets_them_beside_jobs_of_one() {
+    constexpr int jobs = 100, most_ends = 15;
+    const Machine machine;
+    User ada(machine, 0), bob(machine, 1);
+    QVERIFY(ada.spool.start() && bob.spool.start());
+    for (int job = 0; job < jobs; ++job)
+        ada.drop(QString("j%1.job").arg(job), "sleep 0.$((RANDOM % 6 + 4))");
+    QVERIFY(ada.spool.wait_for([&] { return ada.results().size() > 4; }, "ada's jobs to run"));
+    bob.drop("two.job", "#SPOOL --gpus=2\necho $CUDA_VISIBLE_DEVICES");
+    QVERIFY(bob.spool.wait_for(
+        [&] { return ada.gpuspool({"status"}).contains("which waits for 2 GPUs"); },
+        "ada to be told for whom a GPU is reserved"));
+    const QJsonObject two = bob.spool.wait_for_result("two");
+    QCOMPARE(two["gpus"].toArray().size(), 2);
+    QVERIFY(ada.spool.wait_for([&] { return ada.results().size() == jobs; }, "ada's jobs", 60s));
+    int ends = 0;
+    for (const QString& file : ada.results()) {
+        const auto at = time_of(ada.spool.result(file.chopped(5)), "ended_at");
+        if (at > time_of(two, "submitted_at") && at < time_of(two, "started_at")) ++ends;
+    }
+    qInfo("%d jobs of one GPU ended while one of two waited", ends);
+    QVERIFY(ends <= most_ends);
 }
 
 void SystemGpuUsers::root_drains_the_machine() {

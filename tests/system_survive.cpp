@@ -8,8 +8,6 @@
 
 #include "tests/support/look.h"
 
-using namespace std::chrono_literals;
-
 namespace {
 
 /// The parent of a job's main process.
@@ -69,12 +67,6 @@ private slots:
     void a_damaged_record_is_left_and_reported_data();
     void a_damaged_record_is_left_and_reported();
     void a_damaged_exit_page_is_no_success();
-    void indexes_are_made_again_data();
-    void indexes_are_made_again();
-    void a_removed_incoming_comes_back();
-    void a_moved_incoming_is_not_followed();
-    void a_removed_running_directory_costs_no_job();
-    void a_job_file_in_running_without_a_record_goes_back();
     void the_zygote_is_started_again();
 };
 
@@ -248,105 +240,6 @@ void SurviveTest::a_damaged_exit_page_is_no_success() {
     QCOMPARE(result["state"].toString(), "lost");
     QVERIFY(result["exit_code"].isNull());
     QCOMPARE(home_file(spool, "ran"), "x\n");
-}
-
-void SurviveTest::indexes_are_made_again_data() {
-    QTest::addColumn<QString>("victims");
-    QTest::addColumn<bool>("while_it_runs");
-    for (const bool runs : {false, true})
-        for (const char* victims :
-             {"state.json", "history", "state.json history", "tmp/*", "scripts/*", "owner"})
-            QTest::addRow("%s, daemon %s", victims, runs ? "on" : "off") << victims << runs;
-}
-
-void SurviveTest::indexes_are_made_again() {
-    QFETCH(QString, victims);
-    QFETCH(bool, while_it_runs);
-    TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("a.job", "true\n"));
-    QVERIFY(!spool.wait_for_result("a").isEmpty());
-    QVERIFY(spool.drop("x.job", gated("x", "exit 9\n")));
-    QVERIFY(wait_for_log(spool, "x", "started"));
-    if (!while_it_runs) spool.kill9();
-    QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/.spool; rm -rf " + victims));
-    if (!while_it_runs) QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("b.job", "true\n"));
-    QCOMPARE(spool.wait_for_result("b")["state"].toString(), "succeeded");
-    QVERIFY(open_gate(spool, "x"));
-    QCOMPARE(spool.wait_for_result("x")["exit_code"].toInt(), 9);
-    QVERIFY(spool.wait_for(
-        [&] {
-            return state_of(spool)["running"].toArray().isEmpty() && !state_of(spool).isEmpty();
-        },
-        "the state"));
-    spool.kill9();
-    QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("c.job", "true\n"));
-    QVERIFY(spool.wait_for_result("c")["id"].toInt() > spool.result("b")["id"].toInt());
-    for (const char* name : {"a", "b", "c"})
-        QVERIFY(!spool.exists(QString("done/%1~2.json").arg(name)));
-    QCOMPARE(home_file(spool, "ran"), "x\n");
-}
-
-void SurviveTest::a_removed_incoming_comes_back() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0"}));
-    for (int i = 0; i < 3; ++i) {
-        const QString name = QString("x%1").arg(i);
-        QVERIFY(shell(spool, i == 0 ? "rm -rf $I" : "rm -rf $I; mkdir -p -m 700 $I"));
-        QVERIFY(spool.wait_for([&] { return spool.exists("incoming"); }, "incoming/"));
-        QVERIFY(spool.drop(name + ".job", "true\n"));
-        QCOMPARE(spool.wait_for_result(name, 25s)["state"].toString(), "succeeded");
-    }
-}
-
-void SurviveTest::a_moved_incoming_is_not_followed() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0"}));
-    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
-    QVERIFY(spool.drop("w.job", "echo w >> ~/ran\n"));
-    QVERIFY(wait_for_reason(spool, "w", "paused"));
-    QVERIFY(shell(spool, "mv $I elsewhere"));
-    QVERIFY(spool.wait_for([&] { return spool.exists("incoming"); }, "incoming/"));
-    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "cancelled");
-    QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
-    QVERIFY(write_home_file(spool, "elsewhere/y.job", "echo y >> ~/ran\n"));
-    QVERIFY(spool.drop("x.job", "echo x >> ~/ran\n"));
-    QCOMPARE(spool.wait_for_result("x", 25s)["state"].toString(), "succeeded");
-    QVERIFY(QFile::exists(spool.scratch("elsewhere/w.job")));
-    QVERIFY(QFile::exists(spool.scratch("elsewhere/y.job")));
-    QCOMPARE(home_file(spool, "ran"), "x\n");
-}
-
-void SurviveTest::a_removed_running_directory_costs_no_job() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("x.job", gated("x", "exit 6\n")));
-    QVERIFY(spool.drop("y.job", gated("y")));
-    QVERIFY(wait_for_log(spool, "x", "started"));
-    QVERIFY(wait_for_log(spool, "y", "started"));
-    QVERIFY(shell(spool, "rm -rf $GPUSPOOL_DIR/running"));
-    QVERIFY(spool.wait_for(
-        [&] { return spool.exists("running/x.job") && spool.exists("running/y.job"); },
-        "running/ with its files", 25s));
-    QVERIFY(spool.drop("z.job", "true\n"));
-    QVERIFY(wait_for_reason(spool, "z", "gpus"));
-    QVERIFY(open_gate(spool, "x") && open_gate(spool, "y"));
-    QCOMPARE(spool.wait_for_result("x")["exit_code"].toInt(), 6);
-    QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
-    QCOMPARE(spool.read("done/x.job"), gated("x", "exit 6\n"));
-    QCOMPARE(spool.wait_for_result("z")["state"].toString(), "succeeded");
-}
-
-void SurviveTest::a_job_file_in_running_without_a_record_goes_back() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0"}));
-    QVERIFY(spool.stop());
-    QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/running; echo 'echo a >> ~/ran' > a.job; > a.log"));
-    QVERIFY(spool.start({"--gpus", "0"}));
-    QCOMPARE(spool.wait_for_result("a")["state"].toString(), "succeeded");
-    QCOMPARE(home_file(spool, "ran"), "a\n");
 }
 
 void SurviveTest::the_zygote_is_started_again() {

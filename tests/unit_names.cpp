@@ -72,6 +72,12 @@ private slots:
                  expected == int(spool::NameClass::job));
     }
 
+    void a_copy_is_ignored_for_what_it_is() {
+        QVERIFY(spool::why_ignored("notes.txt").find("does not end in .job") != std::string::npos);
+        const std::string why = spool::why_ignored("x.job.sync-conflict-20261121-093000-AB.job");
+        QVERIFY2(why.find("two machines") != std::string::npos, why.c_str());
+    }
+
     void marks_of_editors_are_temporary_themselves() {
         for (const std::string& mark : spool::editor_marks("x.job"))
             QCOMPARE(spool::classify_name(mark), spool::NameClass::temporary);

@@ -258,8 +258,7 @@ private slots:
             "pool");
         row(Kind::never_gpus, 1, 0, "", {},
             "asks for 1 GPU; this machine's pool has none: add GPUs to the pool, or use --gpus=0");
-        row(Kind::profile, 0, 0, "foo", {},
-            "there is no profile 'foo' in config.json; known: local");
+        row(Kind::profile, 0, 0, "foo", {}, "there is no profile 'foo'; known: local, auto");
         row(Kind::previous_run, 0, 0, "41 (x)", {}, "its earlier run 41 (x) has not ended yet");
         row(Kind::trouble, 0, 0, "the disk is full", {},
             "nothing can be started: the disk is full");

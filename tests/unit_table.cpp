@@ -20,6 +20,8 @@ private slots:
     void exit_codes();
     void options_stand_before_the_first_command();
     void names_of_commands();
+    void what_a_job_does_data();
+    void what_a_job_does();
 };
 
 void UnitTable::widths_data() {
@@ -126,6 +128,21 @@ void UnitTable::names_of_commands() {
     QCOMPARE(cli::name_of_command({"python", "-m", "pkg.train"}), std::string("pkg.train"));
     QCOMPARE(cli::name_of_command({"/usr/bin/nvidia-smi"}), std::string("nvidia-smi"));
     QCOMPARE(cli::name_of_command({"bash", "-c", "echo"}), std::string("bash"));
+}
+
+void UnitTable::what_a_job_does_data() {
+    QTest::addColumn<QByteArray>("phase");
+    QTest::addColumn<QByteArray>("shown");
+    QTest::newRow("claimed") << QByteArray("claimed") << QByteArray("is about to start");
+    QTest::newRow("starting") << QByteArray("starting") << QByteArray("is about to start");
+    QTest::newRow("running") << QByteArray("running") << QByteArray("is running");
+}
+
+void UnitTable::what_a_job_does() {
+    QFETCH(QByteArray, phase);
+    spool::FoundJob job;
+    job.running.emplace().phase = phase.toStdString();
+    QTEST(QByteArray::fromStdString(cli::activity_text(job, 0)), "shown");
 }
 
 QTEST_GUILESS_MAIN(UnitTable)

@@ -55,6 +55,7 @@ std::vector<fs::path> cards_of(const fs::path& sysfs, std::string_view vendor) {
         if (!error) cards.emplace(target.filename(), target);
     }
     std::vector<fs::path> found;
+    found.reserve(cards.size());
     for (const auto& [address, device] : cards)
         found.push_back(device);
     return found;
@@ -122,6 +123,7 @@ std::vector<Node> compute_nodes(const fs::path& sysfs) {
         nodes.emplace(std::stoi(directory.filename()), Node{pci_of(domain, location), gpu_id});
     }
     std::vector<Node> found;
+    found.reserve(nodes.size());
     for (auto& [number, node] : nodes)
         found.push_back(std::move(node));
     return found;

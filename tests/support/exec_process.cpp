@@ -16,6 +16,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "spoold/send_with_descriptor.h"
+
 namespace spool::test {
 
 pid_t start_program(const std::vector<std::string>& arguments, int descriptor3) {
@@ -120,21 +122,9 @@ void Zygote::send(const RecordBuilder& record, const std::string& gpus,
     request.environment_length = static_cast<std::uint32_t>(payload.size() - gpus.size());
     payload.copy(request.payload, sizeof request.payload);
 
-    iovec data{&request, offsetof(record::StartRequest, payload) + payload.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    if (descriptor >= 0) {
-        message.msg_control = control;
-        message.msg_controllen = sizeof control;
-        cmsghdr* part = CMSG_FIRSTHDR(&message);
-        part->cmsg_level = SOL_SOCKET;
-        part->cmsg_type = SCM_RIGHTS;
-        part->cmsg_len = CMSG_LEN(sizeof descriptor);
-        std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-    }
-    if (sendmsg(socket_, &message, MSG_NOSIGNAL) < 0) throw std::runtime_error("sendmsg");
+    const std::size_t size = offsetof(record::StartRequest, payload) + payload.size();
+    if (!spoold::send_with_descriptor(socket_, &request, size, descriptor))
+        throw std::runtime_error("sendmsg");
 }
 
 record::StartReply Zygote::receive() {

@@ -1,4 +1,4 @@
-#include "libspool/reading.h"
+#include "libspool/current_state.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "libspool/control.h"
+#include "libspool/done.h"
 #include "libspool/job_file.h"
 #include "libspool/journal_reader.h"
 #include "libspool/names.h"
@@ -32,8 +33,7 @@ std::vector<std::string> job_files(Spool& spool, const OpenFile& directory,
         if (kind == NameClass::job)
             out.push_back(std::move(entry.name));
         else if (kind == NameClass::other && ignored != nullptr)
-            ignored->push_back({"incoming/" + entry.name,
-                                "not a job: the name must end in .job, .sh, .sbatch or .slurm"});
+            ignored->push_back({"incoming/" + entry.name, why_ignored(entry.name)});
     }
     return out;
 }
@@ -80,9 +80,7 @@ private:
             return false;
         const auto name = split_job_name(file_name);  // moved back from done/: that number is used
         if (!name) return false;
-        const auto bytes = read_whole(*spool_.files, spool_.done.get(), name->stem + ".json");
-        if (!bytes) return true;
-        const auto ended = read_result(*bytes, name->stem + ".json");
+        const auto ended = read_done(spool_, name->stem);
         return !ended || ended->id != submit.number;
     }
 
@@ -292,7 +290,7 @@ void clear_gpus(SpoolState& state) {
 
 }  // namespace
 
-Result<SpoolState> read_state_and_files(Spool& spool, const Clock& clock, bool everything) {
+Result<SpoolState> current_state(Spool& spool, const Clock& clock, bool everything) {
     Result<SpoolState> state = published_state(spool, clock);
     if (!state) return state;
     Listing listing = list_jobs(spool);

@@ -32,6 +32,7 @@ private slots:
     void free_gpus_are_taken_and_used_ones_left();
     void the_gpu_of_an_earlier_pass_is_held();
     void two_spools();
+    void a_slow_driver_is_waited_for();
     void a_driver_that_does_not_answer();
     void without_gpus();
 };
@@ -94,6 +95,26 @@ void SystemGpuOnce::two_spools() {
     QVERIFY(ends(second, "b"));
     QCOMPARE(second.result("b")["gpus"].toArray(), QJsonArray{"0"});
     QVERIFY(ends(first, "a"));
+}
+
+void SystemGpuOnce::a_slow_driver_is_waited_for() {
+    TestSpool spool;
+    FakeGpus gpus(spool, {FakeGpus::a100(0)});
+    QVERIFY(once(spool));
+    gpus.set("hang", "nvmlDeviceGetName");
+    spool.drop("a.job", held_job(spool, binding));
+    spool.drop("b.job", held_job(spool, "ready", "--gpus=0"));
+    QProcess pass;
+    pass.setProcessEnvironment(spool.environment);
+    pass.start(SPOOLD, {"--once"});
+    // There is nothing else to wait for then.
+    QVERIFY(says(spool, "running/b.log", "ready\n"));
+    gpus.set("hang", "");
+    QVERIFY(pass.waitForFinished(60'000));
+    QCOMPARE(pass.exitCode(), 0);
+    QVERIFY(says(spool, "running/a.log", "0\n"));
+    let_go(spool);
+    QVERIFY(ends(spool, "a"));
 }
 
 void SystemGpuOnce::a_driver_that_does_not_answer() {

@@ -17,6 +17,7 @@
 #include <QProcessEnvironment>
 #include <QStringList>
 #include <chrono>
+#include <vector>
 
 class PseudoTerminal {
 public:
@@ -60,7 +61,8 @@ public:
         if (::write(fd_, keys.constData(), static_cast<size_t>(keys.size())) != keys.size())
             qFatal("cannot type");
     }
-    /// Its exit code; 128 + N for signal N, -1 if it does not end in time.
+    [[nodiscard]] pid_t pid() const { return child_; }
+    /// Its exit code; -N if signal N ended it, -1 if it does not end in time.
     int wait_for_end(std::chrono::seconds deadline = std::chrono::seconds(60)) {
         const auto end = std::chrono::steady_clock::now() + deadline;
         int status = 0;
@@ -70,7 +72,7 @@ public:
             ::poll(nullptr, 0, 5);
         }
         child_ = 0;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     }
 
 private:

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <tuple>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "libspool/control.h"
-#include "libspool/done.h"
 #include "libspool/job_file.h"
-#include "libspool/journal_reader.h"
+#include "libspool/job_numbers.h"
 #include "libspool/names.h"
 #include "libspool/values.h"
 
@@ -45,52 +43,6 @@ Listing list_jobs(Spool& spool) {
     return out;
 }
 
-/// Finds the numbers of job files that no published state names.
-class Numbers {
-public:
-    explicit Numbers(Spool& spool) : spool_(spool), counter_(counter_value(spool).value_or(0)) {
-        for (WaitingEntry& line : read_waiting_entries(spool)) {
-            by_inode_[line.inode] = {line.device, line.number};
-            by_name_[std::move(line.file_name)] = line.number;
-        }
-    }
-
-    /// 0 if it has none yet. `submit` is what the file itself says.
-    std::uint64_t of(const std::string& file_name, const FileStat& stat,
-                     const std::optional<SubmitInfo>& submit) {
-        if (submit && counts(*submit, file_name) && given_.insert(submit->number).second)
-            return submit->number;
-        if (const auto at = by_inode_.find(stat.inode); at != by_inode_.end() &&
-                                                        at->second.device == stat.device &&
-                                                        given_.insert(at->second.number).second)
-            return at->second.number;
-        if (const auto at = by_name_.find(file_name);
-            at != by_name_.end() && given_.insert(at->second).second)
-            return at->second;
-        return 0;
-    }
-
-private:
-    struct Numbered {
-        std::uint64_t device = 0, number = 0;
-    };
-
-    bool counts(const SubmitInfo& submit, const std::string& file_name) const {
-        if (submit.spool != spool_.identity || submit.number == 0 || submit.number > counter_)
-            return false;
-        const auto name = split_job_name(file_name);  // moved back from done/: that number is used
-        if (!name) return false;
-        const auto ended = read_done(spool_, name->stem);
-        return !ended || ended->id != submit.number;
-    }
-
-    Spool& spool_;
-    std::uint64_t counter_;
-    std::unordered_map<std::uint64_t, Numbered> by_inode_;
-    std::unordered_map<std::string, std::uint64_t> by_name_;
-    std::unordered_set<std::uint64_t> given_;
-};
-
 struct JobFile {
     FileStat stat;
     std::string bytes;
@@ -124,7 +76,7 @@ std::string stem_of(const std::string& file_name) {
     return name ? name->stem : file_name;
 }
 
-WaitingState waiting_from(const std::string& file_name, const JobFile& file, Numbers& numbers,
+WaitingState waiting_from(const std::string& file_name, const JobFile& file, JobNumbers& numbers,
                           bool daemon) {
     WaitingState out;
     out.id = numbers.of(file_name, file.stat, submit_info(file));
@@ -141,7 +93,7 @@ WaitingState waiting_from(const std::string& file_name, const JobFile& file, Num
     return out;
 }
 
-RunningState running_from(const std::string& file_name, const JobFile& file, Numbers& numbers) {
+RunningState running_from(const std::string& file_name, const JobFile& file, JobNumbers& numbers) {
     RunningState out;
     out.id = numbers.of(file_name, file.stat, submit_info(file));
     out.name = stem_of(file_name);
@@ -171,8 +123,12 @@ public:
     void running() {
         const std::unordered_set<std::string> there = stems(listing_.running);
         std::erase_if(state_.running, [&](const RunningState& job) {
-            return !there.contains(job.name) && (!state_.daemon.running || has_ended(job.name));
+            const bool gone =
+                !there.contains(job.name) && (!state_.daemon.running || has_ended(job.name));
+            if (gone) ended_.insert(job.id);
+            return gone;
         });
+        clear_gpus();
         std::unordered_set<std::string> known;
         std::unordered_set<std::uint64_t> claimed_ahead;
         for (const RunningState& job : state_.running)
@@ -227,7 +183,27 @@ private:
     bool has_ended(const std::string& name) {
         return spool_.files->stat_at(spool_.done.get(), name + ".json").has_value();
     }
-    Numbers& numbers() {
+    /// A job that has ended holds no GPU any more.
+    void clear_gpus() {
+        const auto let_go = [&](std::vector<std::uint64_t>& jobs, std::string& status) {
+            std::erase_if(jobs, [&](std::uint64_t job) { return ended_.contains(job); });
+            if (jobs.empty() && status == "held") status = "free";
+        };
+        for (GpuState& gpu : state_.gpus) {
+            let_go(gpu.jobs, gpu.status);
+            if (gpu.job && ended_.contains(*gpu.job)) hand_on(gpu);
+        }
+        for (DeviceState& device : state_.devices)
+            let_go(device.jobs, device.status);
+    }
+    /// To the first of the other jobs that share it.
+    void hand_on(GpuState& gpu) {
+        gpu.job = gpu.jobs.empty() ? std::nullopt : std::optional(gpu.jobs.front());
+        gpu.name.clear();
+        for (const RunningState& job : state_.running)
+            if (job.id == gpu.job) gpu.name = job.name;
+    }
+    JobNumbers& numbers() {
         if (!numbers_) numbers_.emplace(spool_);
         return *numbers_;
     }
@@ -235,8 +211,9 @@ private:
     Spool& spool_;
     SpoolState& state_;
     const Listing& listing_;
-    std::optional<Numbers> numbers_;
+    std::optional<JobNumbers> numbers_;
     std::unordered_set<std::uint64_t> in_running_;  ///< shown as waiting, claimed already
+    std::unordered_set<std::uint64_t> ended_;       ///< shown as running, not there any more
 };
 
 /// The published state with what is known of the daemon itself. Without a daemon, what it said of
@@ -277,17 +254,6 @@ Result<SpoolState> published_state(Spool& spool, const Clock& clock) {
     return out;
 }
 
-/// A job that has ended holds no GPU any more.
-void clear_gpus(SpoolState& state) {
-    for (GpuState& gpu : state.gpus) {
-        const bool held = std::any_of(state.running.begin(), state.running.end(),
-                                      [&](const RunningState& job) { return job.id == gpu.job; });
-        if (held) continue;
-        gpu.job.reset();
-        gpu.name.clear();
-    }
-}
-
 }  // namespace
 
 Result<SpoolState> current_state(Spool& spool, const Clock& clock, bool everything) {
@@ -298,7 +264,6 @@ Result<SpoolState> current_state(Spool& spool, const Clock& clock, bool everythi
     update.running();
     update.waiting(everything);
     if (!state->daemon.running) state->ignored = std::move(listing.ignored);
-    clear_gpus(*state);
     return state;
 }
 

@@ -174,15 +174,32 @@ void UnitReader::a_running_job_that_has_ended_is_not_running() {
     running.name = "x";
     running.phase = "running";
     published.running = {running};
-    published.gpus = {{"0", 3, "x"}};
+    spool::RunningState other = running;
+    other.id = 4;
+    other.name = "y";
+    published.running.push_back(other);
+    published.gpus = {{"0", 3, "x", {3}, "held"}, {"1", 3, "x", {3, 4}, "held"}};
+    spool::DeviceState device;
+    device.status = "held";
+    device.jobs = {3};
+    published.devices = {device};
     const spool::OpenFile lock = pretend_daemon(scratch, published);
     scratch.put(scratch.spool.running, "x.job", "true\n");
-    QCOMPARE(spool::read_spool(scratch.spool, scratch.clock)->running.size(), std::size_t(1));
+    scratch.put(scratch.spool.running, "y.job", "true\n");
+    const auto before = spool::read_spool(scratch.spool, scratch.clock);
+    QCOMPARE(before->running.size(), std::size_t(2));
+    QCOMPARE(before->gpus[0].status, std::string("held"));
     QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.job").has_value());
     put_done(scratch, 3, "x", 5);
     const auto state = spool::read_spool(scratch.spool, scratch.clock);
-    QCOMPARE(state->running.size(), std::size_t(0));
-    QVERIFY(!state->gpus[0].job.has_value());
+    QCOMPARE(state->running.size(), std::size_t(1));
+    const spool::GpuState& alone = state->gpus[0];
+    QVERIFY(!alone.job.has_value() && alone.jobs.empty());
+    QCOMPARE(alone.status, std::string("free"));
+    const spool::GpuState& shared = state->gpus[1];
+    QCOMPARE(shared.jobs, std::vector<std::uint64_t>{4});
+    QCOMPARE(shared.name, std::string("y"));
+    QCOMPARE(state->devices[0].status, std::string("free"));
     QVERIFY(spool::find_job(scratch.spool, "3", scratch.clock)->result.has_value());
 }
 

@@ -24,11 +24,33 @@
 namespace cli {
 namespace {
 
+/// An option that is a setting of the job: the value goes there as it is.
+struct SettingOption {
+    const char *flags, *setting, *help;
+};
+constexpr SettingOption setting_options[] = {
+    {"-g,--gpus", "gpus", "GPUs (default 1 where there is a pool; 0: none)"},
+    {"--gpu-mem", "gpu-mem", "Memory of each GPU, as 10G: shares it with other such jobs"},
+    {"--gpu-type", "gpu-type", "Kind of GPU, as a100"},
+    {"--gpu-ids", "gpu-ids", "Only these: indexes, UUIDs, PCI addresses"},
+    {"--gpu-avoid", "gpu-avoid", "Not these"},
+    {"--cpus", "cpus", "CPU cores"},
+    {"--mem", "mem", "Memory, as 16G"},
+    {"-p,--priority", "priority", "Higher ones start first (default 0)"},
+    {"--time", "time", "Time limit, as 90 (minutes), 2:00:00, 1-12, 30s, 2h"},
+    {"--signal", "signal", "Warning before the time limit, as USR1@300 (seconds)"},
+    {"--begin", "begin", "Not before, as now+2hours, 16:00, 2026-12-24T08:00"},
+    {"-d,--dependency", "dependency",
+     "afterok:JOB, afternotok:JOB, afterany:JOB, after:JOB, singleton"},
+    {"--group", "group", "Name of a group; NAME%N: at most N of it at once"},
+    {"--output", "output", "File that gets the output"},
+};
+
 struct SubmitOptions {
-    std::string file, name, gpus, gpu_memory, gpu_type, gpu_ids, gpu_avoid, cpus, memory, priority,
-        directory, time, output;
+    std::string file, name, directory;
+    std::string values[std::size(setting_options)];  ///< of the setting options; empty: not given
     std::vector<std::string> environment;
-    bool no_environment = false, follow = false;
+    bool hold = false, no_environment = false, follow = false;
     AfterDashes after_dashes;
 };
 
@@ -38,20 +60,12 @@ tl::unexpected<spool::Error> misuse(const std::string& message) {
 
 spool::Result<JobOptions> job_options(const SubmitOptions& options) {
     JobOptions out;
-    const auto add = [&](const char* key, const std::string& value) {
-        if (!value.empty()) out.settings.emplace_back(key, value);
-    };
-    add("gpus", options.gpus);
-    add("gpu-mem", options.gpu_memory);
-    add("gpu-type", options.gpu_type);
-    add("gpu-ids", options.gpu_ids);
-    add("gpu-avoid", options.gpu_avoid);
-    add("cpus", options.cpus);
-    add("mem", options.memory);
-    add("priority", options.priority);
-    add("time", options.time);
-    add("output", options.output);
-    if (!options.directory.empty()) add("chdir", spool::absolute_path(options.directory));
+    for (std::size_t i = 0; i < std::size(setting_options); ++i)
+        if (!options.values[i].empty())
+            out.settings.emplace_back(setting_options[i].setting, options.values[i]);
+    if (options.hold) out.settings.emplace_back("hold", "yes");
+    if (!options.directory.empty())
+        out.settings.emplace_back("chdir", spool::absolute_path(options.directory));
     for (const std::string& entry : options.environment) {
         const auto equals = entry.find('=');
         if (equals == entry.npos || equals == 0)
@@ -222,19 +236,10 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
     verb->add_option("file", options->file,
                      "A job file: shell script or JSON; - is standard input");
     verb->add_option("-n,--name", options->name, "Name of the job");
-    verb->add_option("-g,--gpus", options->gpus, "GPUs (default 1 where there is a pool; 0: none)");
-    verb->add_option("--gpu-mem", options->gpu_memory,
-                     "Memory of each GPU, as 10G: shares it with other such jobs");
-    verb->add_option("--gpu-type", options->gpu_type, "Kind of GPU, as a100");
-    verb->add_option("--gpu-ids", options->gpu_ids, "Only these: indexes, UUIDs, PCI addresses");
-    verb->add_option("--gpu-avoid", options->gpu_avoid, "Not these");
-    verb->add_option("--cpus", options->cpus, "CPU cores");
-    verb->add_option("--mem", options->memory, "Memory, as 16G");
-    verb->add_option("-p,--priority", options->priority, "Higher ones start first (default 0)");
-    verb->add_option("--time", options->time,
-                     "Time limit, as 90 (minutes), 2:00:00, 1-12, 30s, 2h");
+    for (std::size_t i = 0; i < std::size(setting_options); ++i)
+        verb->add_option(setting_options[i].flags, options->values[i], setting_options[i].help);
+    verb->add_flag("--hold", options->hold, "Wait until gpuspool release");
     verb->add_option("--chdir", options->directory, "Where it runs (default: here)");
-    verb->add_option("--output", options->output, "File that gets the output");
     verb->add_option("--env", options->environment, "NAME=VALUE; may be repeated")
         ->allow_extra_args(false);
     verb->add_flag("--no-env", options->no_environment,

@@ -17,12 +17,12 @@ struct ResultFacts {
     std::int64_t submitted_at = 0;
     std::vector<std::string> notes;
     std::uint64_t retry_of = 0;  ///< 0 = none
-    QueueWishes wishes{};        ///< in case that it goes back to the queue
     std::vector<std::string>
         secrets;            ///< names of variables that are filled in at the start, never written
     bool cpu_slot = false;  ///< it asked for no GPU
     std::string program;    ///< what is executed: of a script its interpreter
     bool interprets = false;
+    QueueWishes wishes{};  ///< in case that it goes back to the queue
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);

@@ -3,6 +3,7 @@
 
 #include "libspool/job_file.h"
 #include "libspool/names.h"
+#include "libspool/schedule_text.h"
 #include "libspool/submit_info.h"
 #include "libspool/utf8.h"
 
@@ -86,6 +87,16 @@ private:
         if (spec_.priority != 0) out_["priority"] = spec_.priority;
         text("profile", spec_.profile);
         if (spec_.time_limit) out_["time_limit"] = limit_text(*spec_.time_limit);
+        if (spec_.warn_signal != 0)
+            out_["signal"] = std::to_string(spec_.warn_signal) + "@" +
+                             std::to_string(spec_.warn_before.count() / 1000);
+        text("begin", spec_.begin);
+        text("dependency", after_text(spec_.after));
+        if (spec_.held) out_["hold"] = true;
+        if (spec_.group_limit != 0)
+            text("group", spec_.group + "%" + std::to_string(spec_.group_limit));
+        else
+            text("group", spec_.group);
     }
 
     [[nodiscard]] std::string coded(const std::string& bytes) const {

@@ -6,6 +6,7 @@
 #include <ctime>
 #include <utility>
 
+#include "libspool/name_table.h"
 #include "libspool/values.h"
 
 namespace spool {
@@ -20,21 +21,16 @@ std::string lower_case(std::string_view text) {
     return out;
 }
 
-std::optional<After> after_from_name(std::string_view name) {
-    constexpr std::pair<std::string_view, After> names[] = {{"after", After::start},
-                                                            {"afterok", After::success},
-                                                            {"afternotok", After::failure},
-                                                            {"afterany", After::end}};
-    for (const auto& [known, after] : names)
-        if (known == name) return after;
-    return std::nullopt;
-}
+constexpr Named<After> after_names[] = {{After::start, "after"},
+                                        {After::success, "afterok"},
+                                        {After::failure, "afternotok"},
+                                        {After::end, "afterany"}};
 
 /// "afterok:12:13"
 bool add_conditions(std::string_view text, AfterJobs& out) {
     if (text == "singleton") return out.singleton = true;
     const std::size_t colon = text.find(':');
-    const auto after = after_from_name(text.substr(0, colon));
+    const auto after = value_in(after_names, text.substr(0, colon));
     if (!after || colon == text.npos) return false;
     for (std::size_t at = colon; at != text.npos;) {
         const std::size_t end = text.find(':', at + 1);
@@ -135,6 +131,18 @@ std::optional<AfterJobs> parse_after(std::string_view text) {
         if (!add_conditions(text.substr(begin, end - begin), out)) return std::nullopt;
         begin = end + 1;
     }
+    return out;
+}
+
+std::string after_text(const AfterJobs& after) {
+    std::string out;
+    const auto add = [&](const std::string& condition) {
+        if (!out.empty()) out += after.any ? '?' : ',';
+        out += condition;
+    };
+    for (const AfterJob& job : after.list)
+        add(std::string(name_in(after_names, job.after)) + ":" + job.job);
+    if (after.singleton) add("singleton");
     return out;
 }
 

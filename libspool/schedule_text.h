@@ -15,6 +15,9 @@ namespace spool {
 /// "singleton"; after, afterok, afternotok, afterany.
 [[nodiscard]] std::optional<AfterJobs> parse_after(std::string_view text);
 
+/// What parse_after reads as the same.
+[[nodiscard]] std::string after_text(const AfterJobs& after);
+
 /// As nanoseconds of the wall clock, seen at `now`: "now+1hour", "now+90" (seconds), "16:00" (the
 /// next one), "4:30pm", "2026-12-24", "2026-12-24T08:00:00" (local time, or with a zone),
 /// "12/24/26-08:00", "today", "tomorrow", "midnight", "noon", "fika" (15:00), "teatime" (16:00).

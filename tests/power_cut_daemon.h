@@ -69,13 +69,15 @@ private:
 };
 
 inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
-    return {[](std::uint64_t) {},
-            [](const spool::ActiveJob&) {},
-            [](const spoold::Active&) {},
-            [this](const spool::JobResult& result) { used_.insert(result.id); },
-            [] {},
-            [](const spool::ActiveJob&) { return std::vector<std::string>(); },
-            [](const std::string&, const std::string&) {}};
+    spoold::ActiveJobsListener listener;
+    listener.freed = listener.unbound = [](std::uint64_t) {};
+    listener.not_started = listener.started = [](const spool::ActiveJob&) {};
+    listener.adopted = [](const spoold::Active&) {};
+    listener.ended = [this](const spool::JobResult& result) { used_.insert(result.id); };
+    listener.changed = [] {};
+    listener.secrets = [](const spool::ActiveJob&) { return std::vector<std::string>(); };
+    listener.trouble = [](const std::string&, const std::string&) {};
+    return listener;
 }
 
 /// As spoold's Daemon::recover does it.

@@ -94,7 +94,7 @@ void UnitGpuLimit::uneven_slots() {
     Policy policy = policy_with(listed, limit);
     std::uint64_t job = 0;
     for (const int wanted : needs)
-        policy.add(++job, 0, need(wanted < 0 ? std::nullopt : std::optional(wanted)));
+        test::add(policy, ++job, 0, need(wanted < 0 ? std::nullopt : std::optional(wanted)));
     QStringList found;
     for (const Start& start : policy.decide()) {
         QStringList given_slots;
@@ -107,8 +107,8 @@ void UnitGpuLimit::uneven_slots() {
 
 void UnitGpuLimit::what_can_never_fit_holds_nobody_back() {
     Policy policy = policy_with({"0,1", "2"}, 1);
-    policy.add(1, 0, need(2));
-    policy.add(2, 0, need(std::nullopt));
+    test::add(policy, 1, 0, need(2));
+    test::add(policy, 2, 0, need(std::nullopt));
     QCOMPARE(numbers(policy.decide()), Jobs{2});
     QCOMPARE(policy.why(1)->kind, WaitReason::Kind::max_gpus);
     QVERIFY(!policy.first_for_gpus());
@@ -116,9 +116,9 @@ void UnitGpuLimit::what_can_never_fit_holds_nobody_back() {
 
 void UnitGpuLimit::who_waits_for_our_own_jobs_asks_no_others() {
     Policy policy = policy_with({"0,1", "2", "3"}, 2);
-    policy.add(1, 0, need(2));
+    test::add(policy, 1, 0, need(2));
     QCOMPARE(numbers(policy.decide()), Jobs{1});
-    policy.add(2, 0, need(1));
+    test::add(policy, 2, 0, need(1));
     QVERIFY(policy.decide().empty());
     QVERIFY(!policy.first_for_gpus());
     // Nor when the others have those that it could take: it could not take them.
@@ -144,7 +144,7 @@ void UnitGpuLimit::random_pools() {
         for (std::uint64_t job = 1; job < 12; ++job) {
             const int wanted = static_cast<int>(random() % 4);
             wishes[job] = need(wanted == 0 ? std::nullopt : std::optional(wanted));
-            policy.add(job, 0, wishes[job]);
+            test::add(policy, job, 0, wishes[job]);
             for (const Start& start : policy.decide())
                 running.insert(start.job);
             std::set<std::string> held;

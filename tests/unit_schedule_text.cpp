@@ -74,6 +74,9 @@ private slots:
                            false}));
         QVERIFY(spool::parse_after("after:1?afternotok:2") ==
                 (AfterJobs{{{After::start, "1"}, {After::failure, "2"}}, true, false}));
+        for (const char* same : {"afterok:12,afterok:prep,afterany:13", "after:1?afternotok:2",
+                                 "singleton", "afterok:3,singleton", "afterok:3?singleton"})
+            QCOMPARE(spool::after_text(*spool::parse_after(same)), std::string(same));
         QVERIFY(spool::parse_after("singleton") == (AfterJobs{{}, false, true}));
         QVERIFY(spool::parse_after("singleton,afterok:3")->singleton);
         for (const char* wrong : {"", "12", "afterok", "afterok:", "afterok:1:", "afterwards:1",

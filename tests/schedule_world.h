@@ -1,0 +1,235 @@
+// A machine with a queue, and a clock that jumps from event to event. Durations are at most the
+// time limits, as if the supervisor had ended what was late.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/policy_model.h"
+
+namespace test {
+
+class ScheduleWorld {
+public:
+    using Time = std::chrono::nanoseconds;
+    static constexpr int gpus = 4, cpus = 8, cpu_slots = 3;
+    static constexpr Time longest = std::chrono::seconds(50);
+
+    explicit ScheduleWorld(unsigned seed) : random_(seed) { policy_.set_pool(pool()); }
+
+    /// Time goes on to the next event, and a decision is made; what is wrong, or nothing.
+    std::string step() {
+        if (!closed_ && (running_.empty() || pick(2) == 0)) {
+            now_ += std::chrono::seconds(pick(3));
+            end_those_due();
+            for (int count = pick(3); count > 0; --count)
+                arrive();
+        } else if (const auto next = next_end()) {
+            now_ = std::max(now_, *next);
+            end_those_due();
+        } else {
+            now_ += std::chrono::seconds(1);
+        }
+        end_hopeless();
+        return decide();
+    }
+    void close() { closed_ = true; }
+    [[nodiscard]] bool is_done() const { return waiting_.empty() && running_.empty(); }
+    [[nodiscard]] const std::string& trace() const { return trace_; }
+    [[nodiscard]] int backfilled() const { return backfilled_; }
+    [[nodiscard]] int followers() const { return followers_; }
+    [[nodiscard]] int hopeless() const { return hopeless_; }
+    [[nodiscard]] int full_groups() const { return full_groups_; }
+
+private:
+    struct Running {
+        Terms terms;
+        Time started{0}, ends{0};
+        std::vector<std::size_t> gpu_slots;
+    };
+
+    int pick(int below) { return static_cast<int>(random_() % static_cast<unsigned>(below)); }
+    static Pool pool() {
+        Pool out = pool_of({"0", "1", "2", "3"}, cpu_slots);
+        out.amounts.cpus = cpus;
+        return out;
+    }
+    [[nodiscard]] spool::Moment moment() const { return {now_, now_.count()}; }
+    [[nodiscard]] spool::Standing standing(std::uint64_t job) const {
+        if (waiting_.contains(job)) return spool::Standing::waiting;
+        if (running_.contains(job)) return spool::Standing::running;
+        const auto ended = ended_.find(job);
+        return ended == ended_.end() ? spool::Standing::unknown : ended->second;
+    }
+
+    void arrive() {
+        const std::uint64_t job = ++last_;
+        Terms wanted = terms(0, need(pick(3) == 0 ? 0 : 1 + pick(gpus)));
+        if (pick(3) == 0) wanted.need.cpus = 1 + pick(cpus);
+        if (pick(2) == 0) wanted.time_limit = std::chrono::seconds(1 + pick(50));
+        if (pick(4) == 0) {
+            wanted.group = pick(2) == 0 ? "a" : "b";
+            wanted.group_limit = wanted.group == "a" ? 1 : 2;
+        }
+        if (pick(5) == 0) wanted.begin = (now_ + std::chrono::seconds(pick(20))).count();
+        for (int count = pick(3) == 0 ? 1 + pick(2) : 0; count > 0 && job > 1; --count) {
+            const auto back = static_cast<std::uint64_t>(pick(10));
+            wanted.after.list.push_back(
+                {static_cast<spool::After>(pick(4)), job - 1 > back ? job - 1 - back : 1});
+            wanted.after.any = pick(2) == 0;
+        }
+        waiting_[job] = wanted;
+        policy_.add(job, wanted, [this](std::uint64_t other) { return standing(other); });
+    }
+
+    [[nodiscard]] std::optional<Time> next_end() const {
+        std::optional<Time> next;
+        for (const auto& [job, run] : running_)
+            if (!next || run.ends < *next) next = run.ends;
+        return next;
+    }
+    void end_those_due() {
+        for (auto run = running_.begin(); run != running_.end();) {
+            const std::uint64_t job = run->first;
+            if (run->second.ends > now_) {
+                ++run;
+                continue;
+            }
+            run = running_.erase(run);
+            policy_.release(job);
+            note_end(job, pick(4) == 0 ? spool::Standing::failed : spool::Standing::succeeded);
+        }
+    }
+    void note_end(std::uint64_t job, spool::Standing standing) {
+        ended_[job] = standing;
+        policy_.note(job, standing);
+    }
+    void end_hopeless() {
+        while (!policy_.hopeless().empty()) {
+            const std::uint64_t job = *policy_.hopeless().begin();
+            policy_.remove(job);
+            waiting_.erase(job);
+            ++hopeless_;
+            note_end(job, spool::Standing::failed);
+        }
+    }
+
+    /// Whether it waits for the machine alone, found out without the policy.
+    [[nodiscard]] bool may_go(std::uint64_t job, const Terms& wanted) const {
+        (void)job;
+        if (wanted.begin > now_.count()) return false;
+        int same = 0;
+        for (const auto& [other, run] : running_)
+            same += run.terms.group == wanted.group ? 1 : 0;
+        if (wanted.group_limit != 0 && same >= wanted.group_limit) return false;
+        bool all = true, any = wanted.after.list.empty();
+        for (const spool::Dependency& dependency : wanted.after.list) {
+            const bool met =
+                spool::judge(dependency.after, standing(dependency.job)) == spool::Verdict::met;
+            all = all && met;
+            any = any || met;
+        }
+        return wanted.after.any ? any : all;
+    }
+
+    /// The same state, as a daemon that is started anew finds it.
+    [[nodiscard]] Policy rebuilt() {
+        Policy policy;
+        policy.set_pool(pool());
+        for (const auto& [job, run] : running_) {
+            spool::GrantedGpus had;
+            for (const std::size_t slot : run.gpu_slots)
+                had.texts.push_back(std::to_string(slot));
+            const auto until = run.terms.time_limit ? run.started + *run.terms.time_limit
+                                                    : spool::Tenure::open_end;
+            policy.adopt(job, run.terms.group, had,
+                         {run.gpu_slots.empty() ? 1 : 0, run.terms.need.cpus, 0},
+                         {run.started, until});
+        }
+        for (const auto& [job, wanted] : waiting_)
+            policy.add(job, wanted, [this](std::uint64_t other) { return standing(other); });
+        return policy;
+    }
+
+    std::string decide() {
+        Policy fresh = rebuilt();
+        const auto starts = policy_.decide(moment());
+        if (numbers(fresh.decide(moment())) != numbers(starts))
+            return "a policy built anew decides otherwise";
+        for (const Start& start : starts) {
+            const Terms wanted = waiting_.at(start.job);
+            if (!may_go(start.job, wanted)) return said(start.job, "started before its time");
+            for (const auto& [other, terms_of_other] : waiting_)
+                if (other < start.job && may_go(other, terms_of_other)) ++backfilled_;
+            if (!wanted.after.list.empty()) ++followers_;
+            run(start, wanted);
+            if (std::string fault = overdrawn(); !fault.empty()) return said(start.job, fault);
+        }
+        return check_waiting();
+    }
+    void run(const Start& start, const Terms& wanted) {
+        const Time most = wanted.time_limit.value_or(longest);
+        const Time lasts =
+            pick(3) == 0 ? most
+                         : Time(1 + pick(static_cast<int>(most.count() / 1'000'000)) * 1'000'000LL);
+        waiting_.erase(start.job);
+        running_[start.job] = {wanted, now_, now_ + lasts, start.grant.gpu_slots};
+        policy_.note(start.job, spool::Standing::running);
+        trace_ += std::to_string(start.job) + " ";
+    }
+
+    /// What is had twice, or too much of.
+    [[nodiscard]] std::string overdrawn() const {
+        std::set<std::size_t> taken;
+        int processors = 0, without_gpu = 0;
+        for (const auto& [job, run] : running_) {
+            for (const std::size_t slot : run.gpu_slots)
+                if (!taken.insert(slot).second) return "a GPU is given twice";
+            if (run.gpu_slots.size() != static_cast<std::size_t>(*run.terms.need.gpus))
+                return "not the number of GPUs";
+            processors += run.terms.need.cpus;
+            without_gpu += run.gpu_slots.empty() ? 1 : 0;
+        }
+        if (processors > cpus) return "too many processors";
+        return without_gpu > cpu_slots ? "too many CPU slots" : "";
+    }
+
+    /// Nobody starves: who is first of those that may go starts when all that ran then have ended.
+    std::string check_waiting() {
+        std::optional<std::uint64_t> first;
+        for (const auto& [job, wanted] : waiting_) {
+            if (!first && may_go(job, wanted)) first = job;
+            const auto why = policy_.why(job);
+            if (!why) return said(job, "waits for nothing");
+            if (why->kind == WaitReason::Kind::next) return said(job, "could start");
+            if (why->kind == WaitReason::Kind::group_limit) ++full_groups_;
+        }
+        if (first != first_) first_since_ = now_;
+        first_ = first;
+        if (first && now_ - first_since_ > longest) return said(*first, "starves");
+        return "";
+    }
+    static std::string said(std::uint64_t job, const std::string& what) {
+        return "job " + std::to_string(job) + ": " + what;
+    }
+
+    std::mt19937 random_;
+    Policy policy_;
+    Time now_{0};
+    bool closed_ = false;
+    std::uint64_t last_ = 0;
+    std::map<std::uint64_t, Terms> waiting_;
+    std::map<std::uint64_t, Running> running_;
+    std::map<std::uint64_t, spool::Standing> ended_;
+    std::optional<std::uint64_t> first_;
+    Time first_since_{0};
+    int backfilled_ = 0, followers_ = 0, hopeless_ = 0, full_groups_ = 0;
+    std::string trace_;
+};
+
+}  // namespace test

@@ -63,7 +63,8 @@ void add_order(CLI::App& app, Run& run) {
     const auto order = std::make_shared<Order>();
     order->verb = "priority";
     const auto number = std::make_shared<int>();
-    verb->add_option("job", order->jobs, "Number or name")->required()->expected(1);
+    order->jobs.emplace_back();
+    verb->add_option("job", order->jobs.front(), "Number or name")->required();
     verb->add_option("priority", *number, "Higher ones go first; 0 is usual")->required();
     verb->callback([&run, order, number] {
         order->value = std::to_string(*number);

@@ -38,7 +38,9 @@ std::optional<std::string> nonce_of(std::string_view name, std::string_view endi
     return plain ? std::optional(std::string(nonce)) : std::nullopt;
 }
 
-constexpr std::string_view verbs[] = {"cancel",    "drain",       "undrain",    "reload",
+constexpr std::string_view job_verbs[] = {"cancel", "priority", "top", "hold", "release"};
+constexpr std::string_view verbs[] = {"cancel",    "priority",    "top",        "hold",
+                                      "release",   "drain",       "undrain",    "reload",
                                       "gpu-drain", "gpu-undrain", "gpu-ignore", "gpu-heed"};
 
 bool is_verb(std::string_view verb) {
@@ -62,14 +64,16 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     Request out;
     out.verb = verb->get<std::string>();
     if (job != json.end() && job->is_number_unsigned()) out.job = job->get<std::uint64_t>();
-    if (out.verb == "cancel" && !out.job)
+    const bool on_job =
+        std::find(std::begin(job_verbs), std::end(job_verbs), out.verb) != std::end(job_verbs);
+    if (on_job && !out.job)
         return content_error(path, std::nullopt,
                              "'" + out.verb + "' needs 'job', the number of a job");
     out.subject = text_of(json, "subject");
     out.reason = text_of(json, "reason");
-    if (out.verb.starts_with("gpu-") && out.subject.empty())
+    if ((out.verb.starts_with("gpu-") || out.verb == "priority") && out.subject.empty())
         return content_error(path, std::nullopt,
-                             "'" + out.verb + "' needs 'subject', the name of a GPU or a process");
+                             "'" + out.verb + "' needs 'subject': what is meant");
     if (at != json.end() && at->is_string())
         out.at = parse_time(at->get<std::string>()).value_or(0);
     return out;

@@ -126,10 +126,16 @@ std::optional<std::int64_t> Policy::next_begin() const {
     return begins_.begin()->first;
 }
 
-bool Policy::group_is_full(const Shape& shape) const {
+/// With the places that are kept for those whose turn is before.
+bool Policy::group_is_full(const Shape& shape, const Turn& turn) const {
     if (shape.group_limit == 0) return false;
-    const auto size = group_sizes_.find(shape.group);
-    return size != group_sizes_.end() && size->second >= shape.group_limit;
+    const auto running = group_sizes_.find(shape.group);
+    const auto kept = kept_places_.find(shape.group);
+    std::ptrdiff_t size = running == group_sizes_.end() ? 0 : running->second;
+    if (kept != kept_places_.end())
+        size += std::count_if(kept->second.begin(), kept->second.end(),
+                              [&](const Turn& other) { return other < turn; });
+    return size >= shape.group_limit;
 }
 
 /// Whether it can have its turn without strangers leaving.
@@ -141,6 +147,7 @@ bool Policy::in_reach(const Need& need) const {
 std::vector<Start> Policy::decide(Moment now, bool gpus) {
     wake(now);
     reservations_ = {};
+    kept_places_.clear();
     std::vector<Start> starts;
     // The next of those buckets whose first one cannot start: neither can these, but they may keep
     // something too.
@@ -152,7 +159,8 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
         const auto [turn, bucket] = is_behind ? *behind.begin() : *head;
         const Shape& shape = bucket->first;
         const auto until = end_of(shape, now);
-        const bool decidable = (gpus || !book_.wants_gpu(shape.need)) && !group_is_full(shape);
+        const bool decidable =
+            (gpus || !book_.wants_gpu(shape.need)) && !group_is_full(shape, turn);
         const bool may_start = decidable && !is_behind;
         if (auto grant = may_start ? reservations_.fit(book_, shape.need, until) : std::nullopt) {
             reservations_.note_start(*grant, until);
@@ -166,8 +174,9 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
             behind.erase(behind.begin());
         else
             ++head;
-        if (!decidable || !reservations_.reserve(book_, turn.job, shape.need, now.monotonic))
-            continue;
+        if (!decidable) continue;
+        if (!shape.group.empty() && in_reach(shape.need)) kept_places_[shape.group].push_back(turn);
+        if (!reservations_.reserve(book_, turn.job, shape.need, now.monotonic)) continue;
         const auto next = bucket->second.upper_bound(turn);
         if (next != bucket->second.end()) behind.emplace(*next, bucket);
     }
@@ -240,7 +249,8 @@ void Policy::in_order(Visit visit) const {
 std::optional<std::uint64_t> Policy::first_for_gpus() const {
     for (const auto& [turn, bucket] : heads_) {
         const Need& need = bucket->first.need;
-        if (!book_.wants_gpu(need) || group_is_full(bucket->first) || !in_reach(need)) continue;
+        if (!book_.wants_gpu(need) || group_is_full(bucket->first, turn) || !in_reach(need))
+            continue;
         const bool waits_for_ours = book_.choose(need, Among::unheld, Limit::none) &&
                                     !book_.choose(need, Among::unheld, Limit::now);
         if (!waits_for_ours) return turn.job;

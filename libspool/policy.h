@@ -126,7 +126,7 @@ private:
     [[nodiscard]] static Shape shape_of(const Terms& terms);
     [[nodiscard]] static std::chrono::nanoseconds end_of(const Shape& shape, Moment now);
     [[nodiscard]] bool may_go(std::uint64_t job, const Waiting& waiting) const;
-    [[nodiscard]] bool group_is_full(const Shape& shape) const;
+    [[nodiscard]] bool group_is_full(const Shape& shape, const Turn& turn) const;
     [[nodiscard]] bool in_reach(const Need& need) const;
     [[nodiscard]] std::optional<WaitReason> why_not_yet(std::uint64_t job,
                                                         const Waiting& waiting) const;
@@ -153,7 +153,9 @@ private:
     std::map<std::string, std::string> held_groups_;           ///< and why
     std::map<std::uint64_t, std::string> groups_;              ///< of running jobs
     std::map<std::string, int> group_sizes_;                   ///< how many of each run
-    std::map<std::uint64_t, Terms> started_;                   ///< until they are released
+    /// Places in groups, that the last decision kept for jobs that wait for the machine.
+    std::map<std::string, std::vector<Turn>> kept_places_;
+    std::map<std::uint64_t, Terms> started_;  ///< until they are released
     Reservations reservations_;
 };
 

@@ -53,7 +53,7 @@ std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& 
         return reason(hopeless_.contains(job) ? Kind::never_dependency : Kind::dependency,
                       condition(*obstacle));
     if (terms.begin > wall_) return reason(Kind::begin, format_time(terms.begin));
-    if (group_is_full(shape_of(terms)))
+    if (group_is_full(shape_of(terms), {terms.priority, job}))
         return reason(Kind::group_limit, terms.group, 1, terms.group_limit);
     return std::nullopt;
 }

@@ -63,7 +63,9 @@ bool Reservations::reserve(const SlotBook& book, std::uint64_t job, const Need& 
     }
     if (!grant) return false;
     reservation.gpu_slots.insert(grant->gpu_slots.begin(), grant->gpu_slots.end());
-    reservation.beside = later.amounts_left();
+    // Who ends at no known time may end first: then only what is left now is sure.
+    const bool known = reservation.from != Tenure::open_end;
+    reservation.beside = known ? later.amounts_left() : book.amounts_left();
     reservation.beside -= grant->amounts;
     list_.push_back(std::move(reservation));
     return true;

@@ -35,8 +35,13 @@ public:
         } else {
             now_ += std::chrono::seconds(1);
         }
-        end_hopeless();
-        return decide();
+        // A start or an end may be what others wait for.
+        for (std::size_t before = waiting_.size() + 1; before != waiting_.size();) {
+            before = waiting_.size();
+            end_hopeless();
+            if (std::string fault = decide(); !fault.empty()) return fault;
+        }
+        return check_waiting();
     }
     void close() { closed_ = true; }
     [[nodiscard]] bool is_done() const { return waiting_.empty() && running_.empty(); }
@@ -167,10 +172,11 @@ private:
             for (const auto& [other, terms_of_other] : waiting_)
                 if (other < start.job && may_go(other, terms_of_other)) ++backfilled_;
             if (!wanted.after.list.empty()) ++followers_;
+            if (first_ && start.job < *first_) first_.reset();  // whose time has come since
             run(start, wanted);
             if (std::string fault = overdrawn(); !fault.empty()) return said(start.job, fault);
         }
-        return check_waiting();
+        return "";
     }
     void run(const Start& start, const Terms& wanted) {
         const Time most = wanted.time_limit.value_or(longest);

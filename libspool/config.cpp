@@ -136,6 +136,8 @@ constexpr ObjectKey<Config> keys[] = {
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,
      [](Config& c, const Json& v) { return set_duration(c.leftover_grace, v); }},
+    {"hook_timeout", a_duration,
+     [](Config& c, const Json& v) { return set_duration(c.hook_timeout, v); }},
     {"cwd", "a directory, as a string",
      [](Config& c, const Json& v) { return set_text(c.directory, v); }},
     {"env", "an object such as {\"NAME\": \"value\"}", set_environment},

@@ -234,6 +234,12 @@ SpoolState read_fields(const JsonFields& fields, std::string& error) {
 
 }  // namespace
 
+std::string write_running(const RunningState& job) {
+    JsonWriter out;
+    each_member(out, job);
+    return out.take().dump();
+}
+
 std::string write_state(const SpoolState& state) {
     BoundedState out(frame(state), largest_state);
     out.add("gpus", state.gpus, state.gpus.size());

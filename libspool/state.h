@@ -99,6 +99,9 @@ struct RunningState {
     bool operator==(const RunningState&) const = default;
 };
 
+/// One line of JSON.
+[[nodiscard]] std::string write_running(const RunningState& job);
+
 struct WaitingState {
     std::uint64_t id = 0;  ///< 0: not numbered (no daemon has seen it yet)
     std::string name, file, command;

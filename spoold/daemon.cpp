@@ -134,6 +134,7 @@ void Daemon::pass() {
     look_at_gpus();
     start_jobs();
     claim_ahead();
+    tell_queue_empty();
     publish_state();
     end_if_done();
     arm_timer();
@@ -197,7 +198,14 @@ bool Daemon::once_is_done() const {
            });
 }
 
+void Daemon::tell_queue_empty() {
+    const bool empty = incoming_->jobs().empty() && active_->jobs().empty() && !scanning_;
+    if (!empty || !std::exchange(worked_, false)) return;
+    hooks_->call("queue-empty", "{}");
+}
+
 void Daemon::end_if_done() {
+    if (!hooks_->is_idle() && (draining_ || options_.once)) return;  // comes back when they are
     if (draining_ && active_->none_bound()) {
         log_notice("drained: the last running job has ended");
         ending_ = true;

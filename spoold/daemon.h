@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "active_jobs.h"
+#include "hooks.h"
 #include "job_launch.h"
 #include "libspool/config.h"
 #include "libspool/control.h"
@@ -56,6 +57,7 @@ private:
     void claim_ahead();
     void publish_state();
     void arm_timer();
+    void tell_queue_empty();
     void end_if_done();
 
     // Incoming jobs.
@@ -118,6 +120,7 @@ private:
 
     // State.
     void note_ended(const spool::JobResult& result);
+    void note_started(const spool::ActiveJob& job);
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;
     spool::SpoolState state() const;
@@ -155,6 +158,7 @@ private:
     std::unique_ptr<spool::RecordPool> pool_;
     std::unique_ptr<JobLauncher> launcher_;
     std::unique_ptr<LocalExecutor> executor_;
+    std::unique_ptr<Hooks> hooks_;
     std::unique_ptr<ActiveJobs> active_;
     std::optional<Watcher> watcher_;
     std::optional<std::pair<spool::Environment, std::string>>
@@ -177,6 +181,7 @@ private:
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;
+    bool worked_ = false;  ///< a job has ended since the queue was empty
     bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::optional<std::chrono::nanoseconds> claim_again_;  ///< directories are being synced
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};

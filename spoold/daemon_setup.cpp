@@ -71,6 +71,15 @@ spool::Result<void> Daemon::make_parts() {
     } catch (const std::system_error& error) {
         return spool::system_error("start a thread", spool_.path, error.code().value());
     }
+    hooks_ = std::make_unique<Hooks>(
+        io_, spool_,
+        [this](const std::string& problem) {
+            if (!troubles_.set("hooks", problem)) return;
+            if (!problem.empty()) log_warning(problem);
+            state_changed_ = true;
+            ask_for_pass();
+        },
+        [this] { ask_for_pass(); });
     pool_ = std::make_unique<spool::RecordPool>(spool_);
     launcher_ = std::make_unique<JobLauncher>(spool_);
     if (auto prepared = launcher_->prepare(); !prepared) return prepared;

@@ -1,5 +1,6 @@
 // What the daemon publishes, and what it notes of jobs that end.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "daemon.h"
 #include "libspool/names.h"
@@ -50,8 +51,17 @@ spool::RunningState running_state(const Active& active) {
 
 }  // namespace
 
+void Daemon::note_started(const spool::ActiveJob& job) {
+    note_standing(job.number, job.name, spool::Standing::running);
+    const auto active = active_->jobs().find(job.number);
+    if (active == active_->jobs().end()) return;
+    hooks_->call("job-started", spool::write_running(running_state(active->second)));
+}
+
 void Daemon::note_ended(const spool::JobResult& result) {
     note_standing(result.id, result.name, spool::standing_of(result.state));
+    hooks_->call("job-ended", nlohmann::ordered_json::parse(spool::write_result(result)).dump());
+    worked_ = true;
     if (const auto drained = gpus_->note_end(result)) {
         log_warning(*drained);
         gpus_changed_ = true;
@@ -85,9 +95,7 @@ ActiveJobsListener Daemon::listener() {
         incoming_->expect(spool::waiting_entry(job));
         ask_for_pass();
     };
-    listener.started = [this](const spool::ActiveJob& job) {
-        note_standing(job.number, job.name, spool::Standing::running);
-    };
+    listener.started = [this](const spool::ActiveJob& job) { note_started(job); };
     listener.adopted = [this](const Active& active) { adopt_binding(active); };
     listener.secrets = [this](const spool::ActiveJob& job) {
         return launcher_->secrets(job.facts.secrets);

@@ -136,6 +136,11 @@ constexpr ObjectKey<Config> keys[] = {
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,
      [](Config& c, const Json& v) { return set_duration(c.leftover_grace, v); }},
+    {"inhibit_sleep", "true or false",
+     [](Config& c, const Json& v) {
+         if (v.is_boolean()) c.inhibit_sleep = v.get<bool>();
+         return v.is_boolean();
+     }},
     {"hook_timeout", a_duration,
      [](Config& c, const Json& v) { return set_duration(c.hook_timeout, v); }},
     {"cwd", "a directory, as a string",

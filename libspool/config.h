@@ -31,6 +31,7 @@ struct Config {
     std::chrono::milliseconds settle{100};  ///< "settle_ms"
     std::chrono::milliseconds grace{10'000};           ///< "grace": seconds, or "10s", "2m"
     std::chrono::milliseconds leftover_grace{10'000};  ///< "leftover_grace", the same
+    bool inhibit_sleep = true;                         ///< while jobs run
     std::chrono::milliseconds hook_timeout{60'000};    ///< "hook_timeout", the same
     std::string directory;  ///< "cwd": of bare files; empty: the home directory
     std::map<std::string, std::string> environment;  ///< "env"

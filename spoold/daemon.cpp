@@ -135,6 +135,7 @@ void Daemon::pass() {
     start_jobs();
     claim_ahead();
     tell_queue_empty();
+    keep_awake();
     publish_state();
     end_if_done();
     arm_timer();
@@ -202,6 +203,14 @@ void Daemon::tell_queue_empty() {
     const bool empty = incoming_->jobs().empty() && active_->jobs().empty() && !scanning_;
     if (!empty || !std::exchange(worked_, false)) return;
     hooks_->call("queue-empty", "{}");
+}
+
+/// The machine does not go to sleep under running jobs.
+void Daemon::keep_awake() {
+    if (config_.inhibit_sleep && !active_->none_bound())
+        inhibitor_->keep_awake();
+    else
+        inhibitor_->let_sleep();
 }
 
 void Daemon::end_if_done() {

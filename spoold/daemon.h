@@ -22,6 +22,7 @@
 #include "machine_gpus.h"
 #include "options.h"
 #include "shared_gpus.h"
+#include "sleep_inhibitor.h"
 #include "sync_thread.h"
 #include "troubles.h"
 #include "watcher.h"
@@ -58,6 +59,7 @@ private:
     void publish_state();
     void arm_timer();
     void tell_queue_empty();
+    void keep_awake();
     void end_if_done();
 
     // Incoming jobs.
@@ -159,6 +161,7 @@ private:
     std::unique_ptr<JobLauncher> launcher_;
     std::unique_ptr<LocalExecutor> executor_;
     std::unique_ptr<Hooks> hooks_;
+    std::unique_ptr<SleepInhibitor> inhibitor_;
     std::unique_ptr<ActiveJobs> active_;
     std::optional<Watcher> watcher_;
     std::optional<std::pair<spool::Environment, std::string>>

@@ -80,6 +80,9 @@ spool::Result<void> Daemon::make_parts() {
             ask_for_pass();
         },
         [this] { ask_for_pass(); });
+    inhibitor_ = std::make_unique<SleepInhibitor>(io_, [](const std::string& problem) {
+        log_notice("the machine may go to sleep while jobs run: " + problem);
+    });
     pool_ = std::make_unique<spool::RecordPool>(spool_);
     launcher_ = std::make_unique<JobLauncher>(spool_);
     if (auto prepared = launcher_->prepare(); !prepared) return prepared;

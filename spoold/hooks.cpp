@@ -1,6 +1,7 @@
 #include "hooks.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,7 +61,10 @@ std::string Hooks::path_of(const std::string& name) const {
 }
 
 void Hooks::call(const std::string& name, std::string record) {
-    if (access(path_of(name).c_str(), X_OK) != 0) return;
+    const std::string path = path_of(name);
+    struct stat facts {};
+    const bool is_file = stat(path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode);
+    if (!is_file || access(path.c_str(), X_OK) != 0) return;
     if (waiting_.size() >= most_waiting)
         return trouble_("hooks are too slow: more than " + std::to_string(most_waiting) +
                         " wait, and what comes now is told to none");

@@ -22,6 +22,8 @@ constexpr std::chrono::nanoseconds rescan_interval = 30s;  ///< while events wor
 constexpr std::chrono::nanoseconds network_interval =
     5s;  ///< on a file system that others change too
 constexpr std::chrono::nanoseconds polling_interval = 2s;  ///< while they do not
+constexpr std::chrono::nanoseconds sleep_delay =
+    2s;                           ///< until the machine is kept awake, or is not
 constexpr auto scan_slice = 5ms;  ///< of a full scan, before other things have their turn
 
 spool::Hint hint_of(std::uint32_t mask) {
@@ -205,12 +207,20 @@ void Daemon::tell_queue_empty() {
     hooks_->call("queue-empty", "{}");
 }
 
-/// The machine does not go to sleep under running jobs.
+/// The machine does not go to sleep under running jobs. A lock for each of many short ones would
+/// cost more than they do.
 void Daemon::keep_awake() {
-    if (config_.inhibit_sleep && !active_->none_bound())
-        inhibitor_->keep_awake();
-    else
+    const auto now = clock_.monotonic();
+    if (config_.inhibit_sleep && !active_->none_bound()) {
+        if (!busy_since_) busy_since_ = now;
+        last_busy_ = now;
+    } else if (now - last_busy_ >= sleep_delay) {
+        busy_since_.reset();
+    }
+    if (!busy_since_)
         inhibitor_->let_sleep();
+    else if (now - *busy_since_ >= sleep_delay)
+        inhibitor_->keep_awake();
 }
 
 void Daemon::end_if_done() {
@@ -236,6 +246,8 @@ void Daemon::arm_timer() {
     if (shared_->keeps_off()) sooner(shared_->look_again());
     if (machine_.drain() && policy_.waiting() > 0) sooner(clock_.monotonic() + 1s);
     if (state_changed_) sooner(next_publication_);
+    for (const auto since : {busy_since_, busy_since_ ? std::optional(last_busy_) : std::nullopt})
+        if (since && *since + sleep_delay > clock_.monotonic()) sooner(*since + sleep_delay);
     if (found_environment_) sooner(next_environment_try_);
     if (const auto begin = policy_.next_begin())  // not later than a minute: clocks are set
         sooner(clock_.monotonic() +

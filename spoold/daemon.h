@@ -184,6 +184,8 @@ private:
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;
+    std::optional<std::chrono::nanoseconds> busy_since_;  ///< for the machine's sleep
+    std::chrono::nanoseconds last_busy_{0};
     bool worked_ = false;  ///< a job has ended since the queue was empty
     bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::optional<std::chrono::nanoseconds> claim_again_;  ///< directories are being synced

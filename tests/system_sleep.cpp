@@ -48,8 +48,8 @@ void SleepTest::it_is_kept_awake_while_jobs_run() {
     QCOMPARE(home_file(spool, "locks"), took);
     QVERIFY(open_gate(spool, "b"));
     QVERIFY(wait_until(spool, took + released));
-    QVERIFY(spool.drop("c.job", "true\n"));
-    QVERIFY(wait_until(spool, took + released + took + released));
+    QVERIFY(spool.drop("c.job", gated("c")));
+    QVERIFY(wait_until(spool, took + released + took));
 }
 
 void SleepTest::the_lock_goes_with_the_daemon() {

@@ -65,6 +65,15 @@ class Programs:
         subprocess.run(["g++", "-O2", "-static", "-o", self.stamp, source], check=True)
         self.scratch = scratch
 
+    def decide(self, jobs):
+        """The output of decide.cpp, compiled here against the built library, as rows of fields."""
+        program, here = self.scratch / "decide", pathlib.Path(__file__).resolve()
+        library = self.spoold.parents[1] / "libspool" / "libspool.a"
+        subprocess.run(["g++", "-std=c++20", "-O2", f"-I{here.parents[2]}", "-o", program, here.with_name("decide.cpp"),
+                        library], check=True)
+        out = subprocess.run([program, str(jobs)], check=True, capture_output=True, text=True).stdout
+        return [line.split("\t") for line in out.splitlines()]
+
     def fake_driver(self):
         """The NVML of the tests, compiled here."""
         library = self.scratch / "libnvidia-ml.so.1"

@@ -181,3 +181,10 @@ def watching_gpus(programs, place, seconds):
             rows.append((f"8 GPUs, {label}", f"{daemon / seconds / 1e7:.3f} % of a core",
                          f"the daemon; its probe {asked / seconds / 1e7:.3f} %, fake driver included"))
     return rows
+
+
+def decisions(programs, jobs):
+    """What a decision costs with many waiting jobs."""
+    return [(f"a decision, {jobs} jobs wait, {name}", f"{float(idle) / 1000:.3f} ms",
+             f"after a job's end {float(event) / 1000:.3f} ms, one more job {add} us, 200 reasons {float(reasons) / 1000:.2f} ms")
+            for name, idle, event, add, reasons in programs.decide(jobs)]

@@ -104,8 +104,6 @@ private:
             text = decoded(value);
         else if (value.is_number_integer())
             text = value.dump();
-        else if (value.is_boolean())
-            text = value.get<bool>() ? "yes" : "no";
         else
             return std::nullopt;
         if (text.find('\0') != text.npos) return std::nullopt;
@@ -118,7 +116,9 @@ private:
     }
 
     Result<void> apply(const JsonMember& member, const Json& value, const Setting& setting) {
-        const auto text = scalar(value);
+        const auto text = setting.flag && value.is_boolean()
+                              ? std::optional<std::string>(value.get<bool>() ? "yes" : "no")
+                              : scalar(value);
         if (text && setting.apply(spec_, *text)) return {};
         return fail(member, bad_value(setting, "'" + member.key + "'", shown(value, text)));
     }

@@ -233,7 +233,7 @@ void SlotsTest::a_big_job_is_not_starved() {
     QVERIFY(spool.drop("big.job", gated_on_gpu("big", "#SPOOL --gpus=2\n")));
     QVERIFY(wait_for_reason(spool, "big", "gpus"));
     QVERIFY(spool.drop("small.job", gated_on_gpu("small")));
-    QVERIFY(wait_for_reason(spool, "small", "gpus"));
+    QVERIFY(wait_for_reason(spool, "small", "reserved"));
     QVERIFY(open_gate(spool, "first"));
     QVERIFY(wait_for_log(spool, "big", "gpus=0,1\n"));
     QVERIFY(open_gate(spool, "big") && open_gate(spool, "small"));

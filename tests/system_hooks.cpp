@@ -12,7 +12,7 @@ namespace {
 bool make_hook(const TestSpool& spool, const QByteArray& name, const QByteArray& script) {
     return write_home_file(spool, "hook", "#!/bin/sh\n" + script) &&
            shell(spool,
-                 "mkdir -p -m 700 $GPUSPOOL_DIR/hooks && chmod 700 ~/hook && mv ~/hook "
+                 "mkdir -p -m 700 $GPUSPOOL_DIR $GPUSPOOL_DIR/hooks && chmod 700 ~/hook && mv ~/hook "
                  "$GPUSPOOL_DIR/hooks/" +
                      name);
 }

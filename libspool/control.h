@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "libspool/layout.h"
@@ -12,15 +13,18 @@ namespace spool {
 
 struct Request {
     std::string nonce;  ///< 32 hexadecimal digits; also the file's stem
-    /// "cancel", "drain", "undrain", "reload", "gpu-drain", "gpu-undrain", "gpu-ignore",
-    /// "gpu-heed".
+    /// "cancel", "priority", "top", "hold", "release", "drain", "undrain", "reload", "gpu-drain",
+    /// "gpu-undrain", "gpu-ignore", "gpu-heed".
     std::string verb;
-    std::optional<std::uint64_t> job;  ///< of "cancel"
+    std::optional<std::uint64_t> job;  ///< of the verbs about a job (`is_job_verb`)
     std::int64_t at = 0;               ///< nanoseconds of the wall clock
-    /// Of the verbs on GPUs: what a GPU or a slot is called; a process's pid or program.
+    /// Of the verbs on GPUs: what a GPU or a slot is called; a process's pid or program. Of
+    /// "priority": the number.
     std::string subject{};
     std::string reason{};  ///< of "gpu-drain": for people; may be empty
 };
+
+[[nodiscard]] bool is_job_verb(std::string_view verb);
 
 struct Reply {
     bool ok = false;

@@ -273,6 +273,19 @@ const WaitingJob* Incoming::find(std::uint64_t number) const {
     return named == by_number_.end() ? nullptr : &jobs_.at(named->second);
 }
 
+bool Incoming::is_unread(const std::string& file_name) const {
+    const auto found = jobs_.find(file_name);
+    return found != jobs_.end() && found->second.number == 0 &&
+           found->second.phase != WaitingJob::Phase::vanished;
+}
+
+std::set<std::string> Incoming::unread() const {
+    std::set<std::string> out;
+    for (const auto& [name, job] : jobs_)
+        if (is_unread(name)) out.insert(name);
+    return out;
+}
+
 void Incoming::forget(std::uint64_t number) {
     if (const auto named = by_number_.find(number); named != by_number_.end())
         erase(std::string(named->second));

@@ -115,6 +115,9 @@ public:
     void add_barrier(struct SyncSet& barrier) const;
 
     [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
+    /// Whether a file of that name is there that has not been read yet: it may have any number.
+    [[nodiscard]] bool is_unread(const std::string& file_name) const;
+    [[nodiscard]] std::set<std::string> unread() const;
     /// Notes what was asked of a waiting job by request, in place of what was asked before. It
     /// counts once `add_barrier` is through.
     Result<void> set_wishes(std::uint64_t number, const QueueWishes& wishes);

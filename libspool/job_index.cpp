@@ -11,7 +11,13 @@ Standing standing_of(Outcome outcome) {
     return outcome == Outcome::succeeded ? Standing::succeeded : Standing::failed;
 }
 
+void JobIndex::note_used(std::uint64_t number) {
+    highest_ = std::max(highest_, number);
+    used_.insert(number);
+}
+
 void JobIndex::note(std::uint64_t number, const std::string& name, Standing standing) {
+    highest_ = std::max(highest_, number);
     if (const auto known = unfinished_.find(number); known != unfinished_.end()) {
         forget_name(number, known->second.first);
         unfinished_.erase(known);

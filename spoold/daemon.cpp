@@ -157,10 +157,12 @@ void Daemon::look_at_incoming() {
         incoming_->look(name, hint);
     if (scanning_) {
         scanning_ = incoming_->continue_scan(scan_slice);
+        if (!scanning_) scans_done_ = scans_begun_;
         if (scanning_) ask_for_pass();
     }
     incoming_->advance();
     take_incoming_changes();
+    apply_deferred();
 }
 
 void Daemon::begin_rescan() {
@@ -175,6 +177,7 @@ void Daemon::begin_rescan() {
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
     scanning_ = begun.has_value();
+    if (scanning_) ++scans_begun_;
     const auto alive = spool::write_owner(
         spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
@@ -184,7 +187,7 @@ void Daemon::begin_rescan() {
 
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
-    if (!launcher_->has_environment() || numbers_pending_) return false;
+    if (!launcher_->has_environment() || numbers_pending_ || !deferred_.empty()) return false;
     if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),

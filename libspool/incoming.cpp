@@ -5,6 +5,7 @@
 
 #include "libspool/claim.h"
 #include "libspool/names.h"
+#include "libspool/own_files.h"
 
 namespace spool {
 namespace {
@@ -38,6 +39,23 @@ Result<void> Incoming::load() {
         if (entry && !number_used_(entry->number)) remember(*entry);
     }
     return journal_->rewrite(written_entries());
+}
+
+Result<std::vector<std::string>> Incoming::keep_files(std::uint64_t highest) {
+    std::vector<std::string> made;
+    auto counter = keep_counter(spool_, sequence_.get(), highest);
+    if (!counter) return tl::unexpected(counter.error());
+    if (*counter) {
+        former_sequence_ = std::exchange(sequence_, std::move(**counter));
+        made.emplace_back("seq");
+    }
+    const auto there = journal_->in_place();
+    if (!there) return tl::unexpected(there.error());
+    if (*there) return made;
+    if (auto written = journal_->rewrite(written_entries()); !written)
+        return tl::unexpected(written.error());
+    made.emplace_back("waiting");
+    return made;
 }
 
 /// All that is to stand in .spool/waiting.

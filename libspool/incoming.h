@@ -91,6 +91,9 @@ public:
     /// Reads .spool/waiting. Jobs in it whose file is gone are withdrawn after the usual second.
     Result<void> load();
     void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
+    /// Writes .spool/seq and .spool/waiting anew where somebody has removed or cut them; the
+    /// counter goes on behind `highest`. Returns the names of those that were.
+    Result<std::vector<std::string>> keep_files(std::uint64_t highest);
 
     /// A job that was claimed is back under its number (an undone claim): looks for it.
     void expect(const WaitingEntry& entry);
@@ -161,7 +164,7 @@ private:
     std::function<bool(const FileStat&)> is_active_;
     IncomingSettings settings_;
     std::optional<Journal> journal_;
-    OpenFile sequence_;  ///< only to sync the counter
+    OpenFile sequence_, former_sequence_;  ///< to sync the counter; the one before may be in use
 
     std::map<std::string, WaitingJob> jobs_;  ///< by file name
     std::unordered_map<std::uint64_t, std::string> by_number_;

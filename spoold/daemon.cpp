@@ -183,6 +183,7 @@ void Daemon::begin_rescan() {
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
     troubles_.set("heartbeat",
                   alive ? "" : ".spool/owner cannot be written: " + alive.error().text());
+    if (!directories_lost_) heal_files();
 }
 
 /// For --once: whatever was there has been started, ended or found to have to wait.

@@ -47,6 +47,7 @@ private:
     // The steps of a pass, in order.
     void reload_if_changed();
     void heal_directories();
+    void heal_files();
     spool::Result<bool> holds_records();
     void apply_requests();
     void look_at_incoming();

@@ -16,6 +16,8 @@ private slots:
     void a_removed_running_directory_cancels_no_single_job();
     void removed_work_directories_come_back();
     void a_lost_counter_gives_no_number_twice();
+    void a_daemon_keeps_its_own_files_data();
+    void a_daemon_keeps_its_own_files();
     void absurd_numbers_are_harmless_data();
     void absurd_numbers_are_harmless();
     void indexes_are_made_again_data();
@@ -126,6 +128,47 @@ void LostFilesTest::a_lost_counter_gives_no_number_twice() {
 }
 
 void LostFilesTest::absurd_numbers_are_harmless_data() {
+void LostFilesTest::a_daemon_keeps_its_own_files_data() {
+    QTest::addColumn<QString>("damage");
+    QTest::addColumn<QStringList>("files");
+    const QStringList all = {"format", "seq", "history", "waiting", "owner"};
+    for (const QString& name : all)
+        QTest::addRow("%s removed", qPrintable(name)) << "rm " + name << QStringList{name};
+    QTest::newRow("all removed") << "rm " + all.join(' ') << all;
+    QTest::newRow("all moved away") << "mv " + all.join(' ') + " ~" << all;
+}
+
+void LostFilesTest::a_daemon_keeps_its_own_files() {
+    QFETCH(QString, damage);
+    QFETCH(QStringList, files);
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    const QByteArray identity = spool.read(".spool/format");
+    for (const char* name : {"a", "b"}) {
+        QVERIFY(spool.drop(QString(name) + ".job", "true\n"));
+        QVERIFY(!spool.wait_for_result(name).isEmpty());
+    }
+    QVERIFY(shell(spool, "touch $GPUSPOOL_DIR/control/pause"));
+    QVERIFY(spool.drop("c.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "c", "paused"));
+    QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/.spool; " + damage));
+    for (const QString& name : files)
+        QVERIFY(spool.wait_for([&] { return !spool.read(".spool/" + name).isEmpty(); }, name));
+    // What is submitted has the number that was printed.
+    QCOMPARE(spool.gpuspool({"submit", "-n", "d", "--", "true"}).out, "4\n");
+    QVERIFY(wait_for_reason(spool, "d", "paused"));
+    // A later daemon knows all of them.
+    spool.kill9();
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(shell(spool, "rm $GPUSPOOL_DIR/control/pause"));
+    for (const auto& [name, number] : {std::pair("a", 1), {"b", 2}, {"c", 3}, {"d", 4}})
+        QCOMPARE(spool.wait_for_result(name)["id"].toInt(), number);
+    for (const char* number : {"1", "2", "3", "4"})
+        QCOMPARE(spool.gpuspool({"show", number}).exit_code, 0);
+    QCOMPARE(spool.gpuspool({"submit", "--", "true"}).out, "5\n");
+    QCOMPARE(spool.read(".spool/format").trimmed(), identity.trimmed());
+}
+
     QTest::addColumn<QString>("damage");
     QTest::newRow("counter") << "printf garbage8 > .spool/seq";
     QTest::newRow("result")

@@ -196,6 +196,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
 void Incoming::restart_settling(WaitingJob& job, Hint hint) {
     leave_ready(job);
     job.phase = WaitingJob::Phase::settling;
+    job.away = false;
     job.reason = {WaitReason::Kind::settling, 0, 0, {}, {}};
     job.whole = came_whole(job.stat, hint);
     const bool short_wait = job.whole && job.stat.kind == FileKind::regular;
@@ -213,6 +214,18 @@ void Incoming::vanish(WaitingJob& job) {
 bool Incoming::is_certainly_gone(const std::string& file_name) const {
     const auto stat = spool_.files->stat_at(spool_.incoming.get(), file_name);
     return !stat && stat.error().code == ENOENT;
+}
+
+bool Incoming::is_away(const WaitingJob& job) const {
+    return std::any_of(moved_.begin(), moved_.end(), [&](Handle directory) {
+        const auto stat = spool_.files->stat_at(directory, job.file_name);
+        return stat && stat->device == job.stat.device && stat->inode == job.stat.inode;
+    });
+}
+
+std::size_t Incoming::away() const {
+    return static_cast<std::size_t>(std::count_if(
+        jobs_.begin(), jobs_.end(), [](const auto& entry) { return entry.second.away; }));
 }
 
 /// Looks for the files of jobs that are to be withdrawn now: they may be back, or have another
@@ -253,7 +266,8 @@ void Incoming::advance() {
                 settled(still->second);
         } else if (job.phase == WaitingJob::Phase::vanished) {
             // One with a number stays until its end is written down.
-            if (!looked || !is_certainly_gone(name))
+            job.away = is_away(job);
+            if (!looked || !is_certainly_gone(name) || job.away)
                 set_deadline(job, now + settings_.vanish);
             else if (job.number != 0)
                 changes_.withdrawn.push_back({name, job.number});

@@ -36,6 +36,7 @@ struct WaitingJob {
     Phase phase = Phase::settling;
     WaitReason reason;                                 ///< of an unready job
     bool whole = false;                                ///< the settling time is waived
+    bool away = false;                                 ///< in an incoming/ that was moved
     std::optional<std::chrono::nanoseconds> deadline;  ///< when it is to be looked at again
     QueueWishes wishes;
 
@@ -104,6 +105,11 @@ public:
         return jobs_.contains(file_name) || ignored_.contains(file_name) ||
                marks_.contains(file_name);
     }
+    /// incoming/ is another directory now. Jobs whose files are still in the one before, which must
+    /// stay open, are not withdrawn.
+    void was_moved(Handle before) { moved_.push_back(before); }
+    /// How many there are of these.
+    [[nodiscard]] std::size_t away() const;
     /// Starts a full scan: reads the directory. `continue_scan` examines what it has, for about
     /// `budget`; false = done.
     Result<void> begin_scan();
@@ -144,6 +150,7 @@ private:
     void vanish(WaitingJob& job);
     bool look_for_vanished(Now now);
     [[nodiscard]] bool is_certainly_gone(const std::string& file_name) const;
+    [[nodiscard]] bool is_away(const WaitingJob& job) const;
     void remember(const WaitingEntry& entry);
     void settled(WaitingJob& job);
     void read(WaitingJob& job);
@@ -175,6 +182,7 @@ private:
     std::map<std::string, std::uint64_t>
         submitted_numbers_;  ///< by file name: what a submit line asks for
     std::vector<std::pair<std::string, Error>> rejections_;
+    std::vector<Handle> moved_;
     std::vector<std::string> scan_;
     std::set<std::string> scan_unseen_;
     IncomingChanges changes_;

@@ -165,6 +165,13 @@ void Daemon::look_at_incoming() {
     apply_deferred();
 }
 
+    const auto away = incoming_->away();
+    if (troubles_.set("moved", away == 0 ? ""
+                                         : "incoming/ was moved away with " + std::to_string(away) +
+                                               " waiting " + (away == 1 ? "job" : "jobs") +
+                                               ": nothing of it starts until it is moved back; to "
+                                               "withdraw a job remove its file there"))
+        state_changed_ = true;
 void Daemon::begin_rescan() {
     const std::chrono::nanoseconds interval = !events_work_ ? polling_interval
                                               : on_network_ ? network_interval

@@ -116,6 +116,10 @@ void Daemon::carry_out(const spool::Request& request) {
 
 void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
     if (const spool::WaitingJob* job = incoming_->find(number)) {
+        if (job->away)
+            return reply(false,
+                         "is in the incoming/ that was moved away: remove its file there, or move "
+                         "that directory back");
         spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
         result.command = job->command;
         result.submitted_at = job->submitted_at;

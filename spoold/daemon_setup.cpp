@@ -317,6 +317,7 @@ void Daemon::heal_directories() {
         // A sync may be under way on the old descriptor: it is replaced, and closed with the
         // daemon.
         retired_.push_back(std::exchange(spool_.*member, std::move((*again).*member)));
+        if (member == &spool::Spool::incoming) incoming_->was_moved(retired_.back().get());
     }
     if (same) return;
     log_warning("a directory of the spool was moved or removed: opened again");

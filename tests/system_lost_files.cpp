@@ -24,6 +24,7 @@ private slots:
     void indexes_are_made_again();
     void a_removed_incoming_comes_back();
     void a_moved_incoming_is_not_followed();
+    void a_file_removed_from_a_moved_incoming_withdraws_its_job();
     void a_removed_running_directory_costs_no_job();
     void a_job_file_in_running_without_a_record_goes_back();
 };
@@ -254,7 +255,9 @@ void LostFilesTest::a_moved_incoming_is_not_followed() {
     QVERIFY(wait_for_reason(spool, "w", "paused"));
     QVERIFY(shell(spool, "mv $I elsewhere"));
     QVERIFY(spool.wait_for([&] { return spool.exists("incoming"); }, "incoming/"));
-    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "cancelled");
+    QVERIFY(wait_for_problem(spool, "incoming/ was moved away with 1 waiting job:"));
+    const Finished cancelled = spool.gpuspool({"cancel", "1"});
+    QVERIFY2(cancelled.exit_code != 0, cancelled.out);
     QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
     QVERIFY(write_home_file(spool, "elsewhere/y.job", "echo y >> ~/ran\n"));
     QVERIFY(spool.drop("x.job", "echo x >> ~/ran\n"));
@@ -262,6 +265,26 @@ void LostFilesTest::a_moved_incoming_is_not_followed() {
     QVERIFY(QFile::exists(spool.scratch("elsewhere/w.job")));
     QVERIFY(QFile::exists(spool.scratch("elsewhere/y.job")));
     QCOMPARE(home_file(spool, "ran"), "x\n");
+    QVERIFY(!spool.exists("done/w.json"));
+    // Moved back, it is the queue again.
+    QVERIFY(shell(spool, "rmdir $I; mv elsewhere $I"));
+    QCOMPARE(spool.wait_for_result("w")["id"].toInt(), 1);
+    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "succeeded");
+    QCOMPARE(spool.wait_for_result("y", 40s)["state"].toString(), "succeeded");
+    QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem any more"));
+}
+
+void LostFilesTest::a_file_removed_from_a_moved_incoming_withdraws_its_job() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
+    QVERIFY(spool.drop("w.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "w", "paused"));
+    QVERIFY(shell(spool, "mv $I elsewhere"));
+    QVERIFY(wait_for_problem(spool, "incoming/ was moved away"));
+    QVERIFY(shell(spool, "rm elsewhere/w.job"));
+    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "cancelled");
+    QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem any more"));
 }
 
 void LostFilesTest::a_removed_running_directory_costs_no_job() {

@@ -45,7 +45,7 @@ void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelH
                     done({});
                     if (still->stage >= Stage::syncing_exit) return;
                     if (auto content = spool::read_record(*spool_.files, still->job.record))
-                        still->content = *content;
+                        (void)take_content(*still, std::move(*content));
                     step(number);
                     if (Active* running = find(number)) look_at(*running);
                     listener_.changed();

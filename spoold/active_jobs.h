@@ -39,6 +39,7 @@ struct Active {
     std::optional<Binding> binding;  ///< once slots are granted
     bool cancel_sent = false;
     bool distrusted = false;  ///< its record could not be synced: not to be used again
+    bool damaged = false;     ///< somebody has written into its record
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;
@@ -46,6 +47,9 @@ struct Active {
 
 /// "job 42 (x)", for the log.
 [[nodiscard]] std::string title(const spool::ActiveJob& job);
+
+/// What its record's damage is called among the daemon's troubles.
+[[nodiscard]] std::string damage_of(const spool::ActiveJob& job);
 
 /// What the rest of the daemon wants to know. Called from within the functions of `ActiveJobs`, so
 /// they must only take notes.
@@ -121,6 +125,7 @@ private:
     void unbind(Active& active);
     void look_at(Active& active);
     void exited(Active& active);
+    bool take_content(Active& active, spool::RecordContent content);
     void publish(std::uint64_t number);
     void sync_result_soon(std::uint64_t number);
     void sync_results();

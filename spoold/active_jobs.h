@@ -137,6 +137,7 @@ private:
     bool file_is_missing(Active& active);
     void put_back(const std::vector<Active*>& absent, const std::string& what);
     void finish(std::uint64_t number, bool reuse);
+    void tell_of_put_back();
     Active* find(std::uint64_t number);
 
     spool::Spool& spool_;
@@ -152,6 +153,8 @@ private:
     std::multiset<std::string> names_;
     bool restoring_ = false;
     std::vector<std::uint64_t> results_to_sync_;
+    std::set<std::uint64_t> put_back_;  ///< whose files were put back; until they end
+    std::string put_back_why_;
     std::optional<std::chrono::nanoseconds> results_due_;
 };
 

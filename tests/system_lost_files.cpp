@@ -305,6 +305,8 @@ void LostFilesTest::a_removed_running_directory_costs_no_job() {
     QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
     QCOMPARE(spool.read("done/x.job"), gated("x", "exit 6\n"));
     QCOMPARE(spool.wait_for_result("z")["state"].toString(), "succeeded");
+    // What was said of these jobs goes with them.
+    QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem any more"));
 }
 
 void LostFilesTest::a_job_file_in_running_without_a_record_goes_back() {

@@ -277,6 +277,11 @@ bool ActiveJobs::none_bound() const {
     });
 }
 
+bool ActiveJobs::none_has_supervisor() const {
+    return std::none_of(jobs_.begin(), jobs_.end(),
+                        [](const auto& entry) { return has_supervisor(entry.second.stage); });
+}
+
 std::size_t ActiveJobs::claimed_ahead() const {
     return static_cast<std::size_t>(
         std::count_if(jobs_.begin(), jobs_.end(), [](const auto& entry) {

@@ -114,6 +114,7 @@ public:
     /// The same, of a job whose file was not there when it was looked at.
     [[nodiscard]] bool misses_file(const std::string& name) const;
     [[nodiscard]] bool none_bound() const;            ///< nothing runs, or is about to
+    [[nodiscard]] bool none_has_supervisor() const;   ///< nor was one asked for
     [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
     /// Jobs whose slots are still held, or that are not known to have none: nothing is started
     /// while one of them is not understood.
@@ -124,8 +125,8 @@ private:
     void start(Active& active);
     void unbind(Active& active);
     void look_at(Active& active);
-    void exited(Active& active);
     bool take_content(Active& active, spool::RecordContent content);
+    void exited(Active& active);
     void publish(std::uint64_t number);
     void sync_result_soon(std::uint64_t number);
     void sync_results();
@@ -136,8 +137,8 @@ private:
     void release_published(spool::ActiveJob job);
     bool file_is_missing(Active& active);
     void put_back(const std::vector<Active*>& absent, const std::string& what);
-    void finish(std::uint64_t number, bool reuse);
     void tell_of_put_back();
+    void finish(std::uint64_t number, bool reuse);
     Active* find(std::uint64_t number);
 
     spool::Spool& spool_;
@@ -152,9 +153,9 @@ private:
     std::map<std::uint32_t, std::uint64_t> by_record_;
     std::multiset<std::string> names_;
     bool restoring_ = false;
-    std::vector<std::uint64_t> results_to_sync_;
     std::set<std::uint64_t> put_back_;  ///< whose files were put back; until they end
     std::string put_back_why_;
+    std::vector<std::uint64_t> results_to_sync_;
     std::optional<std::chrono::nanoseconds> results_due_;
 };
 

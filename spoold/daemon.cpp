@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <csignal>
 
+#include "cgroup.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 #include "log.h"
@@ -54,6 +55,8 @@ int Daemon::run() {
     sd_notify(0, "STOPPING=1");
     syncs_.reset();
     publish_state();
+    // A supervisor that is about to start wants to find it.
+    if (active_->none_has_supervisor()) remove_job_cgroup(job_cgroup_);
     log_notice("spoold ends; running jobs go on");
     return 0;
 }

@@ -75,8 +75,8 @@ spool::Result<void> Daemon::make_parts() {
     pool_ = std::make_unique<spool::RecordPool>(spool_);
     launcher_ = std::make_unique<JobLauncher>(spool_);
     if (auto prepared = launcher_->prepare(); !prepared) return prepared;
-    LocalExecutorOptions executor{
-        options_.spool_exec, spool_.path, prepare_job_cgroup(spool_.identity), {}};
+    job_cgroup_ = prepare_job_cgroup(spool_.identity);
+    LocalExecutorOptions executor{options_.spool_exec, spool_.path, job_cgroup_, {}};
     executor_ = std::make_unique<LocalExecutor>(io_, files_, std::move(executor),
                                                 [this](std::uint32_t record, int code) {
                                                     active_->fork_failed(record, code);

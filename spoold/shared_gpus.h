@@ -58,6 +58,8 @@ public:
 
 private:
     spool::Result<void> open();
+    [[nodiscard]] bool directory_is_the_same() const;
+    void lock_again();
     void note_held(const spool::GpuHolding& held);
     void watch();
     void wait_for_events();
@@ -72,6 +74,8 @@ private:
 
     std::string mark_;
     std::optional<spool::GpuLocks> locks_;
+    std::uint64_t directory_device_ = 0, directory_inode_ = 0;
+    std::map<std::uint64_t, std::vector<spool::GpuWanted>> wanted_;  ///< what is in `own_`
     std::optional<spool::GpuTurns> turns_;
     std::map<std::uint64_t, spool::GpuLock> own_;  ///< by job
     std::optional<spool::GpuTicket> ticket_;

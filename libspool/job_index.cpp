@@ -59,6 +59,14 @@ Standing JobIndex::standing(std::uint64_t number) const {
     return used_.contains(number) ? Standing::failed : Standing::unknown;
 }
 
+std::string JobIndex::name_of(std::uint64_t number) const {
+    if (const auto found = unfinished_.find(number); found != unfinished_.end())
+        return found->second.first;
+    const auto ended = std::find_if(ended_.begin(), ended_.end(),
+                                    [&](const auto& entry) { return entry.first == number; });
+    return ended == ended_.end() ? std::string() : ended->second;
+}
+
 std::optional<std::uint64_t> JobIndex::newest_before(std::uint64_t number,
                                                      const std::string& name) const {
     const auto found = numbers_.find(name);

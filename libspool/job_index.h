@@ -34,6 +34,8 @@ public:
     /// The highest number that was noted.
     [[nodiscard]] std::uint64_t highest() const { return highest_; }
     [[nodiscard]] Standing standing(std::uint64_t number) const;
+    /// Empty if it is not known any more.
+    [[nodiscard]] std::string name_of(std::uint64_t number) const;
     /// The newest job of that name, or the one of that unique name, whose number is below `number`.
     [[nodiscard]] std::optional<std::uint64_t> newest_before(std::uint64_t number,
                                                              const std::string& name) const;

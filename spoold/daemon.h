@@ -64,6 +64,8 @@ private:
     void enqueue(std::uint64_t number);
     void note_standing(std::uint64_t number, const std::string& name, spool::Standing standing);
     void end_hopeless();
+    [[nodiscard]] std::optional<std::string> why_hopeless(std::uint64_t number,
+                                                          const spool::WaitingJob& job) const;
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     void forget_start(std::uint64_t number);

@@ -57,6 +57,8 @@ private slots:
     void a_number_that_is_nobodys_data();
     void a_number_that_is_nobodys();
     void a_file_that_was_renamed_while_no_daemon_ran();
+    void a_job_that_can_never_start_says_why_data();
+    void a_job_that_can_never_start_says_why();
 };
 
 void RequestsTest::a_cancel_that_comes_with_its_job() {
@@ -156,6 +158,28 @@ void RequestsTest::a_file_that_was_renamed_while_no_daemon_ran() {
     QVERIFY(spool.start({"--cpu-slots", "1"}));
     QCOMPARE(spool.wait_for_result("y")["state"].toString(), "cancelled");
     QCOMPARE(spool.wait_for_result("y")["id"].toInt(), 1);
+    QCOMPARE(home_file(spool, "ran"), "");
+}
+
+void RequestsTest::a_job_that_can_never_start_says_why_data() {
+    QTest::addColumn<QByteArray>("after");
+    QTest::addColumn<QString>("reason");
+    QTest::newRow("success") << QByteArray("afterok:1")
+                             << "never started: it was to follow job 1 (prep) after its success, "
+                                "which did not come";
+    QTest::newRow("nobody") << QByteArray("afterany:77")
+                            << "never started: it was to follow job 77, which there is not";
+}
+
+void RequestsTest::a_job_that_can_never_start_says_why() {
+    QFETCH(QByteArray, after);
+    QFETCH(QString, reason);
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("prep.job", "exit 1\n"));
+    QCOMPARE(spool.wait_for_result("prep")["state"].toString(), "failed");
+    QVERIFY(spool.drop("train.job", "#SPOOL --dependency=" + after + "\n" + job_text));
+    QCOMPARE(spool.wait_for_result("train")["reason"].toString(), reason);
     QCOMPARE(home_file(spool, "ran"), "");
 }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/verbs.h"
@@ -63,7 +64,8 @@ void add_log(CLI::App& app, Run& run) {
     CLI::App* verb =
         app.add_subcommand("log", "Print a job's output; with -f, follow it to its end");
     const auto options = std::make_shared<LogOptions>();
-    verb->add_option("job", options->job, "Number or name (default: the newest)");
+    verb->add_option("job", options->job, "Number or name (default: the newest)")
+        ->check(not_empty());
     verb->add_flag("-f,--follow", options->follow,
                    "Go on until the job ends; Ctrl-C only stops watching");
     verb->add_option("-n,--lines", options->lines, "Only the last N lines")

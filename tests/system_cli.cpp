@@ -11,6 +11,10 @@ private slots:
     void a_missing_spool_is_explained();
     void wrong_usage_exits_with_2_data();
     void wrong_usage_exits_with_2();
+    void an_empty_gpuspool_dir_is_no_spool();
+    void a_removed_directory_is_no_place_for_a_job();
+    void a_job_whose_number_cannot_be_printed_is_queued();
+    void watching_ends_when_nobody_can_read_it();
     void status_json_has_its_keys();
     void pause_and_resume();
     void list_filters();
@@ -48,7 +52,68 @@ void SystemCli::wrong_usage_exits_with_2() {
     const Ran ran = cli.run(arguments);
     QCOMPARE(ran.code, 2);
     QVERIFY(ran.out.isEmpty());
-    QVERIFY(!ran.err.isEmpty());
+    QVERIFY(!ran.err.isEmpty() && !has_escape(ran.err));
+    QVERIFY(QFile::exists(cli.path("incoming/newest.job")));
+}
+
+void SystemCli::an_empty_gpuspool_dir_is_no_spool() {
+    Cli cli;
+    cli.environment.insert("GPUSPOOL_DIR", "");
+    const Ran ran = cli.run({"submit", "--", "true"});
+    QCOMPARE(ran.code, 2);
+    QVERIFY2(ran.err.contains("GPUSPOOL_DIR is set and empty"), ran.err);
+    QVERIFY(!QFile::exists(cli.beside(".gpuspool")));
+    QCOMPARE(cli.run({"--spool", cli.path(), "submit", "--", "true"}).code, 0);
+}
+
+void SystemCli::a_removed_directory_is_no_place_for_a_job() {
+    const Cli cli;
+    const auto submit = [&](const QString& options) {
+        QProcess process;
+        process.setProcessEnvironment(cli.environment);
+        process.setWorkingDirectory(cli.beside(""));
+        process.start("bash",
+                      {"-c", "mkdir gone && cd gone && rmdir ../gone && " GPUSPOOL " submit " +
+                                 options + " -- pwd"});
+        process.waitForFinished();
+        return Ran{process.exitCode(), process.readAllStandardOutput(),
+                   process.readAllStandardError()};
+    };
+    const Ran refused = submit("");
+    QCOMPARE(refused.code, 1);
+    QVERIFY2(refused.err.contains("current directory") && refused.err.contains("--chdir"),
+             refused.err);
+    QCOMPARE(submit("--chdir sub").code, 1);
+    const Ran taken = submit("--chdir /");
+    QVERIFY2(taken.code == 0 && taken.out == "1\n", taken.err);
+    QVERIFY2(cli.read("incoming/pwd.job").contains("\"cwd\":\"/\"") ||
+                 cli.read("incoming/pwd.job").contains("\"cwd\": \"/\""),
+             cli.read("incoming/pwd.job"));
+}
+
+void SystemCli::a_job_whose_number_cannot_be_printed_is_queued() {
+    const Cli cli;
+    int number = 0;
+    for (const char* output : {"> /dev/full", ">&-"}) {
+        QProcess process;
+        process.setProcessEnvironment(cli.environment);
+        process.start("bash", {"-c", QString(GPUSPOOL " submit -- true ") + output});
+        QVERIFY(process.waitForFinished());
+        QCOMPARE(process.exitCode(), 1);
+        const QByteArray said = process.readAllStandardError();
+        QVERIFY2(said.contains("job " + QByteArray::number(++number) + " IS queued"), said);
+    }
+    QCOMPARE(cli.status()["waiting"].toArray().size(), 2);
+}
+
+void SystemCli::watching_ends_when_nobody_can_read_it() {
+    const Cli cli;
+    QProcess process;
+    process.setProcessEnvironment(cli.environment);
+    process.setStandardOutputFile("/dev/full");
+    process.start(GPUSPOOL, {"gpus", "--watch"});
+    QVERIFY(process.waitForFinished());
+    QCOMPARE(process.exitCode(), 1);
 }
 
 void SystemCli::status_json_has_its_keys() {

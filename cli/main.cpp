@@ -1,10 +1,9 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <cstdlib>
 
 #include "cli/verbs.h"
 #include "libspool/system.h"
@@ -52,10 +51,11 @@ void add_verbs(CLI::App& app, cli::Run& run, const cli::AfterDashes& after_dashe
 
 /// What could not be printed was not done.
 int checked(int code) {
-    const bool flushed = std::fflush(stdout) == 0;
-    const std::string why = flushed ? "" : std::string(": ") + std::strerror(errno);
-    if (flushed && std::ferror(stdout) == 0) return code;
-    cli::complain("standard output cannot be written" + why);
+    if (cli::flush_output()) return code;
+    cli::complain(cli::output_problem());
+    return code == cli::success ? cli::failure : code;
+}
+
 /// A file that is opened must not become what is printed to: what is closed is opened, so that its
 /// use fails.
 void occupy_standard_files() {
@@ -75,9 +75,6 @@ bool names_no_spool(const CLI::Option& option, const cli::Context& context) {
     return true;
 }
 
-    return code == cli::success ? cli::failure : code;
-}
-
 int usage(const CLI::App& app, const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return checked(app.exit(error));  // --help, --version
     cli::complain(error.what());
@@ -88,6 +85,7 @@ int usage(const CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    occupy_standard_files();
     std::vector<std::string> arguments(argv + 1, argv + argc);
     const cli::AfterDashes after_dashes = split_job_words(arguments);
 
@@ -108,9 +106,9 @@ int main(int argc, char** argv) {
     try {
         app.parse(std::move(arguments));
     } catch (const CLI::ParseError& error) {
-    if (names_no_spool(*named, context)) return cli::usage_error;
         return usage(app, error);
     }
+    if (names_no_spool(*named, context)) return cli::usage_error;
     if (!context.path.empty()) context.path = spool::absolute_path(context.path);
     return checked(run(context));
 }

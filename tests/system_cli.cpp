@@ -43,12 +43,25 @@ void SystemCli::wrong_usage_exits_with_2_data() {
     QTest::newRow("unknown state") << QStringList{"list", "--state", "fialed"};
     QTest::newRow("log of a negative number") << QStringList{"log", "-n=-1"};
     QTest::newRow("log of a huge number") << QStringList{"log", "-n", "99999999999999999999"};
+    for (const char* verb : {"log", "cancel", "wait", "retry", "show", "hold", "top"})
+        QTest::addRow("%s without a name", verb) << QStringList{verb, ""};
+    QTest::newRow("one of two names") << QStringList{"cancel", "x", ""};
+    QTest::newRow("drain without a name") << QStringList{"gpus", "drain", ""};
+    QTest::newRow("no spool") << QStringList{"--spool", "", "status"};
+    QTest::newRow("no command") << QStringList{"submit", "--"};
+    QTest::newRow("an empty command") << QStringList{"submit", "--", ""};
+    QTest::newRow("--gpus=-1") << QStringList{"submit", "--gpus=-1", "--", "true"};
+    QTest::newRow("--time -5") << QStringList{"submit", "--time", "-5", "--", "true"};
+    QTest::newRow("--gpus of standard input") << QStringList{"submit", "--gpus", "many", "-"};
+    QTest::newRow("a name with a line feed") << QStringList{"submit", "-n", "a\nb", "--", "true"};
+    QTest::newRow("a name with an escape") << QStringList{"submit", "-n", "\033[31m", "--", "true"};
     QTest::newRow("--env without =") << QStringList{"submit", "--env", "A", "--", "true"};
 }
 
 void SystemCli::wrong_usage_exits_with_2() {
     QFETCH(QStringList, arguments);
     const Cli cli;
+    cli.put_newest_job();
     const Ran ran = cli.run(arguments);
     QCOMPARE(ran.code, 2);
     QVERIFY(ran.out.isEmpty());

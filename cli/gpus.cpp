@@ -133,7 +133,7 @@ int run_gpus(Context& context, const GpusOptions& options) {
         else
             std::printf("%s%s", options.watch && context.out.is_terminal ? "\033[H\033[2J" : "",
                         view.text().c_str());
-        (void)std::fflush(stdout);
+        if (!flush_output()) return failure;
         if (!options.watch) return success;
         pause_for(std::chrono::seconds(1));
         if (interrupted()) return stopped_watching;

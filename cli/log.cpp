@@ -34,7 +34,11 @@ int print_once(Context& context, const spool::Spool& spool, const spool::FoundJo
                long lines) {
     if (job.waiting) return print_waiting(job);
     Log log;
-    if (!log.open(spool, job)) {
+    if (!log.open(spool, job) && !log.elsewhere().empty()) {
+        complain(no_log_text(job, log));
+        return failure;
+    }
+    if (!log.is_open()) {
         const std::string reason =
             job.result && job.result->reason ? ": " + spool::printable(*job.result->reason) : "";
         complain("job " + job_text(job.id, job.name) + " has no log" + reason);

@@ -91,10 +91,10 @@ public:
 
     /// Reads .spool/waiting. Jobs in it whose file is gone are withdrawn after the usual second.
     Result<void> load();
-    void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
     /// Writes .spool/seq and .spool/waiting anew where somebody has removed or cut them; the
     /// counter goes on behind `highest`. Returns the names of those that were.
     Result<std::vector<std::string>> keep_files(std::uint64_t highest);
+    void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
 
     /// A job that was claimed is back under its number (an undone claim): looks for it.
     void expect(const WaitingEntry& entry);

@@ -165,9 +165,6 @@ void Daemon::look_at_incoming() {
     }
     incoming_->advance();
     take_incoming_changes();
-    apply_deferred();
-}
-
     const auto away = incoming_->away();
     if (troubles_.set("moved", away == 0 ? ""
                                          : "incoming/ was moved away with " + std::to_string(away) +
@@ -175,6 +172,9 @@ void Daemon::look_at_incoming() {
                                                ": nothing of it starts until it is moved back; to "
                                                "withdraw a job remove its file there"))
         state_changed_ = true;
+    apply_deferred();
+}
+
 void Daemon::begin_rescan() {
     const std::chrono::nanoseconds interval = !events_work_ ? polling_interval
                                               : on_network_ ? network_interval
@@ -183,6 +183,7 @@ void Daemon::begin_rescan() {
     paused_ = spool::pause_reason(spool_).value_or(paused_);
     spool::remove_old_replies(spool_, clock_);
     notice_changed_startup_files();
+    if (!directories_lost_) heal_files();
     requests_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
@@ -193,7 +194,6 @@ void Daemon::begin_rescan() {
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
     troubles_.set("heartbeat",
                   alive ? "" : ".spool/owner cannot be written: " + alive.error().text());
-    if (!directories_lost_) heal_files();
 }
 
 /// For --once: whatever was there has been started, ended or found to have to wait.

@@ -147,9 +147,9 @@ private:
     Options options_;
     spool::record::BootId boot_{};
     std::string machine_id_, user_;
+    std::string job_cgroup_;  ///< empty: there is none
     std::int64_t started_at_ = 0;
 
-    std::string job_cgroup_;  ///< empty: there is none
     boost::asio::io_context io_{1};
     boost::asio::steady_timer timer_{io_};
     bool timer_set_ = false;

@@ -128,7 +128,6 @@ void LostFilesTest::a_lost_counter_gives_no_number_twice() {
     QCOMPARE(spool.wait_for_result("true")["id"].toInt(), 5);
 }
 
-void LostFilesTest::absurd_numbers_are_harmless_data() {
 void LostFilesTest::a_daemon_keeps_its_own_files_data() {
     QTest::addColumn<QString>("damage");
     QTest::addColumn<QStringList>("files");
@@ -170,6 +169,7 @@ void LostFilesTest::a_daemon_keeps_its_own_files() {
     QCOMPARE(spool.read(".spool/format").trimmed(), identity.trimmed());
 }
 
+void LostFilesTest::absurd_numbers_are_harmless_data() {
     QTest::addColumn<QString>("damage");
     QTest::newRow("counter") << "printf garbage8 > .spool/seq";
     QTest::newRow("result")

@@ -166,11 +166,12 @@ void Daemon::look_at_incoming() {
     incoming_->advance();
     take_incoming_changes();
     const auto away = incoming_->away();
-    if (troubles_.set("moved", away == 0 ? ""
-                                         : "incoming/ was moved away with " + std::to_string(away) +
-                                               " waiting " + (away == 1 ? "job" : "jobs") +
-                                               ": nothing of it starts until it is moved back; to "
-                                               "withdraw a job remove its file there"))
+    if (troubles_.set("moved",
+                      away == 0 ? ""
+                                : "incoming/ was moved away with " + std::to_string(away) +
+                                      " waiting " + (away == 1 ? "job" : "jobs") +
+                                      ": nothing of it starts until it is moved back (mv -T); to "
+                                      "withdraw a job remove its file there"))
         state_changed_ = true;
     apply_deferred();
 }
@@ -184,6 +185,7 @@ void Daemon::begin_rescan() {
     spool::remove_old_replies(spool_, clock_);
     notice_changed_startup_files();
     if (!directories_lost_) heal_files();
+    shared_->keep_directory();
     requests_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());

@@ -85,6 +85,10 @@ bool SharedGpus::directory_is_the_same() const {
            ((found.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (found.st_mode & S_ISVTX) != 0);
 }
 
+void SharedGpus::keep_directory() {
+    if (locks_) (void)open();
+}
+
 /// Somebody has removed or moved the directory: what we have is to be seen in the new one too.
 void SharedGpus::lock_again() {
     log_warning(locks_->directory() + " is another directory now: GPU locks are made there anew");

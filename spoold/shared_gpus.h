@@ -31,6 +31,9 @@ public:
     void know(const std::vector<spool::DeviceState>& devices);
     /// Looks who has what. An error means that it is not known: then nothing may be started.
     spool::Result<void> look();
+    /// Looks whether the directory of the locks is still the one that was opened; else it is opened
+    /// again at the latest by the next look.
+    void keep_directory();
     /// GPUs that other spools have, as of the last look.
     [[nodiscard]] const Reasons& elsewhere() const { return elsewhere_; }
     /// GPUs that this user's other spools have.

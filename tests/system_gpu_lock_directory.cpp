@@ -46,6 +46,7 @@ void SystemGpuLockDirectory::it_is_opened_again() {
     QVERIFY(shell(spool, loss));
     make_directory(spool);
     // Who looks sees what is held, and the next job gets its lock there.
+    QVERIFY(shell(spool, "kill -HUP " + QString::number(spool.pid())));
     QVERIFY(spool.drop("y.job", gated("y", "true\n")));
     QVERIFY(spool.wait_for([&] { return has_lock(spool, "GPU-00000000"); }, "x's lock"));
     QVERIFY(open_gate(spool, "x"));

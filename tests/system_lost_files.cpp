@@ -267,7 +267,7 @@ void LostFilesTest::a_moved_incoming_is_not_followed() {
     QCOMPARE(home_file(spool, "ran"), "x\n");
     QVERIFY(!spool.exists("done/w.json"));
     // Moved back, it is the queue again.
-    QVERIFY(shell(spool, "rmdir $I; mv elsewhere $I"));
+    QVERIFY(shell(spool, "mv -T elsewhere $I"));
     QCOMPARE(spool.wait_for_result("w")["id"].toInt(), 1);
     QCOMPARE(spool.wait_for_result("w")["state"].toString(), "succeeded");
     QCOMPARE(spool.wait_for_result("y", 40s)["state"].toString(), "succeeded");

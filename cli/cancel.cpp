@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/format.h"
 #include "cli/requests.h"
 #include "cli/verbs.h"
@@ -65,7 +66,7 @@ void add_cancel(CLI::App& app, Run& run) {
     CLI::App* verb = app.add_subcommand(
         "cancel", "Withdraw a waiting job; end a running one with all its processes");
     const auto jobs = std::make_shared<std::vector<std::string>>();
-    verb->add_option("jobs", *jobs, "Numbers or names (default: the newest)");
+    verb->add_option("jobs", *jobs, "Numbers or names (default: the newest)")->check(not_empty());
     verb->callback(
         [&run, jobs] { run = [jobs](Context& context) { return run_cancel(context, *jobs); }; });
 }

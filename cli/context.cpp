@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace cli {
 namespace {
@@ -28,7 +29,28 @@ spool::Error explain_missing(spool::Error error, const std::string& path) {
     return error;
 }
 
+std::string& output_failure() {
+    static std::string why;
+    return why;
+}
+
 }  // namespace
+
+const std::string& output_problem() {
+    return output_failure();
+}
+
+void note_output_failure(int code) {
+    if (output_failure().empty())
+        output_failure() = "standard output cannot be written: " + std::string(std::strerror(code));
+}
+
+bool flush_output() {
+    errno = 0;
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+        note_output_failure(errno != 0 ? errno : EIO);
+    return output_failure().empty();
+}
 
 spool::Result<spool::Spool*> Context::open(spool::IfMissing if_missing) {
     if (spool_) return &*spool_;
@@ -43,7 +65,7 @@ spool::Result<spool::Spool*> Context::open(spool::IfMissing if_missing) {
 }
 
 void complain(const std::string& text) {
-    std::fflush(stdout);
+    (void)flush_output();
     std::fprintf(stderr, "gpuspool: %s\n", text.c_str());
 }
 

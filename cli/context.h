@@ -36,6 +36,12 @@ private:
 
 /// Prints "gpuspool: …" to stderr; a line feed is added.
 void complain(const std::string& text);
+/// Why standard output could not be written, up to now; empty if all of it was.
+[[nodiscard]] const std::string& output_problem();
+/// Notes that writing to standard output has failed with `code`.
+void note_output_failure(int code);
+/// Flushes standard output; false if anything could not be written.
+bool flush_output();
 /// Prints the error; the exit code that it means.
 int report(const spool::Error& error);
 /// Like `report`, for the error of find_job.

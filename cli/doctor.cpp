@@ -35,6 +35,7 @@ Findings check_all(Context& context) {
     check_user(out);
     const auto opened = context.open();
     std::vector<spool::GpuState> gpus;
+    std::vector<std::string> problems;
     if (!opened) {
         out.push_back({Finding::Level::bad, opened.error().text(), ""});
     } else {
@@ -47,12 +48,15 @@ Findings check_all(Context& context) {
         check_disk(spool, out);
         check_clock(context, spool, out);
         check_queue(context, spool, out);
-        if (const auto state = spool::read_spool(spool, context.clock)) gpus = state->gpus;
+        if (const auto state = spool::read_spool(spool, context.clock)) {
+            gpus = state->gpus;
+            problems = state->daemon.problems;
+        }
     }
     check_gpus(gpus, out);
     check_inotify(out);
     check_lingering(out);
-    check_supervisor(out);
+    check_supervisor(problems, out);
     return out;
 }
 

@@ -2,6 +2,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -57,7 +58,12 @@ void check_lingering(Findings& out) {
                        "loginctl enable-linger"});
 }
 
-void check_supervisor(Findings& out) {
+void check_supervisor(const std::vector<std::string>& problems, Findings& out) {
+    // The daemon may have been told of another one (spoold --exec), and has said what is wrong.
+    if (std::any_of(problems.begin(), problems.end(), [](const std::string& problem) {
+            return problem.starts_with("jobs cannot be started");
+        }))
+        return;
     const std::string program =
         spool::find_program("spool-exec", "GPUSPOOL_EXEC", GPUSPOOL_LIBEXEC);
     if (::access(program.c_str(), X_OK) == 0)

@@ -1,6 +1,7 @@
 #include "cli/follow.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 #include "cli/format.h"
 #include "cli/watch.h"
@@ -28,11 +30,22 @@ bool write_all(const char* data, std::size_t size) {
     while (size > 0) {
         const ssize_t put = ::write(STDOUT_FILENO, data, size);
         if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return false;
+        if (put <= 0) {
+            note_output_failure(put < 0 ? errno : EIO);
+            return false;
+        }
         data += put;
         size -= static_cast<std::size_t>(put);
     }
     return true;
+}
+
+/// The name of what is open.
+std::string target_of(int file) {
+    std::array<char, 4096> name{};
+    const std::string link = "/proc/self/fd/" + std::to_string(file);
+    const ssize_t size = ::readlink(link.c_str(), name.data(), name.size());
+    return size > 0 ? std::string(name.data(), static_cast<std::size_t>(size)) : "a device";
 }
 
 /// The job as it is now, found again by what names exactly this one.
@@ -104,12 +117,22 @@ bool Log::open(const spool::Spool& spool, const spool::FoundJob& job) {
     const std::string name = job.name + ".log";
     for (const spool::OpenFile* directory : {&spool.running, &spool.done}) {
         if ((directory == &spool.running) != (job.place == spool::Place::running)) continue;
+        elsewhere_.clear();
         // With --output, x.log is a link to the named file: here, links are followed.
         file_ = ::openat(static_cast<int>(directory->get()), name.c_str(),
                          O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        if (file_ >= 0) return true;
+        struct stat status {};
+        if (file_ < 0 || (::fstat(file_, &status) == 0 && S_ISREG(status.st_mode)))
+            return file_ >= 0;
+        elsewhere_ = target_of(file_);
+        ::close(std::exchange(file_, -1));
     }
     return false;
+}
+
+std::string no_log_text(const spool::FoundJob& job, const Log& log) {
+    return "the output of job " + job_text(job.id, job.name) + " goes to " +
+           spool::printable(log.elsewhere()) + ", which is no file: there is nothing to print";
 }
 
 Log::~Log() {
@@ -159,6 +182,7 @@ Watched follow_log(Context& context, spool::Spool& spool, const spool::FoundJob&
     Tracked tracked(context, spool, job);
     Reasons reasons;
     Log log;
+    bool told = false;
     while (true) {
         if (interrupted()) return {std::nullopt, say_stopped(tracked.job())};
         if (const auto looked = tracked.look(); !looked)
@@ -169,6 +193,8 @@ Watched follow_log(Context& context, spool::Spool& spool, const spool::FoundJob&
             log.seek_to_last(lines);
             watcher.watch_file(log.descriptor());
         }
+        if (!std::exchange(told, told || !log.elsewhere().empty()) && !log.elsewhere().empty())
+            complain(no_log_text(now, log));
         if (log.is_open() && !log.copy_new()) return {std::nullopt, failure};
         if (now.result) return {now.result, success};
         reasons.tell(now);

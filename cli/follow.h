@@ -33,6 +33,8 @@ public:
     Log& operator=(const Log&) = delete;
 
     [[nodiscard]] bool is_open() const { return file_ >= 0; }
+    /// What the output went to instead, if that was no file, so that there is nothing to print.
+    [[nodiscard]] const std::string& elsewhere() const { return elsewhere_; }
     [[nodiscard]] int descriptor() const { return file_; }
     /// Moves to the start of the last `lines` lines; negative: to the beginning.
     void seek_to_last(long lines);
@@ -41,6 +43,10 @@ public:
 
 private:
     int file_ = -1;
+    std::string elsewhere_;
 };
+
+/// Why there is nothing to print of a job whose output goes elsewhere.
+[[nodiscard]] std::string no_log_text(const spool::FoundJob& job, const Log& log);
 
 }  // namespace cli

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/gpu_probe.h"
 #include "cli/gpu_table.h"
 #include "cli/json.h"
@@ -132,7 +133,7 @@ int run_gpus(Context& context, const GpusOptions& options) {
         else
             std::printf("%s%s", options.watch && context.out.is_terminal ? "\033[H\033[2J" : "",
                         view.text().c_str());
-        (void)std::fflush(stdout);
+        if (!flush_output()) return failure;
         if (!options.watch) return success;
         pause_for(std::chrono::seconds(1));
         if (interrupted()) return stopped_watching;
@@ -156,7 +157,7 @@ void add_request(CLI::App& parent, Run& run, const char* name, const char* verb,
                  const char* description) {
     CLI::App* action = parent.add_subcommand(name, description);
     const auto options = std::make_shared<GpusOptions>();
-    action->add_option(what, options->subjects)->required();
+    action->add_option(what, options->subjects)->required()->check(not_empty());
     if (std::string_view(name) == "drain")
         action->add_option("--reason", options->reason, "Shown to those who wait")
             ->type_name("TEXT");

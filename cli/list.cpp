@@ -29,7 +29,7 @@ std::optional<std::vector<spool::Outcome>> wanted_outcomes(const std::vector<std
         if (!outcome) {
             const auto meant = spool::nearest(word, spool::outcome_names());
             complain("--state " + spool::printable(word) + ": " +
-                     (meant ? "did you mean " + *meant + '?' : "no such state") +
+                     (meant ? "did you mean " + *meant + '?' : "no such state.") +
                      " The states are " + spool::joined(spool::outcome_names(), ", "));
             return std::nullopt;
         }

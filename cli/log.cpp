@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/verbs.h"
@@ -33,7 +34,11 @@ int print_once(Context& context, const spool::Spool& spool, const spool::FoundJo
                long lines) {
     if (job.waiting) return print_waiting(job);
     Log log;
-    if (!log.open(spool, job)) {
+    if (!log.open(spool, job) && !log.elsewhere().empty()) {
+        complain(no_log_text(job, log));
+        return failure;
+    }
+    if (!log.is_open()) {
         const std::string reason =
             job.result && job.result->reason ? ": " + spool::printable(*job.result->reason) : "";
         complain("job " + job_text(job.id, job.name) + " has no log" + reason);
@@ -63,7 +68,8 @@ void add_log(CLI::App& app, Run& run) {
     CLI::App* verb =
         app.add_subcommand("log", "Print a job's output; with -f, follow it to its end");
     const auto options = std::make_shared<LogOptions>();
-    verb->add_option("job", options->job, "Number or name (default: the newest)");
+    verb->add_option("job", options->job, "Number or name (default: the newest)")
+        ->check(not_empty());
     verb->add_flag("-f,--follow", options->follow,
                    "Go on until the job ends; Ctrl-C only stops watching");
     verb->add_option("-n,--lines", options->lines, "Only the last N lines")

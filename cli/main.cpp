@@ -1,10 +1,9 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <cstdlib>
 
 #include "cli/verbs.h"
 #include "libspool/system.h"
@@ -52,11 +51,28 @@ void add_verbs(CLI::App& app, cli::Run& run, const cli::AfterDashes& after_dashe
 
 /// What could not be printed was not done.
 int checked(int code) {
-    const bool flushed = std::fflush(stdout) == 0;
-    const std::string why = flushed ? "" : std::string(": ") + std::strerror(errno);
-    if (flushed && std::ferror(stdout) == 0) return code;
-    cli::complain("standard output cannot be written" + why);
+    if (cli::flush_output()) return code;
+    cli::complain(cli::output_problem());
     return code == cli::success ? cli::failure : code;
+}
+
+/// A file that is opened must not become what is printed to: what is closed is opened, so that its
+/// use fails.
+void occupy_standard_files() {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (::fcntl(fd, F_GETFD) < 0)
+            (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/// A variable of the shell that is not set must not mean another spool than was meant.
+bool names_no_spool(const CLI::Option& option, const cli::Context& context) {
+    const char* set = std::getenv("GPUSPOOL_DIR");
+    if (option.count() > 0 ? !context.path.empty() : set == nullptr || *set != '\0') return false;
+    cli::complain(option.count() > 0
+                      ? "--spool is empty: name a directory, or leave it away"
+                      : "GPUSPOOL_DIR is set and empty: name a directory, or unset GPUSPOOL_DIR "
+                        "for ~/.gpuspool");
+    return true;
 }
 
 int usage(const CLI::App& app, const CLI::ParseError& error) {
@@ -69,6 +85,7 @@ int usage(const CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    occupy_standard_files();
     std::vector<std::string> arguments(argv + 1, argv + argc);
     const cli::AfterDashes after_dashes = split_job_words(arguments);
 
@@ -79,7 +96,8 @@ int main(int argc, char** argv) {
     CLI::App app{"Runs dropped job files on this machine's GPUs.", "gpuspool"};
     app.footer(footer);
     app.set_version_flag("--version", "gpuspool " GPUSPOOL_VERSION);
-    app.add_option("--spool", context.path, "The spool directory")->type_name("DIR");
+    const CLI::Option* named =
+        app.add_option("--spool", context.path, "The spool directory")->type_name("DIR");
     app.require_subcommand(0, 1);
     cli::Run run = [](cli::Context& with) { return cli::show_status(with, false); };
     add_verbs(app, run, after_dashes);
@@ -90,6 +108,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return usage(app, error);
     }
+    if (names_no_spool(*named, context)) return cli::usage_error;
     if (!context.path.empty()) context.path = spool::absolute_path(context.path);
     return checked(run(context));
 }

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/format.h"
 #include "cli/requests.h"
 #include "cli/verbs.h"
@@ -51,7 +52,8 @@ void add_verb(CLI::App& app, Run& run, const std::string& name, const std::strin
     CLI::App* verb = app.add_subcommand(name, description);
     const auto order = std::make_shared<Order>();
     order->verb = name;
-    verb->add_option("jobs", order->jobs, "Numbers or names (default: the newest)");
+    verb->add_option("jobs", order->jobs, "Numbers or names (default: the newest)")
+        ->check(not_empty());
     verb->callback(
         [&run, order] { run = [order](Context& context) { return run_order(context, *order); }; });
 }
@@ -64,7 +66,7 @@ void add_order(CLI::App& app, Run& run) {
     order->verb = "priority";
     const auto number = std::make_shared<int>();
     order->jobs.emplace_back();
-    verb->add_option("job", order->jobs.front(), "Number or name")->required();
+    verb->add_option("job", order->jobs.front(), "Number or name")->required()->check(not_empty());
     verb->add_option("priority", *number, "Higher ones go first; 0 is usual")->required();
     verb->callback([&run, order, number] {
         order->value = std::to_string(*number);

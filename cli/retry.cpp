@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 
+#include "cli/arguments.h"
 #include "cli/format.h"
 #include "cli/verbs.h"
 #include "libspool/job_file.h"
@@ -120,7 +121,8 @@ void add_retry(CLI::App& app, Run& run) {
         app.add_subcommand("retry", "Queue ended jobs again, as new jobs; prints their numbers");
     const auto options = std::make_shared<RetryOptions>();
     CLI::Option* jobs =
-        verb->add_option("jobs", options->jobs, "Numbers or names (default: the newest)");
+        verb->add_option("jobs", options->jobs, "Numbers or names (default: the newest)")
+            ->check(not_empty());
     verb->add_flag("--failed", options->failed,
                    "All that failed, ran out of time, were lost or interrupted, and were not tried "
                    "again since")

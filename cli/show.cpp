@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/format.h"
 #include "cli/json.h"
 #include "cli/verbs.h"
@@ -126,7 +127,8 @@ void add_show(CLI::App& app, Run& run) {
         bool json = false;
     };
     const auto options = std::make_shared<Options>();
-    verb->add_option("job", options->job, "Number or name (default: the newest)");
+    verb->add_option("job", options->job, "Number or name (default: the newest)")
+        ->check(not_empty());
     verb->add_flag("--json", options->json, "Print JSON");
     verb->callback([&run, options] {
         run = [options](Context& context) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "cli/exit_code.h"
@@ -106,8 +107,6 @@ bool is_foreign_program(const std::string& file, const std::string& bytes) {
 }
 
 spool::Result<spool::Submission> from_command(const SubmitOptions& options, const JobOptions& job) {
-    if (options.after_dashes.words.empty() || options.after_dashes.words.front().empty())
-        return misuse("there is no command after --");
     spool::Submission out;
     auto bytes = command_job(options.after_dashes.words, job);
     if (!bytes) return tl::unexpected(bytes.error());
@@ -148,10 +147,56 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     return out;
 }
 
+/// The directory of this process; an error where it has been removed, or cannot be named.
+spool::Result<std::string> current_directory() {
+    std::error_code error;
+    const std::string path = std::filesystem::current_path(error).string();
+    if (!error && path.starts_with('/')) return path;
+    return tl::unexpected(
+        spool::Error{"find the current directory",
+                     {},
+                     (error ? error.message() : std::string("it cannot be reached")) +
+                         ": the job would run there; cd to a directory that is there, or name "
+                         "one with --chdir /...",
+                     error.value(),
+                     std::nullopt});
+}
+
+/// Where the job runs, if nothing in it says otherwise.
+spool::Result<std::string> job_directory(const SubmitOptions& options) {
+    if (options.directory.starts_with('/')) return spool::absolute_path(options.directory);
+    return current_directory();
+}
+
+bool has_control_characters(const std::string& text) {
+    return std::any_of(text.begin(), text.end(),
+                       [](unsigned char c) { return c < 32 || c == 127; });
+}
+
+/// What is wrong with the command line, beside what its parser knows.
+spool::Result<JobOptions> checked_options(const SubmitOptions& options) {
+    const AfterDashes& after = options.after_dashes;
+    if (options.file.empty() && !after.given)
+        return misuse(
+            "say what to run: gpuspool submit -- COMMAND…, gpuspool submit FILE, or gpuspool "
+            "submit - for standard input");
+    if (options.file.empty() && (after.words.empty() || after.words.front().empty()))
+        return misuse("there is no command after --");
+    if (has_control_characters(options.name))
+        return misuse("--name " + spool::printable(options.name) +
+                      ": a name must not have control characters");
+    auto job = job_options(options);
+    if (!job) return job;
+    if (const auto good = command_job({"true"}, *job); !good) return tl::unexpected(good.error());
+    return job;
+}
+
 /// Records the directory and, unless it is not wanted, the environment of this process.
 spool::Result<void> capture(spool::Spool& spool, const SubmitOptions& options,
                             spool::SubmitInfo& info) {
-    info.directory = spool::absolute_path(".");
+    auto directory = job_directory(options);
+    if (!directory) return tl::unexpected(directory.error());
+    info.directory = std::move(*directory);
     if (options.no_environment) return {};
     spool::CapturedEnvironment captured = spool::filter_environment(spool::own_environment());
     auto stored = spool::store_environment(spool, captured.kept);
@@ -199,13 +244,8 @@ int follow(Context& context, spool::Spool& spool, std::uint64_t number) {
 }
 
 int run_submit(Context& context, const SubmitOptions& options) {
-    if (options.file.empty() && !options.after_dashes.given) {
-        complain(
-            "say what to run: gpuspool submit -- COMMAND…, gpuspool submit FILE, or gpuspool "
-            "submit - for standard input");
-        return usage_error;
-    }
-    const auto job = job_options(options);
+    if (const auto directory = job_directory(options); !directory) return report(directory.error());
+    const auto job = checked_options(options);
     if (!job) {
         (void)report(job.error());
         return usage_error;
@@ -221,7 +261,11 @@ int run_submit(Context& context, const SubmitOptions& options) {
     const auto submitted = spool::submit(**spool, std::move(*submission), context.clock);
     if (!submitted) return report(submitted.error());
     std::printf("%llu\n", static_cast<unsigned long long>(submitted->number));
-    std::fflush(stdout);
+    if (!flush_output()) {
+        complain("job " + std::to_string(submitted->number) +
+                 " IS queued, only its number could not be printed: do not submit it again");
+        return failure;
+    }
     tell(context, **spool, *submitted);
     return options.follow ? follow(context, **spool, submitted->number) : success;
 }

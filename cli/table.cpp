@@ -5,7 +5,7 @@
 namespace cli {
 namespace {
 
-constexpr int gap = 2, narrowest = 8;
+constexpr int gap = 2, narrowest = 8, fewest = 4;
 
 void trim_right(std::string& line) {
     while (!line.empty() && line.back() == ' ')
@@ -40,6 +40,16 @@ std::vector<int> Table::widths(const Terminal& terminal) const {
         out[i] -= given;
         excess -= given;
     }
+    // Where that is not enough, what stands last is cut, and left out where too little would
+    // remain.
+    for (std::size_t i = out.size(); i-- > 1 && excess > 0;) {
+        if (out[i] - excess >= fewest) {
+            out[i] -= excess;
+            break;
+        }
+        excess -= out[i] + gap;
+        out[i] = 0;
+    }
     return out;
 }
 
@@ -48,6 +58,7 @@ std::string Table::render(const Terminal& terminal) const {
     const auto line_of = [&](const std::vector<Cell>& cells) {
         std::string line(static_cast<std::size_t>(indent_), ' ');
         for (std::size_t i = 0; i < cells.size(); ++i) {
+            if (width[i] == 0) continue;
             const std::string text =
                 terminal.width > 0 ? fit(cells[i].text, width[i]) : cells[i].text;
             const auto padding =

@@ -25,8 +25,8 @@ public:
     /// One cell for each column.
     void add(std::vector<Cell> row);
     [[nodiscard]] bool empty() const { return rows_.empty(); }
-    /// Lines with their line feeds. On a terminal, elastic columns are shortened to its width;
-    /// elsewhere nothing is cut.
+    /// Lines with their line feeds. On a terminal, elastic columns are shortened to its width, and
+    /// where that is not enough the last ones are cut or left out; elsewhere nothing is cut.
     [[nodiscard]] std::string render(const Terminal& terminal) const;
 
 private:

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/exit_code.h"
 #include "cli/follow.h"
 #include "cli/format.h"
@@ -47,7 +48,7 @@ void add_wait(CLI::App& app, Run& run) {
     CLI::App* verb = app.add_subcommand(
         "wait", "Wait until jobs have ended; exit with the (first failed) job's code");
     const auto jobs = std::make_shared<std::vector<std::string>>();
-    verb->add_option("jobs", *jobs, "Numbers or names (default: the newest)");
+    verb->add_option("jobs", *jobs, "Numbers or names (default: the newest)")->check(not_empty());
     verb->footer(exit_code_help);
     verb->callback(
         [&run, jobs] { run = [jobs](Context& context) { return run_wait(context, *jobs); }; });

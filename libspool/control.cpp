@@ -64,9 +64,7 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     Request out;
     out.verb = verb->get<std::string>();
     if (job != json.end() && job->is_number_unsigned()) out.job = job->get<std::uint64_t>();
-    const bool on_job =
-        std::find(std::begin(job_verbs), std::end(job_verbs), out.verb) != std::end(job_verbs);
-    if (on_job && !out.job)
+    if (is_job_verb(out.verb) && !out.job)
         return content_error(path, std::nullopt,
                              "'" + out.verb + "' needs 'job', the number of a job");
     out.subject = text_of(json, "subject");
@@ -87,6 +85,10 @@ bool is_request_file(Spool& spool, const std::string& name) {
 }
 
 }  // namespace
+
+bool is_job_verb(std::string_view verb) {
+    return std::find(std::begin(job_verbs), std::end(job_verbs), verb) != std::end(job_verbs);
+}
 
 Result<Request> send_request(Spool& spool, Request request, const Clock& clock) {
     request.nonce = random_hex();
@@ -137,8 +139,8 @@ Result<std::vector<Request>> read_requests(Spool& spool) {
         known.nonce = *nonce;
         if (request)
             out.push_back(std::move(known));
-        else
-            (void)answer(spool, known, Reply{false, request.error().text()});
+        else  // whoever asked knows nothing of the file's name
+            (void)answer(spool, known, Reply{false, request.error().message});
     }
     std::sort(out.begin(), out.end(), [](const Request& a, const Request& b) {
         return std::tie(a.at, a.nonce) < std::tie(b.at, b.nonce);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "libspool/layout.h"
@@ -15,13 +16,15 @@ struct Request {
     /// "cancel", "priority", "top", "hold", "release", "drain", "undrain", "reload", "gpu-drain",
     /// "gpu-undrain", "gpu-ignore", "gpu-heed".
     std::string verb;
-    std::optional<std::uint64_t> job;  ///< of the first five
+    std::optional<std::uint64_t> job;  ///< of the verbs about a job (`is_job_verb`)
     std::int64_t at = 0;               ///< nanoseconds of the wall clock
-    /// Of "priority": the number. Of the verbs on GPUs: what a GPU or a slot is called; a process's
-    /// pid or program.
+    /// Of the verbs on GPUs: what a GPU or a slot is called; a process's pid or program. Of
+    /// "priority": the number.
     std::string subject{};
     std::string reason{};  ///< of "gpu-drain": for people; may be empty
 };
+
+[[nodiscard]] bool is_job_verb(std::string_view verb);
 
 struct Reply {
     bool ok = false;

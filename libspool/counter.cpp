@@ -6,6 +6,7 @@
 
 #include "libspool/journal_reader.h"
 #include "libspool/layout.h"
+#include "libspool/own_files.h"
 
 namespace spool {
 namespace {
@@ -61,6 +62,23 @@ Result<void> raise_counter(Spool& spool, std::uint64_t number) {
     return files.write(file->get(), 0, encode(std::max(number, last))).and_then([&] {
         return files.sync(file->get(), true);
     });
+}
+
+Result<std::optional<OpenFile>> keep_counter(Spool& spool, Handle held, std::uint64_t number) {
+    Files& files = *spool.files;
+    const auto own = files.stat(held), named = files.stat_at(spool.internal.get(), "seq");
+    if (!own) return tl::unexpected(own.error());
+    if (!named && named.error().code != ENOENT) return tl::unexpected(named.error());
+    // A file that has lost its name keeps the last number.
+    const auto bytes = files.read(held, 0, 8);
+    if (!bytes) return tl::unexpected(bytes.error());
+    const std::uint64_t said = decode(*bytes);
+    if (named && named->same_file(*own) && said >= number) return std::nullopt;
+    if (auto raised = raise_counter(spool, std::max(number, said)); !raised)
+        return tl::unexpected(raised.error());
+    auto again = open_file(files, spool.internal.get(), "seq", OpenMode::create);
+    if (!again) return tl::unexpected(again.error());
+    return std::optional(std::move(*again));
 }
 
 Result<std::uint64_t> counter_value(Spool& spool) {

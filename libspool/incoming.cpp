@@ -5,6 +5,7 @@
 
 #include "libspool/claim.h"
 #include "libspool/names.h"
+#include "libspool/own_files.h"
 
 namespace spool {
 namespace {
@@ -38,6 +39,23 @@ Result<void> Incoming::load() {
         if (entry && !number_used_(entry->number)) remember(*entry);
     }
     return journal_->rewrite(written_entries());
+}
+
+Result<std::vector<std::string>> Incoming::keep_files(std::uint64_t highest) {
+    std::vector<std::string> made;
+    auto counter = keep_counter(spool_, sequence_.get(), highest);
+    if (!counter) return tl::unexpected(counter.error());
+    if (*counter) {
+        former_sequence_ = std::exchange(sequence_, std::move(**counter));
+        made.emplace_back("seq");
+    }
+    const auto there = journal_->in_place();
+    if (!there) return tl::unexpected(there.error());
+    if (*there) return made;
+    if (auto written = journal_->rewrite(written_entries()); !written)
+        return tl::unexpected(written.error());
+    made.emplace_back("waiting");
+    return made;
 }
 
 /// All that is to stand in .spool/waiting.
@@ -178,6 +196,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
 void Incoming::restart_settling(WaitingJob& job, Hint hint) {
     leave_ready(job);
     job.phase = WaitingJob::Phase::settling;
+    job.away = false;
     job.reason = {WaitReason::Kind::settling, 0, 0, {}, {}};
     job.whole = came_whole(job.stat, hint);
     const bool short_wait = job.whole && job.stat.kind == FileKind::regular;
@@ -195,6 +214,18 @@ void Incoming::vanish(WaitingJob& job) {
 bool Incoming::is_certainly_gone(const std::string& file_name) const {
     const auto stat = spool_.files->stat_at(spool_.incoming.get(), file_name);
     return !stat && stat.error().code == ENOENT;
+}
+
+bool Incoming::is_away(const WaitingJob& job) const {
+    return std::any_of(moved_.begin(), moved_.end(), [&](Handle directory) {
+        const auto stat = spool_.files->stat_at(directory, job.file_name);
+        return stat && stat->device == job.stat.device && stat->inode == job.stat.inode;
+    });
+}
+
+std::size_t Incoming::away() const {
+    return static_cast<std::size_t>(std::count_if(
+        jobs_.begin(), jobs_.end(), [](const auto& entry) { return entry.second.away; }));
 }
 
 /// Looks for the files of jobs that are to be withdrawn now: they may be back, or have another
@@ -235,7 +266,8 @@ void Incoming::advance() {
                 settled(still->second);
         } else if (job.phase == WaitingJob::Phase::vanished) {
             // One with a number stays until its end is written down.
-            if (!looked || !is_certainly_gone(name))
+            job.away = is_away(job);
+            if (!looked || !is_certainly_gone(name) || job.away)
                 set_deadline(job, now + settings_.vanish);
             else if (job.number != 0)
                 changes_.withdrawn.push_back({name, job.number});
@@ -271,6 +303,19 @@ void Incoming::set_deadline(WaitingJob& job, std::optional<Now> deadline) {
 const WaitingJob* Incoming::find(std::uint64_t number) const {
     const auto named = by_number_.find(number);
     return named == by_number_.end() ? nullptr : &jobs_.at(named->second);
+}
+
+bool Incoming::is_unread(const std::string& file_name) const {
+    const auto found = jobs_.find(file_name);
+    return found != jobs_.end() && found->second.number == 0 &&
+           found->second.phase != WaitingJob::Phase::vanished;
+}
+
+std::set<std::string> Incoming::unread() const {
+    std::set<std::string> out;
+    for (const auto& [name, job] : jobs_)
+        if (is_unread(name)) out.insert(name);
+    return out;
 }
 
 void Incoming::forget(std::uint64_t number) {

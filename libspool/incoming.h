@@ -36,6 +36,7 @@ struct WaitingJob {
     Phase phase = Phase::settling;
     WaitReason reason;                                 ///< of an unready job
     bool whole = false;                                ///< the settling time is waived
+    bool away = false;                                 ///< in an incoming/ that was moved
     std::optional<std::chrono::nanoseconds> deadline;  ///< when it is to be looked at again
     QueueWishes wishes;
 
@@ -90,6 +91,9 @@ public:
 
     /// Reads .spool/waiting. Jobs in it whose file is gone are withdrawn after the usual second.
     Result<void> load();
+    /// Writes .spool/seq and .spool/waiting anew where somebody has removed or cut them; the
+    /// counter goes on behind `highest`. Returns the names of those that were.
+    Result<std::vector<std::string>> keep_files(std::uint64_t highest);
     void set_settings(IncomingSettings settings) { settings_ = std::move(settings); }
 
     /// A job that was claimed is back under its number (an undone claim): looks for it.
@@ -101,6 +105,11 @@ public:
         return jobs_.contains(file_name) || ignored_.contains(file_name) ||
                marks_.contains(file_name);
     }
+    /// incoming/ is another directory now. Jobs whose files are still in the one before, which must
+    /// stay open, are not withdrawn.
+    void was_moved(Handle before) { moved_.push_back(before); }
+    /// How many there are of these.
+    [[nodiscard]] std::size_t away() const;
     /// Starts a full scan: reads the directory. `continue_scan` examines what it has, for about
     /// `budget`; false = done.
     Result<void> begin_scan();
@@ -115,6 +124,9 @@ public:
     void add_barrier(struct SyncSet& barrier) const;
 
     [[nodiscard]] const WaitingJob* find(std::uint64_t number) const;
+    /// Whether a file of that name is there that has not been read yet: it may have any number.
+    [[nodiscard]] bool is_unread(const std::string& file_name) const;
+    [[nodiscard]] std::set<std::string> unread() const;
     /// Notes what was asked of a waiting job by request, in place of what was asked before. It
     /// counts once `add_barrier` is through.
     Result<void> set_wishes(std::uint64_t number, const QueueWishes& wishes);
@@ -138,6 +150,7 @@ private:
     void vanish(WaitingJob& job);
     bool look_for_vanished(Now now);
     [[nodiscard]] bool is_certainly_gone(const std::string& file_name) const;
+    [[nodiscard]] bool is_away(const WaitingJob& job) const;
     void remember(const WaitingEntry& entry);
     void settled(WaitingJob& job);
     void read(WaitingJob& job);
@@ -158,7 +171,7 @@ private:
     std::function<bool(const FileStat&)> is_active_;
     IncomingSettings settings_;
     std::optional<Journal> journal_;
-    OpenFile sequence_;  ///< only to sync the counter
+    OpenFile sequence_, former_sequence_;  ///< to sync the counter; the one before may be in use
 
     std::map<std::string, WaitingJob> jobs_;  ///< by file name
     std::unordered_map<std::uint64_t, std::string> by_number_;
@@ -169,6 +182,7 @@ private:
     std::map<std::string, std::uint64_t>
         submitted_numbers_;  ///< by file name: what a submit line asks for
     std::vector<std::pair<std::string, Error>> rejections_;
+    std::vector<Handle> moved_;
     std::vector<std::string> scan_;
     std::set<std::string> scan_unseen_;
     IncomingChanges changes_;

@@ -11,7 +11,13 @@ Standing standing_of(Outcome outcome) {
     return outcome == Outcome::succeeded ? Standing::succeeded : Standing::failed;
 }
 
+void JobIndex::note_used(std::uint64_t number) {
+    highest_ = std::max(highest_, number);
+    used_.insert(number);
+}
+
 void JobIndex::note(std::uint64_t number, const std::string& name, Standing standing) {
+    highest_ = std::max(highest_, number);
     if (const auto known = unfinished_.find(number); known != unfinished_.end()) {
         forget_name(number, known->second.first);
         unfinished_.erase(known);
@@ -51,6 +57,14 @@ Standing JobIndex::standing(std::uint64_t number) const {
         return found->second.second;
     if (succeeded_.contains(number)) return Standing::succeeded;
     return used_.contains(number) ? Standing::failed : Standing::unknown;
+}
+
+std::string JobIndex::name_of(std::uint64_t number) const {
+    if (const auto found = unfinished_.find(number); found != unfinished_.end())
+        return found->second.first;
+    const auto ended = std::find_if(ended_.begin(), ended_.end(),
+                                    [&](const auto& entry) { return entry.first == number; });
+    return ended == ended_.end() ? std::string() : ended->second;
 }
 
 std::optional<std::uint64_t> JobIndex::newest_before(std::uint64_t number,

@@ -27,11 +27,15 @@ public:
     /// `name` is the unique name, or the stem of a file that has none yet.
     void note(std::uint64_t number, const std::string& name, Standing standing);
     /// A job of which nothing but the number is known.
-    void note_used(std::uint64_t number) { used_.insert(number); }
+    void note_used(std::uint64_t number);
 
     /// Whether the number is a job's that was claimed or has ended: no other can have it.
     [[nodiscard]] bool used(std::uint64_t number) const { return used_.contains(number); }
+    /// The highest number that was noted.
+    [[nodiscard]] std::uint64_t highest() const { return highest_; }
     [[nodiscard]] Standing standing(std::uint64_t number) const;
+    /// Empty if it is not known any more.
+    [[nodiscard]] std::string name_of(std::uint64_t number) const;
     /// The newest job of that name, or the one of that unique name, whose number is below `number`.
     [[nodiscard]] std::optional<std::uint64_t> newest_before(std::uint64_t number,
                                                              const std::string& name) const;
@@ -45,6 +49,7 @@ private:
     void forget_name(std::uint64_t number, const std::string& name);
 
     NumberSet used_, succeeded_;
+    std::uint64_t highest_ = 0;
     std::map<std::uint64_t, std::pair<std::string, Standing>> unfinished_;
     /// By unique name, and by the name without its "~2"; in order.
     std::unordered_map<std::string, std::vector<std::uint64_t>> numbers_;

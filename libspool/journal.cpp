@@ -120,7 +120,7 @@ Result<void> Journal::reopen() {
     if (!file) return tl::unexpected(file.error());
     const auto stat = spool_->files->stat(file->get());
     if (!stat) return tl::unexpected(stat.error());
-    file_ = std::move(*file);
+    previous_ = std::exchange(file_, std::move(*file));
     size_ = stat->size;
     return {};
 }
@@ -146,6 +146,35 @@ Result<void> Journal::rewrite(std::string_view lines) {
     return write_atomically(*spool_, spool_->internal.get(), name_, lines, true).and_then([&] {
         return reopen();
     });
+}
+
+Result<bool> Journal::in_place() const {
+    Files& files = *spool_->files;
+    const auto own = files.stat(file_.get()), named = files.stat_at(spool_->internal.get(), name_);
+    if (!own) return tl::unexpected(own.error());
+    if (!named && named.error().code != ENOENT) return tl::unexpected(named.error());
+    return named && named->same_file(*own) && own->size >= size_;
+}
+
+std::optional<std::string> Journal::content() const {
+    auto bytes = spool_->files->read(file_.get(), 0, static_cast<std::size_t>(size_));
+    if (!bytes || bytes->size() < size_ || bytes->find('\0') != std::string::npos)
+        return std::nullopt;
+    return std::move(*bytes);
+}
+
+Result<bool> keep_history(Spool& spool, Journal& journal) {
+    if (auto there = journal.in_place(); !there || *there)
+        return there.map([](bool) { return false; });
+    auto text = journal.content();
+    if (!text) {
+        const auto entries = entries_from_results(spool);
+        if (!entries) return tl::unexpected(entries.error());
+        text.emplace();
+        for (const HistoryEntry& entry : *entries)
+            *text += write_line(entry);
+    }
+    return journal.rewrite(*text).map([] { return true; });
 }
 
 Result<std::vector<HistoryEntry>> load_history(Spool& spool, std::optional<Journal>& journal) {

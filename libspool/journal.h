@@ -58,6 +58,10 @@ public:
     Result<void> append_or_keep(std::string_view lines);
     /// Replaces the content, durably, and goes on appending behind it.
     Result<void> rewrite(std::string_view lines);
+    /// False if somebody has removed, replaced or cut the file.
+    [[nodiscard]] Result<bool> in_place() const;
+    /// All that was appended, if the file has it still, under its name or under none.
+    [[nodiscard]] std::optional<std::string> content() const;
     [[nodiscard]] Handle handle() const { return file_.get(); }
     [[nodiscard]] std::uint64_t size() const { return size_; }
 
@@ -67,12 +71,15 @@ private:
 
     Spool* spool_;
     std::string name_;
-    OpenFile file_;
+    OpenFile file_, previous_;  ///< a sync of the one that was replaced may be under way
     std::uint64_t size_ = 0;
     std::string unwritten_;
 };
 
 /// Loads the history; if there is none, it is rebuilt from done/*.json and written.
 Result<std::vector<HistoryEntry>> load_history(Spool& spool, std::optional<Journal>& journal);
+
+/// Writes the history anew where it is not in place any more. True if it was.
+Result<bool> keep_history(Spool& spool, Journal& journal);
 
 }  // namespace spool

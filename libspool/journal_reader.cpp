@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "libspool/done.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
 #include "libspool/record_store.h"
+#include "libspool/state.h"
 
 namespace spool {
 namespace {
@@ -72,10 +74,34 @@ std::uint64_t highest_submitted(Spool& spool) {
     return highest;
 }
 
+std::uint64_t highest_in_results(Spool& spool) {
+    std::uint64_t highest = 0;
+    for (const std::string& name : result_names(spool).value_or(std::vector<std::string>()))
+        if (const auto result = read_done(spool, name)) highest = std::max(highest, result->id);
+    return highest;
+}
+
+/// Of jobs that a daemon has shown.
+std::uint64_t highest_published(Spool& spool) {
+    const auto state = read_state(whole(spool, "state.json"), "state.json");
+    if (!state) return 0;
+    std::uint64_t highest = 0;
+    for (const WaitingState& job : state->waiting)
+        highest = std::max(highest, job.id);
+    for (const RunningState& job : state->running)
+        highest = std::max(highest, job.id);
+    for (const JobResult& job : state->recent)
+        highest = std::max(highest, job.id);
+    return highest;
+}
+
 }  // namespace
 
 std::uint64_t highest_known_number(Spool& spool) {
-    std::uint64_t highest = std::max(highest_in_records(spool), highest_submitted(spool));
+    std::uint64_t highest =
+        std::max({highest_in_records(spool), highest_submitted(spool), highest_published(spool)});
+    if (!spool.files->stat_at(spool.internal.get(), "history"))
+        highest = std::max(highest, highest_in_results(spool));
     for (const WaitingEntry& line : read_waiting_entries(spool))
         highest = std::max(highest, line.number);
     for_each_line(whole(spool, "history"), [&](std::string_view line) {

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "libspool/own_files.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
 
@@ -153,6 +154,15 @@ Result<void> stamp_again(Spool& spool) {
 }
 
 }  // namespace
+
+Result<bool> keep_identity(Spool& spool) {
+    const auto found = read_identity(spool);
+    if (found && *found == spool.identity) return false;
+    if (!found && found.error().code != ENOENT) return tl::unexpected(found.error());
+    const json format = {{"format", spool_format}, {"spool", spool.identity}};
+    return write_atomically(spool, spool.internal.get(), "format", format.dump() + "\n", true)
+        .map([] { return true; });
+}
 
 std::string default_spool_path() {
     if (const char* set = std::getenv("GPUSPOOL_DIR"); set != nullptr && *set != '\0')

@@ -134,7 +134,10 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
         return result;
     }
     result.ended_at = now;
-    if (content.cancelled() && !content.started()) {
+    if (content.claim_validity == record::Validity::damaged) {
+        result.state = Outcome::lost;
+        result.reason = "its record in .spool/records was damaged, so how it ended is not known";
+    } else if (content.cancelled() && !content.started()) {
         result.state = Outcome::cancelled;
         result.reason = cancel_reason(content);
     } else if (content.claim.boot_id != boot) {

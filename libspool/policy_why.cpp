@@ -1,6 +1,7 @@
 // Why a job waits.
 #include "libspool/policy.h"
 #include "libspool/values.h"
+#include "libspool/wait_reason.h"
 
 namespace spool {
 namespace {
@@ -50,8 +51,9 @@ std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& 
     if (const auto jobs = dependencies_.circle(job); hopeless_.contains(job) && !jobs.empty())
         return reason(Kind::never_dependency, "jobs that wait for each other: " + listed(jobs));
     if (const auto obstacle = dependencies_.obstacle(job))
-        return reason(hopeless_.contains(job) ? Kind::never_dependency : Kind::dependency,
-                      condition(*obstacle));
+        return hopeless_.contains(job)
+                   ? reason(Kind::never_dependency, hopeless_text(*obstacle, {}))
+                   : reason(Kind::dependency, condition(*obstacle));
     if (terms.begin > wall_) return reason(Kind::begin, format_time(terms.begin));
     if (group_is_full(shape_of(terms), {terms.priority, job}))
         return reason(Kind::group_limit, terms.group, 1, terms.group_limit);

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <memory>
@@ -16,6 +17,15 @@ namespace {
 
 int fd(Handle handle) {
     return static_cast<int>(handle);
+}
+
+/// With the name that the open file has now.
+tl::unexpected<Error> error_of(const char* operation, Handle file, int code) {
+    const std::string link = "/proc/self/fd/" + std::to_string(fd(file));
+    char name[4096];
+    const ssize_t size = readlink(link.c_str(), name, sizeof name);
+    return system_error(operation, {name, static_cast<std::size_t>(std::max<ssize_t>(size, 0))},
+                        code);
 }
 
 constexpr std::int64_t second = 1'000'000'000;
@@ -159,7 +169,7 @@ Result<void> PosixFiles::write(Handle file, std::uint64_t offset, std::string_vi
         const ssize_t put = pwrite(fd(file), bytes.data() + done, bytes.size() - done,
                                    static_cast<off_t>(offset + done));
         if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return system_error("write", {}, errno);
+        if (put < 0) return error_of("write", file, errno);
         done += static_cast<std::size_t>(put);
     }
     return {};
@@ -177,7 +187,7 @@ void PosixFiles::begin_sync(Handle file) {
 
 Result<void> PosixFiles::sync(Handle file, bool metadata) {
     if ((metadata ? fsync(fd(file)) : fdatasync(fd(file))) != 0)
-        return system_error("sync", {}, errno);
+        return error_of("sync", file, errno);
     return {};
 }
 

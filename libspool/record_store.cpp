@@ -30,6 +30,12 @@ record::Validity load_own_page(const std::string& bytes, std::size_t number, Pag
     return ours ? validity : record::Validity::absent;
 }
 
+void load_attempt(const std::string& bytes, const record::Token& token, RecordContent& content) {
+    content.run_validity = load_own_page(bytes, record::run_page, content.run, token);
+    content.exit_validity = load_own_page(bytes, record::exit_page, content.exit, token);
+    content.cancel_validity = load_own_page(bytes, record::cancel_page, content.cancel, token);
+}
+
 /// Whether there was a start: the pages of supervisors are not all zeros.
 bool has_been_started(const std::string& bytes) {
     constexpr std::size_t begin = record::run_page * record::page_size;
@@ -118,10 +124,17 @@ Result<RecordContent> read_record(Files& files, const RecordFile& record) {
     content.claim.file_name_length =
         std::min<std::uint16_t>(content.claim.file_name_length, sizeof content.claim.file_name);
     content.claim.extension[sizeof content.claim.extension - 1] = '\0';
-    const record::Token& token = content.claim.token;
-    content.run_validity = load_own_page(*bytes, record::run_page, content.run, token);
-    content.exit_validity = load_own_page(*bytes, record::exit_page, content.exit, token);
-    content.cancel_validity = load_own_page(*bytes, record::cancel_page, content.cancel, token);
+    load_attempt(*bytes, content.claim.token, content);
+    return content;
+}
+
+Result<RecordContent> read_pages_of(Files& files, const RecordFile& record,
+                                    const record::Token& token) {
+    auto bytes = files.read(record.file.get(), 0, record::body_offset);
+    if (!bytes) return tl::unexpected(bytes.error());
+    RecordContent content;
+    content.claim_validity = record::Validity::damaged;
+    load_attempt(*bytes, token, content);
     return content;
 }
 

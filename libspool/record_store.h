@@ -64,6 +64,10 @@ struct RecordContent {
 };
 
 Result<RecordContent> read_record(Files& files, const RecordFile& record);
+/// The pages that the supervisor and the daemon wrote for `token`, whatever became of the claim
+/// page.
+Result<RecordContent> read_pages_of(Files& files, const RecordFile& record,
+                                    const record::Token& token);
 /// The body, checked against the claim page's checksum.
 Result<RecordBody> read_body(Files& files, const RecordFile& record, const record::Claim& claim);
 

@@ -109,6 +109,16 @@ std::string profile_sentence(const std::string& name) {
 
 }  // namespace
 
+std::string hopeless_text(const Dependency& dependency, const std::string& name) {
+    const std::string job =
+        dependency.job == 0 ? std::string("a job") : "job " + std::to_string(dependency.job);
+    const std::string first =
+        "it was to follow " + job + (name.empty() ? "" : " (" + printable(name) + ")");
+    if (dependency.after == After::success) return first + " after its success, which did not come";
+    if (dependency.after == After::failure) return first + " after its failure, which did not come";
+    return first + ", which there is not";
+}
+
 std::string_view wait_kind_name(Kind kind) {
     return name_in(kind_table, kind);
 }

@@ -45,7 +45,7 @@ void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelH
                     done({});
                     if (still->stage >= Stage::syncing_exit) return;
                     if (auto content = spool::read_record(*spool_.files, still->job.record))
-                        still->content = *content;
+                        (void)take_content(*still, std::move(*content));
                     step(number);
                     if (Active* running = find(number)) look_at(*running);
                     listener_.changed();
@@ -93,7 +93,6 @@ void ActiveJobs::look_at_files() {
 }
 
 void ActiveJobs::put_back(const std::vector<Active*>& absent, const std::string& what) {
-    std::string names;
     for (Active* active : absent) {
         const auto restored = spool::restore_job_file(spool_, active->job, spool_.running.get(),
                                                       active->job.job_file());
@@ -101,12 +100,22 @@ void ActiveJobs::put_back(const std::vector<Active*>& absent, const std::string&
             return listener_.trouble("put back", "job files cannot be put back into running/: " +
                                                      restored.error().text());
         active->missing_since.reset();
-        names += " " + std::to_string(active->job.number);
+        put_back_.insert(active->job.number);
     }
-    listener_.trouble("vanished", what +
-                                      ": nothing was cancelled, they were put back; to cancel "
-                                      "these jobs: gpuspool cancel" +
-                                      names);
+    put_back_why_ = what;
+    tell_of_put_back();
+}
+
+void ActiveJobs::tell_of_put_back() {
+    std::string names;
+    for (const std::uint64_t number : put_back_)
+        names += " " + std::to_string(number);
+    listener_.trouble("vanished", names.empty()
+                                      ? ""
+                                      : put_back_why_ +
+                                            ": nothing was cancelled, they were put back; to "
+                                            "cancel these jobs: gpuspool cancel" +
+                                            names);
 }
 
 }  // namespace spoold

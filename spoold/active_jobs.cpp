@@ -40,6 +40,10 @@ std::string title(const spool::ActiveJob& job) {
     return "job " + std::to_string(job.number) + " (" + job.name + ")";
 }
 
+std::string damage_of(const spool::ActiveJob& job) {
+    return "damaged record " + std::to_string(job.record.index);
+}
+
 Active* ActiveJobs::find(std::uint64_t number) {
     const auto found = jobs_.find(number);
     return found == jobs_.end() ? nullptr : &found->second;
@@ -114,6 +118,33 @@ void ActiveJobs::look_at_all() {
         look(record);
 }
 
+/// Takes note of what the record says. False if somebody has damaged it: then what was seen before
+/// still holds, and those of its pages count that are whole.
+bool ActiveJobs::take_content(Active& active, spool::RecordContent content) {
+    const spool::ActiveJob& job = active.job;
+    if (content.claimed() && content.claim.token == job.token) {
+        active.content = std::move(content);
+        return true;
+    }
+    spool::RecordContent& known = active.content;
+    if (known.claim.token != job.token) known.claim.boot_id = boot_;  // never read
+    known.claim_validity = spool::record::Validity::damaged;
+    if (const auto pages = spool::read_pages_of(*spool_.files, job.record, job.token)) {
+        const auto keep = [](auto& page, auto& validity, const auto& found) {
+            page = found;
+            validity = spool::record::Validity::valid;
+        };
+        if (pages->run_known()) keep(known.run, known.run_validity, pages->run);
+        if (pages->ended()) keep(known.exit, known.exit_validity, pages->exit);
+        if (pages->cancelled()) keep(known.cancel, known.cancel_validity, pages->cancel);
+    }
+    active.damaged = active.distrusted = true;
+    listener_.trouble(damage_of(job),
+                      ".spool/records/" + std::to_string(job.record.index) + " was damaged while " +
+                          title(job) + " ran: its outcome may be lost; do not write into .spool");
+    return false;
+}
+
 void ActiveJobs::look_at(Active& active) {
     if (!has_supervisor(active.stage)) return;
     auto standing = executor_.standing(active.job);
@@ -125,11 +156,12 @@ void ActiveJobs::look_at(Active& active) {
     const bool was_started = active.content.started();
     const bool was_ended = active.content.ended();
     const int pid_before = main_process(active.content);
-    active.content = std::move(standing->content);
+    const bool sound = take_content(active, std::move(standing->content));
+    if (!sound) active.next_look = clock_.monotonic() + 1s;
     const spool::RecordContent& content = active.content;
     if (content.started() && active.stage == Stage::starting) {
         active.stage = Stage::running;
-        active.next_look.reset();
+        if (sound) active.next_look.reset();
         listener_.started(active.job);
         if (!active.binding) listener_.adopted(active);
     }
@@ -140,7 +172,8 @@ void ActiveJobs::look_at(Active& active) {
     // With a complete exit page nothing of the job is left but a supervisor on its way out.
     if (content.ended() && content.exit.phase == spool::record::Phase::complete)
         return exited(active);
-    if (!standing->alive && (content.started() || content.ended())) {
+    // Of a damaged one nothing more is executed: a supervisor finds no claim.
+    if (!standing->alive && (content.started() || content.ended() || !sound)) {
         if (spool::token_is_alive(active.job.token)) {
             if (active.stage != Stage::orphaned) {
                 log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
@@ -242,6 +275,11 @@ bool ActiveJobs::none_bound() const {
     return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
         return !entry.second.binding && entry.second.stage == Stage::claimed;
     });
+}
+
+bool ActiveJobs::none_has_supervisor() const {
+    return std::none_of(jobs_.begin(), jobs_.end(),
+                        [](const auto& entry) { return has_supervisor(entry.second.stage); });
 }
 
 std::size_t ActiveJobs::claimed_ahead() const {

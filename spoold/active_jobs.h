@@ -39,6 +39,7 @@ struct Active {
     std::optional<Binding> binding;  ///< once slots are granted
     bool cancel_sent = false;
     bool distrusted = false;  ///< its record could not be synced: not to be used again
+    bool damaged = false;     ///< somebody has written into its record
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;
@@ -46,6 +47,9 @@ struct Active {
 
 /// "job 42 (x)", for the log.
 [[nodiscard]] std::string title(const spool::ActiveJob& job);
+
+/// What its record's damage is called among the daemon's troubles.
+[[nodiscard]] std::string damage_of(const spool::ActiveJob& job);
 
 /// What the rest of the daemon wants to know. Called from within the functions of `ActiveJobs`, so
 /// they must only take notes.
@@ -110,6 +114,7 @@ public:
     /// The same, of a job whose file was not there when it was looked at.
     [[nodiscard]] bool misses_file(const std::string& name) const;
     [[nodiscard]] bool none_bound() const;            ///< nothing runs, or is about to
+    [[nodiscard]] bool none_has_supervisor() const;   ///< nor was one asked for
     [[nodiscard]] std::size_t claimed_ahead() const;  ///< in running/ and not bound
     /// Jobs whose slots are still held, or that are not known to have none: nothing is started
     /// while one of them is not understood.
@@ -120,6 +125,7 @@ private:
     void start(Active& active);
     void unbind(Active& active);
     void look_at(Active& active);
+    bool take_content(Active& active, spool::RecordContent content);
     void exited(Active& active);
     void publish(std::uint64_t number);
     void sync_result_soon(std::uint64_t number);
@@ -131,6 +137,7 @@ private:
     void release_published(spool::ActiveJob job);
     bool file_is_missing(Active& active);
     void put_back(const std::vector<Active*>& absent, const std::string& what);
+    void tell_of_put_back();
     void finish(std::uint64_t number, bool reuse);
     Active* find(std::uint64_t number);
 
@@ -146,6 +153,8 @@ private:
     std::map<std::uint32_t, std::uint64_t> by_record_;
     std::multiset<std::string> names_;
     bool restoring_ = false;
+    std::set<std::uint64_t> put_back_;  ///< whose files were put back; until they end
+    std::string put_back_why_;
     std::vector<std::uint64_t> results_to_sync_;
     std::optional<std::chrono::nanoseconds> results_due_;
 };

@@ -109,12 +109,14 @@ void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures&
     }
     listener_.trouble("result sync", "");
     const bool released = spool::release(spool_, active.job).has_value();
-    finish(number, released);
+    finish(number, released && !active.distrusted);
 }
 
 void ActiveJobs::finish(std::uint64_t number, bool reuse) {
     const auto found = jobs_.find(number);
     spool::ActiveJob job = std::move(found->second.job);
+    if (put_back_.erase(number) > 0) tell_of_put_back();
+    if (found->second.damaged) listener_.trouble(damage_of(job), "");
     jobs_.erase(found);
     by_record_.erase(job.record.index);
     names_.erase(names_.find(job.name));

@@ -34,6 +34,15 @@ std::string own_cgroup() {
     return {};
 }
 
+/// What supervisors that were killed have left.
+void remove_empty_cgroups(const std::string& directory) {
+    std::error_code ignored, end_of_list;
+    std::filesystem::directory_iterator entry(directory, end_of_list), end;
+    for (; !end_of_list && entry != end; entry.increment(end_of_list))
+        if (entry->is_directory(ignored))
+            rmdir(entry->path().c_str());  // fails while anything lives in it
+}
+
 }  // namespace
 
 std::string prepare_job_cgroup(const std::string& spool_identity) {
@@ -48,12 +57,14 @@ std::string prepare_job_cgroup(const std::string& spool_identity) {
         rmdir(directory.c_str());
         return {};
     }
-    std::error_code ignored, end_of_list;
-    std::filesystem::directory_iterator entry(directory, end_of_list), end;
-    for (; !end_of_list && entry != end; entry.increment(end_of_list))
-        if (entry->is_directory(ignored))
-            rmdir(entry->path().c_str());  // fails while anything lives in it
+    remove_empty_cgroups(directory);
     return directory;
+}
+
+void remove_job_cgroup(const std::string& directory) {
+    if (directory.empty()) return;
+    remove_empty_cgroups(directory);
+    rmdir(directory.c_str());
 }
 
 }  // namespace spoold

@@ -11,4 +11,7 @@ namespace spoold {
 /// job's processes are found through their supervisor.
 [[nodiscard]] std::string prepare_job_cgroup(const std::string& spool_identity);
 
+/// Removes it and what ended jobs left in it, as far as nothing lives there.
+void remove_job_cgroup(const std::string& directory);
+
 }  // namespace spoold

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <csignal>
 
+#include "cgroup.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 #include "log.h"
@@ -56,6 +57,8 @@ int Daemon::run() {
     sd_notify(0, "STOPPING=1");
     syncs_.reset();
     publish_state();
+    // A supervisor that is about to start wants to find it.
+    if (active_->none_has_supervisor()) remove_job_cgroup(job_cgroup_);
     log_notice("spoold ends; running jobs go on");
     return 0;
 }
@@ -161,10 +164,20 @@ void Daemon::look_at_incoming() {
         incoming_->look(name, hint);
     if (scanning_) {
         scanning_ = incoming_->continue_scan(scan_slice);
+        if (!scanning_) scans_done_ = scans_begun_;
         if (scanning_) ask_for_pass();
     }
     incoming_->advance();
     take_incoming_changes();
+    const auto away = incoming_->away();
+    if (troubles_.set("moved",
+                      away == 0 ? ""
+                                : "incoming/ was moved away with " + std::to_string(away) +
+                                      " waiting " + (away == 1 ? "job" : "jobs") +
+                                      ": nothing of it starts until it is moved back (mv -T); to "
+                                      "withdraw a job remove its file there"))
+        state_changed_ = true;
+    apply_deferred();
 }
 
 void Daemon::begin_rescan() {
@@ -175,10 +188,13 @@ void Daemon::begin_rescan() {
     paused_ = spool::pause_reason(spool_).value_or(paused_);
     spool::remove_old_replies(spool_, clock_);
     notice_changed_startup_files();
+    if (!directories_lost_) heal_files();
+    shared_->keep_directory();
     requests_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
     scanning_ = begun.has_value();
+    if (scanning_) ++scans_begun_;
     const auto alive = spool::write_owner(
         spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
@@ -188,7 +204,7 @@ void Daemon::begin_rescan() {
 
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
-    if (!launcher_->has_environment() || numbers_pending_) return false;
+    if (!launcher_->has_environment() || numbers_pending_ || !deferred_.empty()) return false;
     if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),

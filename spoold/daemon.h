@@ -49,6 +49,7 @@ private:
     // The steps of a pass, in order.
     void reload_if_changed();
     void heal_directories();
+    void heal_files();
     spool::Result<bool> holds_records();
     void apply_requests();
     void look_at_incoming();
@@ -67,6 +68,8 @@ private:
     void enqueue(std::uint64_t number);
     void note_standing(std::uint64_t number, const std::string& name, spool::Standing standing);
     void end_hopeless();
+    [[nodiscard]] std::optional<std::string> why_hopeless(std::uint64_t number,
+                                                          const spool::WaitingJob& job) const;
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     void forget_start(std::uint64_t number);
@@ -94,6 +97,19 @@ private:
     // Requests.
     using RequestReply = std::function<void(bool ok, const std::string& message)>;
     void apply(const spool::Request& request);
+    void carry_out(const spool::Request& request);
+    /// A request about a job of which nothing is known yet: its file may be there all the same. It
+    /// is carried out once incoming/ has been looked through, before that job can be started.
+    struct Deferred {
+        spool::Request request;
+        std::uint64_t scan = 0;  ///< through when that one is, and `unread` has been read
+        std::optional<std::set<std::string>> unread;
+    };
+    [[nodiscard]] bool control_has_changed();
+    [[nodiscard]] bool must_be_deferred(const spool::Request& request);
+    [[nodiscard]] bool knows(std::uint64_t number) const;
+    [[nodiscard]] bool looked_through(Deferred& deferred) const;
+    void apply_deferred();
     void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(std::uint64_t number, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
@@ -136,6 +152,7 @@ private:
     Options options_;
     spool::record::BootId boot_{};
     std::string machine_id_, user_;
+    std::string job_cgroup_;  ///< empty: there is none
     std::int64_t started_at_ = 0;
 
     boost::asio::io_context io_{1};
@@ -170,7 +187,10 @@ private:
     std::string startup_stamp_;               ///< of the login shell's start-up files
     std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
     std::map<std::string, spool::Reply> owed_replies_;  ///< of what was done; by nonce
-    std::vector<spool::OpenFile> retired_;              ///< directories that were replaced
+    std::vector<Deferred> deferred_;
+    std::int64_t control_changed_at_ = 0;             ///< mtime of control/ when it was read
+    std::uint64_t scans_begun_ = 0, scans_done_ = 0;  ///< of incoming/, whole ones
+    std::vector<spool::OpenFile> retired_;            ///< directories that were replaced
     /// Last member but one: it is joined before anything that it syncs goes.
     std::unique_ptr<SyncThread> syncs_;
 

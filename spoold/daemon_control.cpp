@@ -1,12 +1,21 @@
 // Requests from control/ (docs/protocol.md §9).
+#include <algorithm>
+
 #include "daemon.h"
 #include "libspool/outcome.h"
 #include "log.h"
 
 namespace spoold {
 
+/// The event that tells of a request may come later than what starts its job.
+bool Daemon::control_has_changed() {
+    const auto stat = files_.stat(spool_.control.get());
+    return stat && std::exchange(control_changed_at_, stat->modified) != stat->modified;
+}
+
 void Daemon::apply_requests() {
-    if (!std::exchange(requests_, false)) return;
+    const bool changed = control_has_changed();
+    if (!std::exchange(requests_, false) && !changed) return;
     const auto paused = spool::pause_reason(spool_);
     if (paused && *paused != paused_) {
         paused_ = *paused;
@@ -37,13 +46,54 @@ void Daemon::apply(const spool::Request& request) {
     if (const auto owed = owed_replies_.find(request.nonce); owed != owed_replies_.end())
         return answer(request, spool::Reply(owed->second));
     if (!requests_in_hand_.insert(request.nonce).second) return;
+    if (!must_be_deferred(request)) return carry_out(request);
+    deferred_.push_back({request, scans_begun_ + 1, std::nullopt});
+    if (!scanning_) rescan_ = true;
+}
+
+/// Whether it is known where the job waits, or what became of it.
+bool Daemon::knows(std::uint64_t number) const {
+    if (const spool::WaitingJob* job = incoming_->find(number))
+        return job->phase != spool::WaitingJob::Phase::vanished;
+    return active_->jobs().contains(number) || index_.used(number);
+}
+
+bool Daemon::must_be_deferred(const spool::Request& request) {
+    if (!request.job || !spool::is_job_verb(request.verb) || knows(*request.job)) return false;
+    // A number that was never given is nobody's.
+    const auto counter = spool::counter_value(spool_);
+    return !counter || *request.job <= std::max(*counter, index_.highest());
+}
+
+/// Whether every file has been read that was in incoming/ when the request came.
+bool Daemon::looked_through(Deferred& deferred) const {
+    if (scans_done_ < deferred.scan) return false;
+    if (!deferred.unread) deferred.unread = incoming_->unread();
+    std::erase_if(*deferred.unread,
+                  [this](const std::string& name) { return !incoming_->is_unread(name); });
+    return deferred.unread->empty();
+}
+
+void Daemon::apply_deferred() {
+    for (Deferred& deferred : std::exchange(deferred_, {})) {
+        if (knows(*deferred.request.job) || looked_through(deferred))
+            carry_out(deferred.request);
+        else
+            deferred_.push_back(std::move(deferred));
+    }
+    // A scan that cannot be made is tried again in its time.
+    if (deferred_.empty() || scanning_ || troubles_.has("scan")) return;
+    if (deferred_.back().scan <= scans_begun_) return;
+    rescan_ = true;
+    ask_for_pass();
+}
+
+void Daemon::carry_out(const spool::Request& request) {
     const auto reply = [this, request](bool ok, const std::string& message) {
         answer(request, {ok, message});
     };
     if (request.verb == "cancel" && request.job) return cancel(*request.job, reply);
-    const bool on_wishes = request.verb == "priority" || request.verb == "top" ||
-                           request.verb == "hold" || request.verb == "release";
-    if (on_wishes && request.job) return change_wishes(request, reply);
+    if (spool::is_job_verb(request.verb) && request.job) return change_wishes(request, reply);
     if (request.verb == "drain" || request.verb == "undrain") {
         draining_ = request.verb == "drain";
         return reply(
@@ -66,6 +116,10 @@ void Daemon::apply(const spool::Request& request) {
 
 void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
     if (const spool::WaitingJob* job = incoming_->find(number)) {
+        if (job->away)
+            return reply(false,
+                         "is in the incoming/ that was moved away: remove its file there, or move "
+                         "that directory back");
         spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
         result.command = job->command;
         result.submitted_at = job->submitted_at;

@@ -29,6 +29,16 @@ void Daemon::note_standing(std::uint64_t number, const std::string& name,
     policy_.note(number, standing);
 }
 
+/// The condition that cannot be met any more; nothing if jobs wait for each other.
+std::optional<std::string> Daemon::why_hopeless(std::uint64_t number,
+                                                const spool::WaitingJob& job) const {
+    const auto after = index_.resolve(job.after, number, spool::stem_of(job.file_name));
+    for (const spool::Dependency& condition : after.list)
+        if (spool::judge(condition.after, index_.standing(condition.job)) == spool::Verdict::never)
+            return spool::hopeless_text(condition, index_.name_of(condition.job));
+    return std::nullopt;
+}
+
 /// Jobs that follow others which have not become what they wait for.
 void Daemon::end_hopeless() {
     // Each end may leave others without hope.
@@ -40,7 +50,7 @@ void Daemon::end_hopeless() {
         spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
         result.command = job->command;
         result.submitted_at = job->submitted_at;
-        result.reason = spool::wait_sentence(*why);
+        result.reason = "never started: " + why_hopeless(number, *job).value_or(why->detail);
         if (!end_unstarted(std::move(result), {})) return;  // tried again when it is ready again
     }
 }

@@ -14,6 +14,7 @@
 #include "libspool/file_system.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
+#include "libspool/own_files.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
@@ -86,8 +87,8 @@ spool::Result<void> Daemon::make_parts() {
     pool_ = std::make_unique<spool::RecordPool>(spool_);
     launcher_ = std::make_unique<JobLauncher>(spool_);
     if (auto prepared = launcher_->prepare(); !prepared) return prepared;
-    LocalExecutorOptions executor{
-        options_.spool_exec, spool_.path, prepare_job_cgroup(spool_.identity), {}};
+    job_cgroup_ = prepare_job_cgroup(spool_.identity);
+    LocalExecutorOptions executor{options_.spool_exec, spool_.path, job_cgroup_, {}};
     executor_ = std::make_unique<LocalExecutor>(io_, files_, std::move(executor),
                                                 [this](std::uint32_t record, int code) {
                                                     active_->fork_failed(record, code);
@@ -267,6 +268,27 @@ spool::Result<bool> Daemon::holds_records() {
     return internal->same_file(*own_internal) && records->same_file(*own_records);
 }
 
+/// What somebody has removed of the daemon's own files is written anew, from what it knows.
+void Daemon::heal_files() {
+    const auto note = [this](const std::string& name) {
+        log_warning(".spool/" + name + " was removed or damaged: made anew");
+    };
+    const auto identity = spool::keep_identity(spool_);
+    if (identity && *identity) note("format");
+    const auto lists = incoming_->keep_files(index_.highest());
+    for (const std::string& name : lists.value_or(std::vector<std::string>()))
+        note(name);
+    const auto history = spool::keep_history(spool_, *history_);
+    if (history && *history) note("history");
+    const spool::Error* failed = !identity  ? &identity.error()
+                                 : !lists   ? &lists.error()
+                                 : !history ? &history.error()
+                                            : nullptr;
+    troubles_.set("own files",
+                  failed == nullptr ? "" : "the files in .spool cannot be kept: " + failed->text());
+    if (!files_.stat_at(spool_.internal.get(), "owner")) rescan_ = true;
+}
+
 /// A directory of the spool that was moved or removed is opened, or made, again under its name.
 void Daemon::heal_directories() {
     if (!std::exchange(directories_lost_, false)) return;
@@ -278,6 +300,7 @@ void Daemon::heal_directories() {
         ending_ = true;
         return;
     }
+    if (holds) heal_files();
     auto again =
         holds ? spool::open_spool(files_, spool_.path, spool::IfMissing::create)
               : spool::Result<spool::Spool>(spool::content_error(
@@ -306,6 +329,7 @@ void Daemon::heal_directories() {
         // A sync may be under way on the old descriptor: it is replaced, and closed with the
         // daemon.
         retired_.push_back(std::exchange(spool_.*member, std::move((*again).*member)));
+        if (member == &spool::Spool::incoming) incoming_->was_moved(retired_.back().get());
     }
     if (same) return;
     log_warning("a directory of the spool was moved or removed: opened again");

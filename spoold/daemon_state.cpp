@@ -39,7 +39,9 @@ spool::RunningState running_state(const Active& active) {
     }
     if (content.ended()) {
         state.phase = "ending";
-        state.detail = "ending: " + std::to_string(content.exit.leftovers) + " processes left";
+        const auto left = content.exit.leftovers;
+        state.detail =
+            "ending: " + std::to_string(left) + (left == 1 ? " process left" : " processes left");
     } else if (content.cancelled()) {
         state.phase = "cancelling";
     } else if (active.stage == Stage::orphaned) {

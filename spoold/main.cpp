@@ -44,6 +44,12 @@ struct CommandLine {
         app.set_version_flag("--version", "spoold " GPUSPOOL_VERSION);
     }
 
+    /// A variable of the shell that is not set must not mean another spool than was meant.
+    [[nodiscard]] bool names_no_spool(const CLI::Option& option) const {
+        const char* set = std::getenv("GPUSPOOL_DIR");
+        return option.count() > 0 ? spool_path.empty() : set != nullptr && *set == '\0';
+    }
+
     spoold::Options complete() {
         options.spool_path =
             spool_path.empty() ? spool::default_spool_path() : spool::absolute_path(spool_path);
@@ -65,7 +71,15 @@ int main(int argc, char** argv) {
         "Runs the jobs that are dropped into a spool directory (~/.gpuspool, or $GPUSPOOL_DIR)."};
     CommandLine command_line;
     command_line.describe(app);
+    const CLI::Option* named = app.get_option("--spool");
     CLI11_PARSE(app, argc, argv);
+
+    if (command_line.names_no_spool(*named)) {
+        spoold::log_error(
+            "the name of the spool is empty (--spool, or GPUSPOOL_DIR in the environment): name a "
+            "directory, or leave both away for ~/.gpuspool");
+        return 2;
+    }
 
     if (is_setuid()) {
         spoold::log_error("refuses to run setuid or setgid");

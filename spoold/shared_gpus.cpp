@@ -57,16 +57,53 @@ SharedGpus::SharedGpus(boost::asio::io_context& io, const spool::Spool& spool,
     : spool_(spool), clock_(clock), changed_(std::move(changed)), notices_(io) {}
 
 spool::Result<void> SharedGpus::open() {
-    if (locks_) return {};
-    struct stat root {};
+    if (locks_ && directory_is_the_same()) return {};
+    struct stat root {
+    }, directory{};
     if (fstat(static_cast<int>(spool_.root.get()), &root) != 0)
         return spool::system_error("stat", spool_.path, errno);
-    mark_ = spool::spool_mark(spool_.identity, root.st_dev, root.st_ino);
-    auto locks = spool::GpuLocks::open(spool::default_gpu_lock_directory(), mark_, spool_.path);
+    if (mark_.empty()) mark_ = spool::spool_mark(spool_.identity, root.st_dev, root.st_ino);
+    const std::string path = spool::default_gpu_lock_directory();
+    if (stat(path.c_str(), &directory) != 0)
+        return spool::system_error("open the directory of the GPU locks", path, errno);
+    auto locks = spool::GpuLocks::open(path, mark_, spool_.path);
     if (!locks) return tl::unexpected(locks.error());
+    const bool again = locks_.has_value();
     locks_ = std::move(*locks);
-    turns_.emplace(geteuid(), mark_);
+    directory_device_ = directory.st_dev;
+    directory_inode_ = directory.st_ino;
+    if (again) lock_again();
+    if (!turns_) turns_.emplace(geteuid(), mark_);
     return {};
+}
+
+/// False as well if others may now remove what is in it: opening it says so.
+bool SharedGpus::directory_is_the_same() const {
+    struct stat found {};
+    return stat(spool::default_gpu_lock_directory().c_str(), &found) == 0 &&
+           found.st_dev == directory_device_ && found.st_ino == directory_inode_ &&
+           ((found.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (found.st_mode & S_ISVTX) != 0);
+}
+
+void SharedGpus::keep_directory() {
+    if (locks_) (void)open();
+}
+
+/// Somebody has removed or moved the directory: what we have is to be seen in the new one too.
+void SharedGpus::lock_again() {
+    log_warning(locks_->directory() + " is another directory now: GPU locks are made there anew");
+    rest();
+    for (const auto& [job, gpus] : wanted_) {
+        auto taken = locks_->take(gpus, job);
+        const auto* holder = taken ? std::get_if<spool::GpuHolder>(&*taken) : nullptr;
+        if (!taken || holder != nullptr) {
+            log_warning("job " + std::to_string(job) + " has a GPU that cannot be locked anew: " +
+                        (taken ? spool::holder_sentence(*holder) : taken.error().text()));
+            continue;
+        }
+        own_[job].remove();
+        own_[job] = std::get<spool::GpuLock>(std::move(*taken));
+    }
 }
 
 void SharedGpus::know(const std::vector<spool::DeviceState>& devices) {
@@ -202,6 +239,7 @@ spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
     }
     refusals_ = 0;
     own_[job] = std::get<spool::GpuLock>(std::move(*taken));
+    wanted_[job] = std::move(wanted);
     // From here on we wait anew.
     if (ticket_) ticket_->remove();
     ticket_.reset();
@@ -224,6 +262,7 @@ void SharedGpus::release(std::uint64_t job) {
     if (found == own_.end()) return;
     found->second.remove();
     own_.erase(found);
+    wanted_.erase(job);
 }
 
 }  // namespace spoold

@@ -31,6 +31,9 @@ public:
     void know(const std::vector<spool::DeviceState>& devices);
     /// Looks who has what. An error means that it is not known: then nothing may be started.
     spool::Result<void> look();
+    /// Looks whether the directory of the locks is still the one that was opened; else it is opened
+    /// again at the latest by the next look.
+    void keep_directory();
     /// GPUs that other spools have, as of the last look.
     [[nodiscard]] const Reasons& elsewhere() const { return elsewhere_; }
     /// GPUs that this user's other spools have.
@@ -58,6 +61,8 @@ public:
 
 private:
     spool::Result<void> open();
+    [[nodiscard]] bool directory_is_the_same() const;
+    void lock_again();
     void note_held(const spool::GpuHolding& held);
     void watch();
     void wait_for_events();
@@ -72,6 +77,8 @@ private:
 
     std::string mark_;
     std::optional<spool::GpuLocks> locks_;
+    std::uint64_t directory_device_ = 0, directory_inode_ = 0;
+    std::map<std::uint64_t, std::vector<spool::GpuWanted>> wanted_;  ///< what is in `own_`
     std::optional<spool::GpuTurns> turns_;
     std::map<std::uint64_t, spool::GpuLock> own_;  ///< by job
     std::optional<spool::GpuTicket> ticket_;

@@ -11,6 +11,10 @@ private slots:
     void a_missing_spool_is_explained();
     void wrong_usage_exits_with_2_data();
     void wrong_usage_exits_with_2();
+    void an_empty_gpuspool_dir_is_no_spool();
+    void a_removed_directory_is_no_place_for_a_job();
+    void a_job_whose_number_cannot_be_printed_is_queued();
+    void watching_ends_when_nobody_can_read_it();
     void status_json_has_its_keys();
     void pause_and_resume();
     void list_filters();
@@ -39,16 +43,90 @@ void SystemCli::wrong_usage_exits_with_2_data() {
     QTest::newRow("unknown state") << QStringList{"list", "--state", "fialed"};
     QTest::newRow("log of a negative number") << QStringList{"log", "-n=-1"};
     QTest::newRow("log of a huge number") << QStringList{"log", "-n", "99999999999999999999"};
+    for (const char* verb : {"log", "cancel", "wait", "retry", "show", "hold", "top"})
+        QTest::addRow("%s without a name", verb) << QStringList{verb, ""};
+    QTest::newRow("one of two names") << QStringList{"cancel", "x", ""};
+    QTest::newRow("drain without a name") << QStringList{"gpus", "drain", ""};
+    QTest::newRow("no spool") << QStringList{"--spool", "", "status"};
+    QTest::newRow("no command") << QStringList{"submit", "--"};
+    QTest::newRow("an empty command") << QStringList{"submit", "--", ""};
+    QTest::newRow("--gpus=-1") << QStringList{"submit", "--gpus=-1", "--", "true"};
+    QTest::newRow("--time -5") << QStringList{"submit", "--time", "-5", "--", "true"};
+    QTest::newRow("--gpus of standard input") << QStringList{"submit", "--gpus", "many", "-"};
+    QTest::newRow("a name with a line feed") << QStringList{"submit", "-n", "a\nb", "--", "true"};
+    QTest::newRow("a name with an escape") << QStringList{"submit", "-n", "\033[31m", "--", "true"};
     QTest::newRow("--env without =") << QStringList{"submit", "--env", "A", "--", "true"};
 }
 
 void SystemCli::wrong_usage_exits_with_2() {
     QFETCH(QStringList, arguments);
     const Cli cli;
+    cli.put_newest_job();
     const Ran ran = cli.run(arguments);
     QCOMPARE(ran.code, 2);
     QVERIFY(ran.out.isEmpty());
-    QVERIFY(!ran.err.isEmpty());
+    QVERIFY(!ran.err.isEmpty() && !has_escape(ran.err));
+    QVERIFY(QFile::exists(cli.path("incoming/newest.job")));
+}
+
+void SystemCli::an_empty_gpuspool_dir_is_no_spool() {
+    Cli cli;
+    cli.environment.insert("GPUSPOOL_DIR", "");
+    const Ran ran = cli.run({"submit", "--", "true"});
+    QCOMPARE(ran.code, 2);
+    QVERIFY2(ran.err.contains("GPUSPOOL_DIR is set and empty"), ran.err);
+    QVERIFY(!QFile::exists(cli.beside(".gpuspool")));
+    QCOMPARE(cli.run({"--spool", cli.path(), "submit", "--", "true"}).code, 0);
+}
+
+void SystemCli::a_removed_directory_is_no_place_for_a_job() {
+    const Cli cli;
+    const auto submit = [&](const QString& options) {
+        QProcess process;
+        process.setProcessEnvironment(cli.environment);
+        process.setWorkingDirectory(cli.beside(""));
+        process.start("bash",
+                      {"-c", "mkdir gone && cd gone && rmdir ../gone && " GPUSPOOL " submit " +
+                                 options + " -- pwd"});
+        process.waitForFinished();
+        return Ran{process.exitCode(), process.readAllStandardOutput(),
+                   process.readAllStandardError()};
+    };
+    const Ran refused = submit("");
+    QCOMPARE(refused.code, 1);
+    QVERIFY2(refused.err.contains("current directory") && refused.err.contains("--chdir"),
+             refused.err);
+    QCOMPARE(submit("--chdir sub").code, 1);
+    const Ran taken = submit("--chdir /");
+    QVERIFY2(taken.code == 0 && taken.out == "1\n", taken.err);
+    QVERIFY2(cli.read("incoming/pwd.job").contains("\"cwd\":\"/\"") ||
+                 cli.read("incoming/pwd.job").contains("\"cwd\": \"/\""),
+             cli.read("incoming/pwd.job"));
+}
+
+void SystemCli::a_job_whose_number_cannot_be_printed_is_queued() {
+    const Cli cli;
+    int number = 0;
+    for (const char* output : {"> /dev/full", ">&-"}) {
+        QProcess process;
+        process.setProcessEnvironment(cli.environment);
+        process.start("bash", {"-c", QString(GPUSPOOL " submit -- true ") + output});
+        QVERIFY(process.waitForFinished());
+        QCOMPARE(process.exitCode(), 1);
+        const QByteArray said = process.readAllStandardError();
+        QVERIFY2(said.contains("job " + QByteArray::number(++number) + " IS queued"), said);
+    }
+    QCOMPARE(cli.status()["waiting"].toArray().size(), 2);
+}
+
+void SystemCli::watching_ends_when_nobody_can_read_it() {
+    const Cli cli;
+    QProcess process;
+    process.setProcessEnvironment(cli.environment);
+    process.setStandardOutputFile("/dev/full");
+    process.start(GPUSPOOL, {"gpus", "--watch"});
+    QVERIFY(process.waitForFinished());
+    QCOMPARE(process.exitCode(), 1);
 }
 
 void SystemCli::status_json_has_its_keys() {

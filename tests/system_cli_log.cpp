@@ -8,6 +8,9 @@ class SystemCliLog : public QObject {
     Q_OBJECT
 private slots:
     void log_of_ended_jobs();
+    void log_of_what_is_no_file_data();
+    void log_of_what_is_no_file();
+    void a_log_that_cannot_be_printed_says_why();
     void a_bad_number_of_lines_is_explained();
     void log_of_a_waiting_job_says_why();
     void ctrl_c_only_stops_watching();
@@ -27,6 +30,43 @@ void SystemCliLog::log_of_ended_jobs() {
     QCOMPARE(cli.run({"log", "-f"}).out, QByteArray("one\ntwo\nthree"));
     cli.write(cli.path("done/a.log"), "one\ntwo\n");
     QCOMPARE(cli.run({"log", "-n", "1"}).out, QByteArray("two\n"));
+}
+
+void SystemCliLog::log_of_what_is_no_file_data() {
+    QTest::addColumn<QString>("make");
+    QTest::addColumn<QByteArray>("target");
+    QTest::newRow("device") << "ln -s /dev/full a.log" << QByteArray("/dev/full");
+    QTest::newRow("pipe") << "mkfifo p; ln -s p a.log" << QByteArray("/p");
+    QTest::newRow("directory") << "mkdir d; ln -s d a.log" << QByteArray("/d");
+}
+
+void SystemCliLog::log_of_what_is_no_file() {
+    QFETCH(QString, make);
+    QFETCH(QByteArray, target);
+    const Cli cli;
+    cli.run({"pause"});
+    cli.put_done("a", 7, succeeded, "");
+    QCOMPARE(
+        QProcess::execute("bash", {"-c", "cd " + cli.path("done") + " && rm a.log && " + make}), 0);
+    for (const QStringList& arguments : {QStringList{"log", "a"}, {"log", "-f", "a"}}) {
+        const Ran ran = cli.run(arguments);
+        QCOMPARE(ran.out, QByteArray());
+        QVERIFY2(ran.err.contains(target + ", which is no file"), ran.err);
+    }
+}
+
+void SystemCliLog::a_log_that_cannot_be_printed_says_why() {
+    const Cli cli;
+    cli.run({"pause"});
+    cli.put_done("a", 7, succeeded, "one\n");
+    QProcess process;
+    process.setProcessEnvironment(cli.environment);
+    process.setStandardOutputFile("/dev/full");
+    process.start(GPUSPOOL, {"log", "a"});
+    QVERIFY(process.waitForFinished());
+    QCOMPARE(process.exitCode(), 1);
+    const QByteArray said = process.readAllStandardError();
+    QVERIFY2(said.contains("standard output cannot be written: No space left on device"), said);
 }
 
 void SystemCliLog::a_bad_number_of_lines_is_explained() {

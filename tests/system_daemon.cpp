@@ -42,6 +42,7 @@ private slots:
     void drain();
     void term_and_int_leave_jobs_data();
     void term_and_int_leave_jobs();
+    void nothing_is_left_among_the_cgroups();
     void once_does_one_pass();
     void a_second_daemon_is_refused();
     void of_twenty_daemons_one_stays_data();
@@ -155,6 +156,25 @@ void DaemonTest::term_and_int_leave_jobs() {
     QVERIFY(open_gate(spool));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
     QCOMPARE(home_file(spool, "ran"), "x\n");
+}
+
+void DaemonTest::nothing_is_left_among_the_cgroups() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "grep ^0:: /proc/self/cgroup\n" + gated_job));
+    QVERIFY(wait_for_log(spool, "x", "gpus=0\n"));
+    const QString cgroup = "/sys/fs/cgroup" + spool.read("running/x.log").split('\n')[0].mid(3);
+    if (!cgroup.contains("/gpuspool-") || !QDir(cgroup).exists())
+        QSKIP("jobs have no cgroups here");
+    const QString of_spool = cgroup.section('/', 0, -2);
+    QVERIFY(spool.stop());
+    QVERIFY(QDir(cgroup).exists());
+    QVERIFY(QDir().mkdir(of_spool + "/job-7.1"));  // as a supervisor that was killed leaves it
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(open_gate(spool));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
+    QVERIFY(spool.stop());
+    QVERIFY(!QDir(of_spool).exists());
 }
 
 void DaemonTest::once_does_one_pass() {

@@ -16,12 +16,15 @@ private slots:
     void a_removed_running_directory_cancels_no_single_job();
     void removed_work_directories_come_back();
     void a_lost_counter_gives_no_number_twice();
+    void a_daemon_keeps_its_own_files_data();
+    void a_daemon_keeps_its_own_files();
     void absurd_numbers_are_harmless_data();
     void absurd_numbers_are_harmless();
     void indexes_are_made_again_data();
     void indexes_are_made_again();
     void a_removed_incoming_comes_back();
     void a_moved_incoming_is_not_followed();
+    void a_file_removed_from_a_moved_incoming_withdraws_its_job();
     void a_removed_running_directory_costs_no_job();
     void a_job_file_in_running_without_a_record_goes_back();
 };
@@ -125,6 +128,47 @@ void LostFilesTest::a_lost_counter_gives_no_number_twice() {
     QCOMPARE(spool.wait_for_result("true")["id"].toInt(), 5);
 }
 
+void LostFilesTest::a_daemon_keeps_its_own_files_data() {
+    QTest::addColumn<QString>("damage");
+    QTest::addColumn<QStringList>("files");
+    const QStringList all = {"format", "seq", "history", "waiting", "owner"};
+    for (const QString& name : all)
+        QTest::addRow("%s removed", qPrintable(name)) << "rm " + name << QStringList{name};
+    QTest::newRow("all removed") << "rm " + all.join(' ') << all;
+    QTest::newRow("all moved away") << "mv " + all.join(' ') + " ~" << all;
+}
+
+void LostFilesTest::a_daemon_keeps_its_own_files() {
+    QFETCH(QString, damage);
+    QFETCH(QStringList, files);
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    const QByteArray identity = spool.read(".spool/format");
+    for (const char* name : {"a", "b"}) {
+        QVERIFY(spool.drop(QString(name) + ".job", "true\n"));
+        QVERIFY(!spool.wait_for_result(name).isEmpty());
+    }
+    QVERIFY(shell(spool, "touch $GPUSPOOL_DIR/control/pause"));
+    QVERIFY(spool.drop("c.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "c", "paused"));
+    QVERIFY(shell(spool, "cd $GPUSPOOL_DIR/.spool; " + damage));
+    for (const QString& name : files)
+        QVERIFY(spool.wait_for([&] { return !spool.read(".spool/" + name).isEmpty(); }, name));
+    // What is submitted has the number that was printed.
+    QCOMPARE(spool.gpuspool({"submit", "-n", "d", "--", "true"}).out, "4\n");
+    QVERIFY(wait_for_reason(spool, "d", "paused"));
+    // A later daemon knows all of them.
+    spool.kill9();
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(shell(spool, "rm $GPUSPOOL_DIR/control/pause"));
+    for (const auto& [name, number] : {std::pair("a", 1), {"b", 2}, {"c", 3}, {"d", 4}})
+        QCOMPARE(spool.wait_for_result(name)["id"].toInt(), number);
+    for (const char* number : {"1", "2", "3", "4"})
+        QCOMPARE(spool.gpuspool({"show", number}).exit_code, 0);
+    QCOMPARE(spool.gpuspool({"submit", "--", "true"}).out, "5\n");
+    QCOMPARE(spool.read(".spool/format").trimmed(), identity.trimmed());
+}
+
 void LostFilesTest::absurd_numbers_are_harmless_data() {
     QTest::addColumn<QString>("damage");
     QTest::newRow("counter") << "printf garbage8 > .spool/seq";
@@ -211,7 +255,9 @@ void LostFilesTest::a_moved_incoming_is_not_followed() {
     QVERIFY(wait_for_reason(spool, "w", "paused"));
     QVERIFY(shell(spool, "mv $I elsewhere"));
     QVERIFY(spool.wait_for([&] { return spool.exists("incoming"); }, "incoming/"));
-    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "cancelled");
+    QVERIFY(wait_for_problem(spool, "incoming/ was moved away with 1 waiting job:"));
+    const Finished cancelled = spool.gpuspool({"cancel", "1"});
+    QVERIFY2(cancelled.exit_code != 0, cancelled.out);
     QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
     QVERIFY(write_home_file(spool, "elsewhere/y.job", "echo y >> ~/ran\n"));
     QVERIFY(spool.drop("x.job", "echo x >> ~/ran\n"));
@@ -219,6 +265,26 @@ void LostFilesTest::a_moved_incoming_is_not_followed() {
     QVERIFY(QFile::exists(spool.scratch("elsewhere/w.job")));
     QVERIFY(QFile::exists(spool.scratch("elsewhere/y.job")));
     QCOMPARE(home_file(spool, "ran"), "x\n");
+    QVERIFY(!spool.exists("done/w.json"));
+    // Moved back, it is the queue again.
+    QVERIFY(shell(spool, "mv -T elsewhere $I"));
+    QCOMPARE(spool.wait_for_result("w")["id"].toInt(), 1);
+    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "succeeded");
+    QCOMPARE(spool.wait_for_result("y", 40s)["state"].toString(), "succeeded");
+    QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem any more"));
+}
+
+void LostFilesTest::a_file_removed_from_a_moved_incoming_withdraws_its_job() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
+    QVERIFY(spool.drop("w.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "w", "paused"));
+    QVERIFY(shell(spool, "mv $I elsewhere"));
+    QVERIFY(wait_for_problem(spool, "incoming/ was moved away"));
+    QVERIFY(shell(spool, "rm elsewhere/w.job"));
+    QCOMPARE(spool.wait_for_result("w")["state"].toString(), "cancelled");
+    QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem any more"));
 }
 
 void LostFilesTest::a_removed_running_directory_costs_no_job() {
@@ -239,6 +305,8 @@ void LostFilesTest::a_removed_running_directory_costs_no_job() {
     QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
     QCOMPARE(spool.read("done/x.job"), gated("x", "exit 6\n"));
     QCOMPARE(spool.wait_for_result("z")["state"].toString(), "succeeded");
+    // What was said of these jobs goes with them.
+    QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem any more"));
 }
 
 void LostFilesTest::a_job_file_in_running_without_a_record_goes_back() {

@@ -52,6 +52,7 @@ class UnitLayout : public QObject {
     Q_OBJECT
 
 private slots:
+    void a_failed_write_names_its_file();
     void a_new_spool_is_closed_to_others() {
         Directory d;
         const mode_t mask = ::umask(0);
@@ -380,6 +381,18 @@ private slots:
         QVERIFY(spool::daemon_presence(s.spool, s.clock).value() == presence);
     }
 };
+
+void UnitLayout::a_failed_write_names_its_file() {
+    spool::PosixFiles files;
+    const auto directory = spool::PosixFiles::open_root("/dev");
+    QVERIFY(directory.has_value());
+    const spool::OpenFile held(files, *directory);
+    const auto file = spool::open_file(files, held.get(), "full", spool::OpenMode::append);
+    QVERIFY(file.has_value());
+    const auto written = files.write(file->get(), 0, "x");
+    QVERIFY(!written.has_value());
+    QCOMPARE(written.error().text(), std::string("/dev/full: write: No space left on device"));
+}
 
 QTEST_GUILESS_MAIN(UnitLayout)
 #include "unit_layout.moc"

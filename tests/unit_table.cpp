@@ -15,6 +15,8 @@ private slots:
     void fitting();
     void plain_tables_are_aligned_and_never_cut();
     void elastic_columns_give_way();
+    void narrow_terminals_cut_the_last_columns_data();
+    void narrow_terminals_cut_the_last_columns();
     void colours_do_not_move_columns();
     void durations();
     void exit_codes();
@@ -71,6 +73,24 @@ void UnitTable::elastic_columns_give_way() {
     table.add({{"1"}, {std::string(100, 'a')}});
     cli::Terminal terminal{true, false, 30};
     QCOMPARE(table.render(terminal), "  JOB  NAME\n    1  " + std::string(22, 'a') + "…\n");
+}
+
+void UnitTable::narrow_terminals_cut_the_last_columns_data() {
+    QTest::addColumn<int>("width");
+    QTest::addColumn<std::string>("line");
+    QTest::newRow("wide enough") << 29 << std::string("1  succeeded  0:07  2 min ago");
+    QTest::newRow("cut") << 28 << std::string("1  succeeded  0:07  2 min a…");
+    QTest::newRow("left out") << 23 << std::string("1  succeeded  0:07");
+    QTest::newRow("two left out") << 15 << std::string("1  succeeded");
+    QTest::newRow("hardly anything") << 2 << std::string("1");
+}
+
+void UnitTable::narrow_terminals_cut_the_last_columns() {
+    QFETCH(int, width);
+    cli::Table table({{"J", true}, {"OUTCOME"}, {"TIME", true}, {"ENDED"}});
+    table.add({{"1"}, {"succeeded"}, {"0:07"}, {"2 min ago"}});
+    const std::string text = table.render({true, false, width});
+    QTEST(text.substr(text.find('\n') + 1, text.size() - text.find('\n') - 2), "line");
 }
 
 void UnitTable::colours_do_not_move_columns() {

@@ -62,6 +62,11 @@ public:
     [[nodiscard]] QJsonObject status() const {
         return QJsonDocument::fromJson(run({"status", "--json"}).out).object();
     }
+    /// A job that waits, named "newest".
+    void put_newest_job() const {
+        const Ran ran = run({"submit", "-n", "newest", "--", "true"});
+        if (ran.code != 0) qFatal("cannot submit: %s", ran.err.constData());
+    }
     /// A job that has ended, as a daemon would leave it.
     void put_done(const QString& name, int id, const QByteArray& facts,
                   const QByteArray& log) const {

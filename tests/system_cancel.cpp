@@ -265,7 +265,7 @@ void CancelTest::leftovers_are_shown_and_ended() {
                        "echo main ends\nexit 3\n"));
     QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["phase"].toString() == "ending"; },
                            "x to be shown as ending"));
-    QVERIFY2(running_job(spool, "x")["detail"].toString().contains("processes left"),
+    QVERIFY2(running_job(spool, "x")["detail"].toString().contains("process left"),
              qPrintable(running_job(spool, "x")["detail"].toString()));
     // Its GPU is not free meanwhile.
     QVERIFY(spool.drop("y.job", "true\n"));

@@ -161,9 +161,12 @@ void DaemonTest::term_and_int_leave_jobs() {
 void DaemonTest::nothing_is_left_among_the_cgroups() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0"}));
-    QVERIFY(spool.drop("x.job", "grep ^0:: /proc/self/cgroup\n" + gated_job));
+    QVERIFY(spool.drop("x.job",
+                       "echo $(sed -n '/ - cgroup2 /{s/^[^/]*[^ ]* //;s/ .*//;p;q}' "
+                       "/proc/self/mountinfo)$(sed -n s/^0:://p /proc/self/cgroup)\n" +
+                           gated_job));
     QVERIFY(wait_for_log(spool, "x", "gpus=0\n"));
-    const QString cgroup = "/sys/fs/cgroup" + spool.read("running/x.log").split('\n')[0].mid(3);
+    const QString cgroup = spool.read("running/x.log").split('\n')[0];
     if (!cgroup.contains("/gpuspool-") || !QDir(cgroup).exists())
         QSKIP("jobs have no cgroups here");
     const QString of_spool = cgroup.section('/', 0, -2);

@@ -23,7 +23,7 @@ spool::ActiveJob active_job() {
     job.file_name = "x.job";
     job.token = {0xAB, 0xCD};
     job.directory = "/home/u/proj";
-    job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, false,
+    job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, {}, false,
                  "/opt/python",     true};
     return job;
 }
@@ -233,6 +233,21 @@ private slots:
         QCOMPARE(withdrawn.file, std::string("y.sh"));
         QCOMPARE(withdrawn.ended_at, std::int64_t(100));
         QVERIFY(!withdrawn.exit_code && withdrawn.started_at == 0);
+    }
+    void of_a_damaged_record_only_the_exit_page_counts() {
+        spool::RecordContent content = ended();
+        content.claim_validity = record::Validity::damaged;
+        QVERIFY(spool::decide_outcome(active_job(), content, this_boot, 100).state ==
+                Outcome::succeeded);
+        content.exit_validity = record::Validity::absent;
+        const auto lost = spool::decide_outcome(active_job(), content, this_boot, 100);
+        QVERIFY(lost.state == Outcome::lost);
+        QVERIFY(lost.reason->find("was damaged") != std::string::npos);
+        // Whether it was executed is not known either.
+        content.run_validity = record::Validity::absent;
+        content.cancel_validity = record::Validity::valid;
+        QVERIFY(spool::decide_outcome(active_job(), content, this_boot, 100).state ==
+                Outcome::lost);
     }
 };
 

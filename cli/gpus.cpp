@@ -25,12 +25,18 @@ struct GpusOptions {
     std::string reason;
 };
 
+/// A daemon that has just started has not heard from the drivers yet.
+bool is_looking(const spool::SpoolState& state) {
+    return state.daemon.running && state.surveyed_at == 0;
+}
+
 /// What the daemon last said of a GPU, or that it is in no pool.
 spool::DeviceState known_device(const spool::SpoolState& state, const spool::Gpu& gpu) {
     for (const spool::DeviceState& device : state.devices)
         if (device.gpu.id == gpu.id) return device;
     spool::DeviceState unknown;
-    unknown.status = "unused";
+    unknown.status = is_looking(state) ? "unknown" : "unused";
+    if (is_looking(state)) unknown.reason = "being looked at: spoold has not heard of it yet";
     return unknown;
 }
 
@@ -53,7 +59,7 @@ std::vector<spool::DeviceState> devices_now(const spool::SpoolState& state,
         device.gpu = gpu;
         const bool judged = device.status == "free" || device.status == "busy" ||
                             device.status == "unknown" || !state.daemon.running;
-        if (judged && device.jobs.empty()) {
+        if (judged && device.jobs.empty() && !is_looking(state)) {
             const spool::GpuUse use = spool::gpu_use(gpu, {}, rules);
             static constexpr const char* names[] = {"free", "busy", "unknown"};
             device.status = names[static_cast<int>(use.kind)];

@@ -1,5 +1,7 @@
 #include "libspool/config.h"
 
+#include <algorithm>
+
 #include "libspool/json_text.h"
 #include "libspool/keyed_object.h"
 #include "libspool/names.h"
@@ -76,7 +78,20 @@ bool set_gpus(Config& config, const Json& value) {
     config.gpus.reset();
     if (value == "auto") return true;
     config.gpus = as_list(value);
-    return config.gpus.has_value();
+    return config.gpus &&
+           std::all_of(config.gpus->begin(), config.gpus->end(),
+                       [](const std::string& slot) { return slot_problem(slot).empty(); });
+}
+
+bool is_control(char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+/// "0", "GPU-8f6d…", "MIG-…", "81:00.0"
+bool may_be_gpu(std::string_view part) {
+    const bool is_index = !part.empty() && part.find_first_not_of("0123456789") == part.npos;
+    return is_index || part.starts_with("GPU-") || part.starts_with("MIG-") ||
+           part.starts_with("AMD-") || part.find(':') != part.npos;
 }
 
 bool set_drained(Config& config, const Json& value) {
@@ -97,7 +112,10 @@ bool set_desktop_share(Config& config, const Json& value) {
 }
 
 bool set_ignored_programs(Config& config, const Json& value) {
-    const auto list = as_list(value);
+    const bool are_names =
+        value.is_array() && std::all_of(value.begin(), value.end(),
+                                        [](const Json& v) { return v.is_string() && v != ""; });
+    const auto list = are_names ? as_list(value) : std::nullopt;
     if (list) config.gpu_rules.ignored_programs = {list->begin(), list->end()};
     return list.has_value();
 }
@@ -121,7 +139,10 @@ bool set_environment(Config& config, const Json& value) {
 constexpr std::string_view a_duration = "seconds, or a time such as \"10s\" or \"2m\"";
 
 constexpr ObjectKey<Config> keys[] = {
-    {"gpus", "\"auto\" or a list of slots such as [0, 1] or [\"0,1\", \"2,3\"]", set_gpus},
+    {"gpus",
+     "\"auto\" or a list of slots such as [0, 1] or [\"0,1\", \"2,3\"], of indexes, UUIDs or PCI "
+     "addresses, \"\" for a slot without a GPU",
+     set_gpus},
     {"bind", "\"index\" or \"uuid\"", set_bind},
     {"max_gpus", "a number from 0 to 1024",
      [](Config& c, const Json& v) { return set_number(c.max_gpus, most_gpus, v); }},
@@ -166,6 +187,23 @@ Result<Config> read_config(std::string_view bytes, const std::string& path) {
     if (auto read = read_keyed_object(config, *json, text, path, keys); !read)
         return tl::unexpected(read.error());
     return config;
+}
+
+std::string slot_problem(const std::string& text) {
+    static constexpr std::string_view accepted =
+        ": a slot is a list of indexes (0,1), UUIDs (GPU-..., MIG-...) or PCI addresses; \"\" is a "
+        "slot without a GPU; auto alone means all GPUs of the machine";
+    const auto problem = [](std::string_view what) { return std::string(what).append(accepted); };
+    if (text.empty()) return {};
+    if (std::any_of(text.begin(), text.end(), is_control))
+        return problem("'" + printable(text) + "' has control characters");
+    for (std::string_view part : split_at(text, ',')) {
+        part.remove_prefix(std::min(part.find_first_not_of(' '), part.size()));
+        part = part.substr(0, part.find_last_not_of(' ') + 1);
+        if (part.empty()) return problem("'" + printable(text) + "' names nothing at one place");
+        if (!may_be_gpu(part)) return problem("'" + printable(part) + "' can be no GPU");
+    }
+    return {};
 }
 
 std::vector<std::string> gpu_slots_from_arguments(const std::vector<std::string>& arguments) {

@@ -43,6 +43,10 @@ struct Config {
 /// Reads config.json. Unknown keys are warnings, wrong types and values are errors with their line.
 [[nodiscard]] Result<Config> read_config(std::string_view bytes, const std::string& path);
 
+/// Why no slot can be meant by this text ("all", "-1", "0,,1"), with what is accepted; empty if one
+/// can. "" is a slot without a GPU.
+[[nodiscard]] std::string slot_problem(const std::string& text);
+
 /// simple_gpu_scheduler's rule for `--gpus`: several arguments are one slot each, verbatim; a
 /// single one is split at commas.
 [[nodiscard]] std::vector<std::string> gpu_slots_from_arguments(

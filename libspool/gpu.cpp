@@ -34,6 +34,8 @@ void each_member(Fields& fields, Device& gpu) {
     fields.bytes("parent", gpu.parent);
     fields.flag("display", gpu.display);
     fields.flag("permitted", gpu.permitted);
+    fields.flag("computes", gpu.computes);
+    fields.flag("divided", gpu.divided);
     fields.number("memory_total", gpu.memory_total);
     fields.number("memory_used", gpu.memory_used);
     fields.flag("used_with_reserve", gpu.used_with_reserve);

@@ -39,6 +39,8 @@ struct Gpu {
     std::string parent;     ///< id of the GPU of which a MIG instance is a part
     bool display = false;   ///< a screen is attached, or a desktop draws on it
     bool permitted = true;  ///< this process may open it (the device cgroup allows it)
+    bool computes = true;   ///< it has a compute driver: without one no job can use it
+    bool divided = false;   ///< its MIG instances, if it has any, are used instead of it
     std::uint64_t memory_total = 0, memory_used = 0;  ///< bytes; used: by whomever
     /// Whether `memory_used` has what the driver keeps for itself in it.
     bool used_with_reserve = false;

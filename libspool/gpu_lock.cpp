@@ -13,8 +13,9 @@
 namespace spool {
 namespace {
 
-/// More files than that are not examined: a flood of them must not stop a daemon.
-constexpr std::size_t most_files = 16'384;
+/// Files for GPUs that are not ours to use, which only show who holds how many; all files where it
+/// is not said which GPUs matter.
+constexpr std::size_t most_of_others = 256, most_of_all = 8192;
 
 std::set<std::string> names_in_the_way(const std::vector<GpuWanted>& gpus) {
     std::set<std::string> ids;
@@ -37,6 +38,11 @@ std::string where(const LockFileText& text) {
 
 std::string holder_sentence(const GpuHolder& holder) {
     const std::string file = printable(holder.file);
+    if (holder.too_many != 0)
+        return printable(holder.gpu) + " counts as held: " + std::to_string(holder.too_many) +
+               " lock files for it are too many to be examined, most of them are " +
+               printable(holder.user) + "'s (" + file + "*); ask " + printable(holder.user) +
+               " or the administrator to remove them";
     if (!holder.problem.empty())
         return printable(holder.gpu) + " counts as held by " + printable(holder.user) + ", whose " +
                file + " cannot be examined: " + holder.problem +
@@ -107,25 +113,60 @@ Result<std::variant<GpuLock, GpuHolder>> GpuLocks::take(const std::vector<GpuWan
     return std::move(**holder);
 }
 
+template <typename Visit>
+Result<void> GpuLocks::each(const std::vector<std::string>& file_names, Visit visit) const {
+    for (const std::string& file_name : file_names) {
+        const auto name = read_lock_name(file_name);
+        if (!name) continue;
+        auto found = find(file_name, *name);
+        if (!found) return tl::unexpected(found.error());
+        if (!visit(*found)) break;
+    }
+    return {};
+}
+
 Result<std::optional<GpuHolder>> GpuLocks::holder_of(const std::vector<GpuWanted>& gpus,
                                                      const std::string& own_nonce) {
     const auto names = directory_.names();
     if (!names) return tl::unexpected(names.error());
     const auto ids = names_in_the_way(gpus);
-    std::size_t count = 0;
-    for (const std::string& file_name : *names) {
-        const auto name = read_lock_name(file_name);
-        if (!name || name->kind != LockFileName::Kind::lock ||
-            !ids.contains(escape_gpu_id(name->gpu)))
-            continue;
-        auto found = find(file_name, *name);
-        if (!found) return tl::unexpected(found.error());
-        if (is_ours(*found) && name->nonce == own_nonce) continue;
-        if (++count > most_files) found->look.problem = "there are too many files for this GPU";
-        if (count > most_files || is_in_the_way(*found)) return describe(*found);
-        clean(*found);
+    const LockPiles piles = sort_lock_files(*names, ids, uid_, mark_);
+    std::optional<GpuHolder> holder;
+    for (const auto& [gpu, pile] : piles.locks) {
+        if (pile.count > LockPile::most_examined(ids.size())) return flood_of(gpu, pile);
+        for (const auto* files : {&pile.own, &pile.others}) {
+            const auto looked = each(*files, [&](const Found& found) {
+                if (is_ours(found) && found.name.nonce == own_nonce) return true;
+                if (is_in_the_way(found))
+                    holder = describe(found);
+                else
+                    clean(found);
+                return !holder;
+            });
+            if (!looked) return tl::unexpected(looked.error());
+            if (holder) return holder;
+        }
     }
     return std::nullopt;
+}
+
+/// Who has left most of them, judged by some.
+GpuHolder GpuLocks::flood_of(const std::string& gpu, const LockPile& pile) {
+    std::map<std::uint32_t, std::size_t> owners;
+    for (const auto* files : {&pile.others, &pile.own})
+        for (std::size_t i = 0; i < std::min(files->size(), LockPile::sample); ++i)
+            if (const auto owner = directory_.owner((*files)[i])) ++owners[*owner];
+    const auto most = std::max_element(owners.begin(), owners.end(),
+                                       [](auto& a, auto& b) { return a.second < b.second; });
+    GpuHolder holder;
+    const std::string& file = pile.others.empty() ? pile.own.front() : pile.others.front();
+    const auto name = read_lock_name(file);
+    holder.gpu = name ? name->gpu : gpu;
+    holder.uid = most == owners.end() ? uid_ : most->first;
+    holder.user = user(holder.uid);
+    holder.file = directory_.path() + "/gpuspool." + gpu + ".";
+    holder.too_many = pile.count;
+    return holder;
 }
 
 Result<GpuLocks::Found> GpuLocks::find(const std::string& file_name,
@@ -164,47 +205,92 @@ void GpuLocks::clean(const Found& found) const {
 Result<std::vector<std::string>> GpuLocks::gpus_of(std::uint64_t job) const {
     const auto names = directory_.names();
     if (!names) return tl::unexpected(names.error());
-    for (const std::string& file_name : *names) {
-        const auto name = read_lock_name(file_name);
-        if (!name || name->kind != LockFileName::Kind::lock || name->spool != mark_) continue;
-        const auto found = find(file_name, *name);
-        if (!found) return tl::unexpected(found.error());
-        if (is_ours(*found) && found->look.kind == LockFileLook::Kind::held && found->text &&
-            found->text->job == job && was_made_as(*found->text, *name))
-            return found->text->gpus;
+    std::vector<std::string> gpus;
+    for (const auto& [gpu, pile] : sort_lock_files(*names, {}, uid_, mark_).locks) {
+        const auto looked = each(pile.own, [&](const Found& found) {
+            if (is_ours(found) && found.look.kind == LockFileLook::Kind::held && found.text &&
+                found.text->job == job && was_made_as(*found.text, found.name))
+                gpus = found.text->gpus;
+            return gpus.empty();
+        });
+        if (!looked) return tl::unexpected(looked.error());
+        if (!gpus.empty()) break;
     }
-    return std::vector<std::string>();
+    return gpus;
 }
 
-Result<GpuScene> GpuLocks::look() {
+Result<GpuScene> GpuLocks::look(const std::set<std::string>& ids) {
     const auto names = directory_.names();
     if (!names) return tl::unexpected(names.error());
+    std::set<std::string> escaped;
+    for (const std::string& id : ids)
+        escaped.insert(escape_gpu_id(id));
+    const LockPiles piles = sort_lock_files(*names, escaped, uid_, mark_);
     GpuScene scene;
-    std::size_t count = 0;
-    for (const std::string& file_name : *names) {
-        const auto name = read_lock_name(file_name);
-        if (!name) continue;
-        if (++count > most_files) break;
-        auto found = find(file_name, *name);
-        if (!found) return tl::unexpected(found.error());
-        if (name->kind == LockFileName::Kind::lock && !is_ours(*found) &&
-            found->look.kind == LockFileLook::Kind::unknown) {
-            scene.held.push_back({name->gpu, found->look.owner, name->spool, found->look.born});
-            scene.problems.emplace(name->gpu, holder_sentence(describe(*found)));
-            continue;
+    std::size_t left = most_of_all;
+    Result<void> looked;
+    for (const auto& [gpu, pile] : piles.locks) {
+        const std::size_t most = std::min(left, LockPile::most_examined(ids.size()));
+        if (pile.count > most) {
+            const GpuHolder flood = flood_of(gpu, pile);
+            scene.held.push_back({flood.gpu, flood.uid, {}, 0});
+            scene.problems.emplace(flood.gpu, holder_sentence(flood));
         }
-        const bool proven = found->look.kind == LockFileLook::Kind::held &&
-                            (!found->text || was_made_as(*found->text, *name));
-        if (proven && name->kind == LockFileName::Kind::lock)
-            scene.held.push_back({name->gpu, found->look.owner, name->spool, found->look.born});
-        else if (proven && name->kind == LockFileName::Kind::ticket)
-            scene.tickets.push_back(
-                {found->look.owner, name->spool, name->nonce, found->look.born,
-                 found->text ? GpuWish{found->text->wants, found->text->gpus} : GpuWish{}});
-        else
-            clean(*found);
+        if (looked) looked = look_at_pile(pile, most, scene);
+        left -= std::min(left, pile.count);
     }
+    if (looked) looked = look_at_pile(piles.of_other_gpus, most_of_others, scene);
+    if (looked) looked = look_at_tickets(piles.tickets, scene);
+    if (looked)
+        looked = each(piles.making, [&](const Found& found) {
+            clean(found);
+            return true;
+        });
+    if (!looked) return tl::unexpected(looked.error());
     return scene;
+}
+
+/// Our own in any case: those that are left behind go, so that there are fewer at the next look.
+Result<void> GpuLocks::look_at_pile(const LockPile& pile, std::size_t most, GpuScene& scene) {
+    const auto note = [&](const Found& found) {
+        note_lock(found, scene);
+        return true;
+    };
+    auto looked = each(pile.own, note);
+    if (!looked || pile.count > most) return looked;
+    return each(pile.others, note);
+}
+
+void GpuLocks::note_lock(const Found& found, GpuScene& scene) {
+    const GpuHolding holding{found.name.gpu, found.look.owner, found.name.spool, found.look.born};
+    if (found.look.kind == LockFileLook::Kind::unknown && !is_ours(found)) {
+        scene.held.push_back(holding);
+        scene.problems.emplace(found.name.gpu, holder_sentence(describe(found)));
+        return;
+    }
+    const bool proven = found.look.kind == LockFileLook::Kind::held &&
+                        (!found.text || was_made_as(*found.text, found.name));
+    if (proven)
+        scene.held.push_back(holding);
+    else
+        clean(found);
+}
+
+/// Those of one owner beyond a few hundred are no more than noise: a user counts once.
+Result<void> GpuLocks::look_at_tickets(const std::vector<std::string>& file_names,
+                                       GpuScene& scene) {
+    std::map<std::uint32_t, std::size_t> counts;
+    return each(file_names, [&](const Found& found) {
+        const bool proven = found.look.kind == LockFileLook::Kind::held &&
+                            (!found.text || was_made_as(*found.text, found.name));
+        if (!proven)
+            clean(found);
+        else if (++counts[found.look.owner] <= LockPiles::tickets_of_one)
+            scene.tickets.push_back(
+                {found.look.owner, found.name.spool, found.name.nonce, found.look.born,
+                 found.text ? GpuWish{found.text->wants, found.text->gpus} : GpuWish{}});
+        return true;
+    });
 }
 
 Result<GpuTicket> GpuLocks::make_ticket(const GpuWish& wish) {
@@ -224,7 +310,8 @@ GpuHolder GpuLocks::describe(const Found& found) {
             user(found.look.owner),
             directory_.path() + "/" + found.file_name,
             found.text,
-            found.look.problem};
+            found.look.problem,
+            0};
 }
 
 const std::string& GpuLocks::user(std::uint32_t uid) {

@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "libspool/gpu_fairness.h"
+#include "libspool/gpu_lock_piles.h"
 #include "libspool/gpu_lock_text.h"
 #include "libspool/lock_directory.h"
 
@@ -31,11 +33,14 @@ struct GpuHolder {
     std::string gpu;
     std::uint32_t uid = 0;  ///< owner of the file, by the kernel
     std::string user;       ///< its name, else the number
-    std::string file;       ///< path
+    std::string file;       ///< path; of too many what they begin with
     /// What the holder says of itself, if anything.
     std::optional<LockFileText> text;
     /// Not empty: the file cannot be examined, and why; it counts as a lock.
     std::string problem;
+    /// Not 0: so many files are there for the GPU, most of them this owner's; they are not
+    /// examined, and it counts as held.
+    std::size_t too_many = 0;
 };
 /// "GPU-1 is held by ada: job 42 of /home/ada/.gpuspool, since … (/run/lock/gpuspool.…)", or what
 /// is wrong with the file, and the remedy.
@@ -67,7 +72,8 @@ private:
 struct GpuScene {
     std::vector<GpuHolding> held;
     std::vector<GpuTicketSeen> tickets;
-    /// By GPU: a lock file of another that cannot be examined, in a sentence; it counts as held.
+    /// By GPU: that a lock file of another cannot be examined, or that there are too many, in a
+    /// sentence; it counts as held.
     std::map<std::string, std::string> problems;
 };
 
@@ -84,8 +90,10 @@ public:
     Result<std::variant<GpuLock, GpuHolder>> take(const std::vector<GpuWanted>& gpus,
                                                   std::uint64_t job);
 
-    /// Who has what and who waits. Removes our own files whose makers are gone.
-    Result<GpuScene> look();
+    /// Who has what and who waits, for GPUs with these ids (empty: for any; others are examined as
+    /// far as there are not many). Removes our own files whose makers are gone. However many files
+    /// there are, no more than some thousands are opened.
+    Result<GpuScene> look(const std::set<std::string>& ids = {});
 
     /// The GPUs of a job of this spool, as a lock for it says that is held, by a supervisor say;
     /// none if there is none, or its text is longer than is read.
@@ -108,6 +116,13 @@ private:
     [[nodiscard]] Result<LockedFile> make(LockFileName::Kind kind, const LockFileText& text) const;
     [[nodiscard]] Result<std::optional<GpuHolder>> holder_of(const std::vector<GpuWanted>& gpus,
                                                              const std::string& own_nonce);
+    /// Calls `visit` with each, until it returns false.
+    template <typename Visit>
+    Result<void> each(const std::vector<std::string>& file_names, Visit visit) const;
+    Result<void> look_at_pile(const LockPile& pile, std::size_t most, GpuScene& scene);
+    Result<void> look_at_tickets(const std::vector<std::string>& file_names, GpuScene& scene);
+    [[nodiscard]] GpuHolder flood_of(const std::string& gpu, const LockPile& pile);
+    void note_lock(const Found& found, GpuScene& scene);
     [[nodiscard]] Result<Found> find(const std::string& file_name, const LockFileName& name) const;
     [[nodiscard]] bool is_ours(const Found& found) const;
     [[nodiscard]] bool is_in_the_way(const Found& found) const;

@@ -20,7 +20,9 @@ constexpr std::uint64_t largest = 1 << 20;
 std::string write_notes(const GpuNotes& notes) {
     Json drained = Json::array(), processes = Json::array();
     for (const auto& [name, reason] : notes.drained)
-        drained.push_back({{"gpu", to_json_text(name)}, {"reason", to_json_text(reason)}});
+        drained.push_back({{"gpu", to_json_text(name)},
+                           {"reason", to_json_text(reason)},
+                           {"failures", notes.failed.contains(name)}});
     for (const auto& [pid, start] : notes.ignored_processes)
         processes.push_back({{"pid", pid}, {"start", start}});
     Json programs = Json::array();
@@ -41,9 +43,12 @@ Result<GpuNotes> read_notes(std::string_view bytes, const std::string& path) {
     const JsonFields fields(*json, error);
     fields.objects("drained", [&](const JsonFields& entry) {
         std::string name, reason;
+        bool failures = false;
         entry.bytes("gpu", name);
         entry.bytes("reason", reason);
+        entry.flag("failures", failures);
         notes.drained[name] = reason;
+        if (failures) notes.failed.insert(name);
     });
     fields.objects("ignored_processes", [&](const JsonFields& entry) {
         int pid = 0;

@@ -15,6 +15,7 @@ struct GpuNotes {
     /// What is to be left alone: ids of GPUs, or the text of a slot of which none is known; and
     /// why.
     std::map<std::string, std::string> drained;
+    std::set<std::string> failed;  ///< those of them that failures have drained, not the user
     /// Processes that do not make a GPU busy: pid and start time (see `process_start`).
     std::map<int, std::uint64_t> ignored_processes;
     std::set<std::string> ignored_programs;

@@ -34,7 +34,8 @@ public:
             for (Gpu& gpu : survey_.gpus)
                 gpu.problem = situation.blind;
         for (const Gpu& gpu : survey_.gpus)
-            if (!gpu.parent.empty()) divided_.insert(gpu.parent);
+            if (gpu.divided || !gpu.parent.empty())
+                divided_.insert(gpu.divided ? gpu.id : gpu.parent);
         pool_.vendor = vendor();
     }
 
@@ -56,8 +57,9 @@ public:
 private:
     [[nodiscard]] GpuVendor vendor() const {
         const auto has = [&](GpuVendor vendor) {
-            return std::any_of(survey_.gpus.begin(), survey_.gpus.end(),
-                               [&](const Gpu& gpu) { return gpu.vendor == vendor; });
+            return std::any_of(survey_.gpus.begin(), survey_.gpus.end(), [&](const Gpu& gpu) {
+                return gpu.vendor == vendor && gpu.computes;
+            });
         };
         // Drivers that do not answer are NVIDIA's: its GPUs may be there and not be listed.
         const bool no_nvidia = !has(GpuVendor::nvidia) && survey_.problems.empty();
@@ -65,18 +67,19 @@ private:
     }
 
     void add_gpu(const Gpu& gpu) {
-        if (gpu.vendor != pool_.vendor) return;
+        if (gpu.vendor != pool_.vendor || !gpu.computes) return;
         PoolGpu known = pool_gpu(gpu);
-        known.memory = shared_memory(gpu, situation_.jobs);
+        known.memory = shared_memory(gpu, situation_.jobs, wishes_.rules);
         pool_.gpus[gpu.id] = std::move(known);
     }
 
     /// Why a GPU is not in a pool that lists none by hand; empty if it is.
     [[nodiscard]] std::string why_left_out(const Gpu& gpu) const {
+        if (!gpu.computes) return "no compute driver (amdkfd) has it";
         if (gpu.vendor != pool_.vendor)
             return gpu.vendor == GpuVendor::intel ? "Intel's GPUs are shown, not given to jobs"
                                                   : "NVIDIA's GPUs are used where there are both";
-        if (divided_.contains(gpu.id)) return "divided into MIG instances";
+        if (divided_.contains(gpu.id)) return why_divided(gpu);
         if (!gpu.permitted) return "spoold may not open it (permissions, or its device cgroup)";
         const auto visible = wishes_.visible.find(gpu.vendor);
         if (visible == wishes_.visible.end()) return {};
@@ -86,6 +89,14 @@ private:
             std::any_of(seen.devices.begin(), seen.devices.end(),
                         [&](const std::string& name) { return is_called(known, name); });
         return is_seen ? "" : "spoold was started with a list of visible devices without it";
+    }
+
+    [[nodiscard]] std::string why_divided(const Gpu& gpu) const {
+        const bool has_instances =
+            std::any_of(survey_.gpus.begin(), survey_.gpus.end(),
+                        [&](const Gpu& other) { return other.parent == gpu.id; });
+        return has_instances ? "divided into MIG instances"
+                             : "in MIG mode, and has no instances: make some with nvidia-smi mig";
     }
 
     void add_all() {
@@ -193,6 +204,7 @@ private:
         } else {
             device.status = "unused";
             device.reason = wishes_.listed ? "not in the list of \"gpus\"" : why_left_out(gpu);
+            if (!gpu.computes) device.reason = why_left_out(gpu);
         }
         pool_.devices.push_back(std::move(device));
     }
@@ -224,13 +236,22 @@ GpuPool make_gpu_pool(const GpuPoolWishes& wishes, const GpuSituation& situation
     return PoolMaker(wishes, situation).make();
 }
 
+/// Whether the driver lists it, and not as one that is divided.
+static bool is_whole(const GpuSurvey& survey, const std::string& id) {
+    return !id.empty() && std::any_of(survey.gpus.begin(), survey.gpus.end(), [&](const Gpu& gpu) {
+        return gpu.id == id && !gpu.divided && gpu.problem.empty();
+    });
+}
+
 GpuSurvey remember_gpus(const GpuSurvey& known, GpuSurvey now) {
     const std::string why =
         now.problems.empty() ? "its driver no longer lists it" : joined(now.problems, "; ");
     for (const Gpu& gpu : known.gpus) {
         const bool listed = std::any_of(now.gpus.begin(), now.gpus.end(),
                                         [&](const Gpu& other) { return other.id == gpu.id; });
-        if (listed) continue;
+        // One that was never more than an index was never known, and a GPU that is in one piece
+        // again has no instances.
+        if (listed || gpu.id.empty() || is_whole(now, gpu.parent)) continue;
         // One of which the driver says nothing but that it is lost is counted as before.
         const auto lost = std::find_if(now.gpus.begin(), now.gpus.end(), [&](const Gpu& other) {
             return other.id.empty() && gpu.parent.empty() && other.vendor == gpu.vendor &&

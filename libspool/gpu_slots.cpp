@@ -104,11 +104,19 @@ std::uint64_t memory_of(const JobSpec& spec) {
     return spec.memory_per_gpu.value_or(0) * static_cast<std::uint64_t>(spec.gpus.value_or(1));
 }
 
+/// Each once: "1,1" is one GPU.
+std::vector<std::string> without_repetitions(const std::vector<std::string>& names) {
+    std::vector<std::string> out;
+    for (const std::string& name : names)
+        if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+    return out;
+}
+
 Need need_of(const JobSpec& spec) {
     return Need{spec.gpus,
                 spec.gpu_memory.value_or(0),
                 lower_case(spec.gpu_type),
-                spec.gpu_ids,
+                without_repetitions(spec.gpu_ids),
                 spec.gpu_avoid,
                 spec.cpus.value_or(0),
                 memory_of(spec)};

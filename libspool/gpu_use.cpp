@@ -69,13 +69,16 @@ GpuUse busy(std::string reason) {
     return {GpuUse::Kind::busy, std::move(reason)};
 }
 
+/// Bytes that no process explains and that are taken for the driver's own.
+std::uint64_t kept_by_driver(const Gpu& gpu, const GpuRules& rules) {
+    // What an old driver counts for itself grows with the memory that it has to manage.
+    return rules.unexplained + (gpu.used_with_reserve ? gpu.memory_total / 32 : 0);
+}
+
 GpuUse judge_memory(const Gpu& gpu, const GpuRules& rules) {
     const MemoryUse use = memory_of(gpu.processes.value_or(std::vector<GpuProcess>{}));
-    // What an old driver counts for itself grows with the memory that it has to manage.
-    const std::uint64_t kept =
-        rules.unexplained + (gpu.used_with_reserve ? gpu.memory_total / 32 : 0);
     std::uint64_t unexplained = 0;
-    if (use.complete && gpu.memory_used > use.listed + kept)
+    if (use.complete && gpu.memory_used > use.listed + kept_by_driver(gpu, rules))
         unexplained = gpu.memory_used - use.listed;
     // A desktop has more than the processes that it lists.
     const std::uint64_t desktop = use.desktop + (gpu.display ? unexplained : 0);
@@ -93,17 +96,22 @@ GpuUse judge_memory(const Gpu& gpu, const GpuRules& rules) {
 
 }  // namespace
 
-std::uint64_t shared_memory(const Gpu& gpu, const std::vector<GpuJob>& jobs) {
+std::uint64_t shared_memory(const Gpu& gpu, const std::vector<GpuJob>& jobs,
+                            const GpuRules& rules) {
     std::map<const GpuJob*, std::uint64_t> used;
-    std::uint64_t ours = 0;
-    for (const GpuProcess& process : gpu.processes.value_or(std::vector<GpuProcess>{}))
-        if (const GpuJob* job = job_of(process, jobs); job != nullptr && was_given(*job, gpu)) {
-            used[job] += process.memory.value_or(0);
-            ours += process.memory.value_or(0);
-        }
-    std::uint64_t taken = gpu.memory_used - std::min(gpu.memory_used, ours);
+    std::uint64_t taken = 0, listed = 0;
+    for (const GpuProcess& process : gpu.processes.value_or(std::vector<GpuProcess>{})) {
+        const std::uint64_t bytes = process.memory.value_or(0);
+        const GpuJob* job = job_of(process, jobs);
+        (job != nullptr && was_given(*job, gpu) ? used[job] : taken) += bytes;
+        listed += bytes;
+    }
+    // The larger of what a job has asked for, which is counted where it was granted, and of what
+    // it uses.
     for (const auto& [job, bytes] : used)
         taken += bytes - std::min(bytes, job->gpu_memory);
+    const std::uint64_t unlisted = gpu.memory_used - std::min(gpu.memory_used, listed);
+    taken += unlisted - std::min(unlisted, kept_by_driver(gpu, rules));
     return gpu.memory_total - std::min(gpu.memory_total, taken);
 }
 

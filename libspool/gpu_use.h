@@ -42,8 +42,11 @@ struct GpuUse {
 };
 
 /// Bytes that jobs which share the GPU may ask for in all: what it has, without what others use and
-/// what the jobs on it use beyond what they have asked for.
-[[nodiscard]] std::uint64_t shared_memory(const Gpu& gpu, const std::vector<GpuJob>& jobs);
+/// what the jobs on it use beyond what they have asked for. What the driver keeps for itself, and
+/// no process explains, counts for nobody, as far as it does not make a GPU busy either: a job may
+/// ask for as much as the product has.
+[[nodiscard]] std::uint64_t shared_memory(const Gpu& gpu, const std::vector<GpuJob>& jobs,
+                                          const GpuRules& rules);
 
 [[nodiscard]] GpuUse gpu_use(const Gpu& gpu, const std::vector<GpuJob>& jobs,
                              const GpuRules& rules);

@@ -232,6 +232,12 @@ Result<LockFileLook> LockDirectory::look(const std::string& name) const {
     return look_at_unopened(fd_->get(), name.c_str(), code);
 }
 
+std::optional<std::uint32_t> LockDirectory::owner(const std::string& name) const {
+    struct stat status {};
+    if (fstatat(fd_->get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+    return status.st_uid;
+}
+
 void LockDirectory::remove(const std::string& name) const {
     (void)unlinkat(fd_->get(), name.c_str(), 0);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -103,6 +104,9 @@ public:
 
     /// Never waits. Fails only for want of resources of our own.
     [[nodiscard]] Result<LockFileLook> look(const std::string& name) const;
+
+    /// Whose file that is; nothing if it is gone.
+    [[nodiscard]] std::optional<std::uint32_t> owner(const std::string& name) const;
 
     /// Removes a name, if it is there and may be removed.
     void remove(const std::string& name) const;

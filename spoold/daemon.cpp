@@ -204,7 +204,8 @@ void Daemon::begin_rescan() {
 
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
-    if (!launcher_->has_environment() || numbers_pending_ || !deferred_.empty()) return false;
+    if (!launcher_->has_environment() || numbers_pending_) return false;
+    if (!deferred_.empty() || !gpu_requests_.empty()) return false;
     if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),

@@ -90,6 +90,9 @@ private:
     bool lock_gpus(const spool::Start& start);
     [[nodiscard]] bool gpus_may_start() const;
     [[nodiscard]] std::vector<std::string> obstacles(std::uint64_t number) const;
+    [[nodiscard]] std::string lack_of_memory(std::uint64_t number,
+                                             const spool::GpuSlot& slot) const;
+    void add_largest_gpu(spool::WaitReason& reason, const spool::Need& need) const;
     [[nodiscard]] spool::GpuState slot_state(std::size_t index) const;
     [[nodiscard]] std::vector<spool::DeviceState> device_states(
         const std::vector<spool::GpuState>& slots) const;
@@ -110,6 +113,7 @@ private:
     [[nodiscard]] bool knows(std::uint64_t number) const;
     [[nodiscard]] bool looked_through(Deferred& deferred) const;
     void apply_deferred();
+    void apply_gpu_requests();
     void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(std::uint64_t number, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
@@ -184,8 +188,9 @@ private:
     std::optional<std::pair<spool::Environment, std::string>>
         found_environment_;  ///< and its source
     std::chrono::nanoseconds next_environment_try_{0};
-    std::string startup_stamp_;               ///< of the login shell's start-up files
-    std::set<std::string> requests_in_hand_;  ///< nonces of requests that are being carried out
+    std::string startup_stamp_;                 ///< of the login shell's start-up files
+    std::set<std::string> requests_in_hand_;    ///< nonces of requests that are being carried out
+    std::vector<spool::Request> gpu_requests_;  ///< that wait for the first survey
     std::map<std::string, spool::Reply> owed_replies_;  ///< of what was done; by nonce
     std::vector<Deferred> deferred_;
     std::int64_t control_changed_at_ = 0;             ///< mtime of control/ when it was read

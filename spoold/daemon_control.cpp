@@ -102,8 +102,8 @@ void Daemon::carry_out(const spool::Request& request) {
                       : "no longer draining");
     }
     if (request.verb.starts_with("gpu-")) {
-        gpus_changed_ = true;
-        return answer(request, gpus_->apply(request));
+        gpu_requests_.push_back(request);
+        return apply_gpu_requests();
     }
     if (request.verb == "reload") {
         config_changed_ = rescan_ = true;
@@ -112,6 +112,14 @@ void Daemon::carry_out(const spool::Request& request) {
         return reply(true, "reading the settings and the login environment again");
     }
     reply(false, "this spoold does not know the request '" + request.verb + "'");
+}
+
+/// They wait until it is known which GPUs there are, and all in their order.
+void Daemon::apply_gpu_requests() {
+    if (gpu_requests_.empty() || !gpus_->settled()) return;
+    for (const spool::Request& request : std::exchange(gpu_requests_, {}))
+        answer(request, gpus_->apply(request));
+    gpus_changed_ = true;
 }
 
 void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {

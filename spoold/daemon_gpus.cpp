@@ -4,6 +4,8 @@
 #include "daemon.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
+#include "libspool/values.h"
 #include "log.h"
 
 namespace spoold {
@@ -51,8 +53,14 @@ void Daemon::look_at_gpus() {
         look_at_other_spools();
         (void)update_pool();
     }
+    // Before anything is started on what the user has taken out of use.
+    apply_gpu_requests();
+    (void)update_pool();
+    if (!gpu_requests_.empty()) next_gpu_look_ = gpus_->ask_while_wanted();
     (void)gpus_->advance();
+    if (policy_.waiting() > 0) gpus_->ask_for_new();
     if (!looks) others_turns_.clear();
+    if (!looks && troubles_.set("lock files", "")) state_changed_ = true;
     if (looks) {
         next_gpu_look_ = gpus_->ask_while_wanted();
         wait_among_others();
@@ -67,6 +75,8 @@ bool Daemon::update_pool() {
     if (!std::exchange(gpus_changed_, false)) return false;
     if (!gpus_->update(gpu_jobs(), shared_->elsewhere())) return false;
     troubles_.set("gpus", gpus_->problem());
+    troubles_.set("failed gpus", gpus_->failed_gpus());
+    troubles_.set("gpus_drained", gpus_->unknown_drained());
     shared_->know(gpus_->pool().devices);
     others_turns_.clear();
     set_pool();
@@ -96,6 +106,8 @@ void Daemon::look_at_other_spools() {
                   looked ? ""
                          : "what GPUs others have is not known, and no job is started on one: " +
                                looked.error().text());
+    if (troubles_.set("lock files", spool::joined(shared_->problems(), "; ")))
+        state_changed_ = true;
     if (shared_->elsewhere() != before) gpus_changed_ = true;
 }
 
@@ -174,8 +186,35 @@ std::vector<std::string> Daemon::obstacles(std::uint64_t number) const {
             out.push_back(what + " held by " + jobs);
         else if (slot.state != spool::GpuSlot::State::open)
             out.push_back(what + " " + slot.reason);
+        else if (const std::string lack = lack_of_memory(number, slot); !lack.empty())
+            out.push_back(what + " " + lack);
     }
     return out;
+}
+
+/// What strangers leave of a GPU that is otherwise free; empty where that is enough.
+std::string Daemon::lack_of_memory(std::uint64_t number, const spool::GpuSlot& slot) const {
+    const spool::WaitingJob* job = incoming_->find(number);
+    if (job == nullptr) return {};
+    for (const std::string& device : slot.devices) {
+        const auto gpu = policy_.pool().gpus.find(device);
+        if (gpu == policy_.pool().gpus.end()) continue;
+        if (gpu->second.memory >= job->terms.need.gpu_memory) continue;
+        return "has " + spool::format_size(gpu->second.memory) + " of its " +
+               spool::format_size(gpu->second.memory_total) +
+               " to share: others use the rest (gpuspool gpus)";
+    }
+    return {};
+}
+
+/// More memory than any GPU of the pool has will not come by waiting: with the figure.
+void Daemon::add_largest_gpu(spool::WaitReason& reason, const spool::Need& need) const {
+    std::uint64_t largest = 0;
+    for (const auto& [device, gpu] : policy_.pool().gpus)
+        largest = std::max(largest, gpu.memory_total);
+    if (reason.kind == spool::WaitReason::Kind::never_gpus && largest != 0 &&
+        need.gpu_memory > largest)
+        reason.detail += " (the largest here has " + spool::format_size(largest) + ")";
 }
 
 spool::GpuState Daemon::slot_state(std::size_t index) const {

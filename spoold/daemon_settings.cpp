@@ -57,6 +57,7 @@ void Daemon::load_config() {
 void Daemon::set_gpu_wishes() {
     spool::GpuPoolWishes wishes;
     wishes.listed = options_.gpus ? options_.gpus : config_.gpus;
+    if (options_.automatic_gpus) wishes.listed.reset();
     wishes.bind_by_id = config_.bind_by_id;
     wishes.rules = config_.gpu_rules;
     wishes.allowed = machine_.rules().gpus;

@@ -121,6 +121,7 @@ spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {
     if (!reason && job.bare && !launcher_->has_environment())
         return {Kind::environment, 0, 0, {}, {}};
     if (!reason) return {Kind::next, 0, 0, {}, {}};
+    add_largest_gpu(*reason, job.terms.need);
     return *reason;
 }
 

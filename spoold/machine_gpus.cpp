@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::chrono::nanoseconds fresh_for = 1500ms;    ///< a survey, while jobs wait
-constexpr std::chrono::nanoseconds without_driver = 60s;  ///< where there is nobody to ask
+constexpr std::chrono::nanoseconds without_driver = 10s;  ///< where there is nobody to ask
 constexpr std::chrono::nanoseconds a_little = 10ms;
 constexpr std::int64_t quick_failure = 60'000'000'000;  ///< nanoseconds after the start
 constexpr std::size_t failures_to_drain = 3;
@@ -62,6 +62,7 @@ bool MachineGpus::update(std::vector<spool::GpuJob> jobs,
         wishes, {watch_.survey(), watch_.problem(), std::move(jobs), std::move(elsewhere)});
     const bool changed = !std::exchange(made_, true) || pool != pool_;
     pool_ = std::move(pool);
+    settled_ = watch_.survey() || !watch_.problem().empty();
     return changed;
 }
 
@@ -77,6 +78,28 @@ std::string MachineGpus::problem() const {
     if (watch_.survey()) all = watch_.survey()->problems;
     if (!watch_.problem().empty()) all.insert(all.begin(), watch_.problem());
     return spool::joined(all, "; ");
+}
+
+std::string MachineGpus::failed_gpus() const {
+    std::vector<std::string> all;
+    for (const std::string& device : notes_.failed) {
+        const auto drained = notes_.drained.find(device);
+        if (drained == notes_.drained.end()) continue;
+        all.push_back("nothing more is started on GPU " + label(device) + ": " + drained->second +
+                      "; when it is well again: gpuspool gpus undrain " + spool::printable(device));
+    }
+    return spool::joined(all, "; ");
+}
+
+std::string MachineGpus::unknown_drained() const {
+    if (!settled_ || !watch_.survey() || !problem().empty()) return {};
+    std::vector<std::string> unknown;
+    for (const auto& [name, why] : wishes_.drained)
+        if (devices_called(name).empty() && !name.empty())
+            unknown.push_back("'" + spool::printable(name) + "'");
+    if (unknown.empty()) return {};
+    return "\"gpus_drained\" in config.json names " + spool::joined(unknown, ", ") +
+           ", which is no GPU or slot of this machine's pool: gpuspool gpus shows what there is";
 }
 
 bool MachineGpus::fresh() const {
@@ -108,21 +131,54 @@ MachineGpus::Time MachineGpus::ask_while_wanted() {
     return std::max(due, now + (told ? fresh_for : a_little));
 }
 
+void MachineGpus::ask_for_new() {
+    if (!watch_.survey() || !watch_.problem().empty() || !nobody_to_ask(*watch_.survey())) return;
+    if (clock_.monotonic() >= watch_.answered_at() + without_driver) watch_.ask();
+}
+
 spool::Reply MachineGpus::apply(const spool::Request& request) {
     if (request.verb == "gpu-drain") return drain(request.subject, request.reason);
     if (request.verb == "gpu-undrain") return undrain(request.subject);
     return request.verb == "gpu-ignore" ? ignore(request.subject) : heed(request.subject);
 }
 
-/// The id of what is called so, or the text of a slot; empty if there is no such thing.
-std::string MachineGpus::device_called(const std::string& name) const {
-    for (const auto& [device, gpu] : pool_.gpus)
-        if (spool::is_called(gpu, name)) return device;
+/// The ids of what may be called so, or the text of a slot.
+std::vector<std::string> MachineGpus::devices_called(const std::string& name) const {
+    std::vector<std::string> found;
+    for (const auto& [device, gpu] : pool_.gpus) {
+        if (device == name) return {device};
+        if (!device.empty() && spool::is_called(gpu, name)) found.push_back(device);
+    }
+    if (!found.empty()) return found;
     for (const spool::GpuSlot& slot : pool_.gpu_slots)
         if (slot.text == name ||
             std::find(slot.devices.begin(), slot.devices.end(), name) != slot.devices.end())
-            return name;
+            return {name};
     return {};
+}
+
+/// "1 (GPU-8f6d…)"
+std::string MachineGpus::label(const std::string& device) const {
+    for (const spool::DeviceState& known : pool_.devices)
+        if (known.gpu.id == device && known.gpu.parent.empty())
+            return std::to_string(known.gpu.index) + " (" + spool::printable(device) + ")";
+    return spool::printable(device);
+}
+
+std::string MachineGpus::no_such(const std::string& name) const {
+    const std::string trouble = problem();
+    if (!trouble.empty() && pool_.gpus.empty())
+        return "what GPUs this machine has is not known: " + trouble;
+    return "there is no GPU '" + spool::printable(name) + "' in the pool";
+}
+
+std::string MachineGpus::ambiguous(const std::string& name,
+                                   const std::vector<std::string>& devices) const {
+    std::vector<std::string> labels;
+    for (const std::string& device : devices)
+        labels.push_back(label(device));
+    return "'" + spool::printable(name) + "' may be any of " + spool::joined(labels, ", ") +
+           ": say which";
 }
 
 spool::Reply MachineGpus::keep(spool::GpuNotes notes, const std::string& message) {
@@ -134,23 +190,29 @@ spool::Reply MachineGpus::keep(spool::GpuNotes notes, const std::string& message
 }
 
 spool::Reply MachineGpus::drain(const std::string& name, const std::string& reason) {
-    const std::string device = device_called(name);
-    if (device.empty())
-        return {false, "there is no GPU '" + spool::printable(name) + "' in the pool"};
+    const auto devices = devices_called(name);
+    if (devices.empty()) return {false, no_such(name)};
+    if (devices.size() > 1) return {false, ambiguous(name, devices)};
     spool::GpuNotes notes = notes_;
-    notes.drained[device] = reason;
+    notes.drained[devices.front()] = reason;
+    notes.failed.erase(devices.front());
     return keep(std::move(notes), "is drained: nothing more is started there");
 }
 
 spool::Reply MachineGpus::undrain(const std::string& name) {
     spool::GpuNotes notes = notes_;
-    const std::string device = device_called(name);
-    if (notes.drained.erase(device.empty() ? name : device) == 0) {
+    const auto devices = devices_called(name);
+    if (devices.size() > 1) return {false, ambiguous(name, devices)};
+    const std::string device = devices.empty() ? name : devices.front();
+    // What was drained by its text alone, while nobody knew more of it, is known by that.
+    if (notes.drained.erase(device) + notes.drained.erase(name) == 0) {
         const bool configured = wishes_.drained.contains(name) || wishes_.drained.contains(device);
         return {false, configured
                            ? "is drained by \"gpus_drained\" in config.json: take it out there"
                            : "is not drained"};
     }
+    notes.failed.erase(device);
+    notes.failed.erase(name);
     failures_.erase(device);
     return keep(std::move(notes), "is used again");
 }
@@ -178,7 +240,9 @@ spool::Reply MachineGpus::heed(const std::string& process) {
 }
 
 std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result) {
-    if (result.started_at == 0) return std::nullopt;
+    // What was never executed says nothing of its GPU.
+    const bool ran = result.started_at != 0 && (result.exit_code || result.signal);
+    if (!ran) return std::nullopt;
     const bool quick = result.state == spool::Outcome::failed &&
                        result.ended_at - result.started_at < quick_failure;
     std::vector<std::string> devices = result.gpu_ids;
@@ -194,21 +258,28 @@ std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result)
         }
         auto& jobs = failures_[device];
         jobs.push_back(result.id);
-        if (jobs.size() < failures_to_drain || notes_.drained.contains(device)) continue;
-        std::string numbers;
-        for (const std::uint64_t job : jobs)
-            numbers += (numbers.empty() ? "" : ", ") + std::to_string(job);
-        const std::string reason = "jobs " + numbers + " failed within a minute of their start";
-        jobs.clear();
-        spool::GpuNotes notes = notes_;
-        notes.drained[device] = reason;
-        const spool::Reply kept = keep(notes, {});
-        notes_ = std::move(notes);  // also where the disk is full: until this daemon ends
-        message.emplace("GPU ").append(device).append(" is drained: ").append(reason);
-        message->append("; when it is well again: gpuspool gpus undrain ").append(device);
-        if (!kept.ok) message->append(" (").append(kept.message).append(")");
+        if (jobs.size() >= failures_to_drain && !notes_.drained.contains(device))
+            message = drain_failed(device);
     }
     return message;
+}
+
+/// After failures. Returns what is to be said of it.
+std::string MachineGpus::drain_failed(const std::string& device) {
+    std::vector<std::string> numbers;
+    for (const std::uint64_t job : failures_[device])
+        numbers.push_back(std::to_string(job));
+    failures_[device].clear();
+    const std::string reason =
+        "jobs " + spool::joined(numbers, ", ") + " failed within a minute of their start";
+    spool::GpuNotes notes = notes_;
+    notes.drained[device] = reason;
+    notes.failed.insert(device);
+    const spool::Reply kept = keep(notes, {});
+    notes_ = std::move(notes);  // also where the disk is full: until this daemon ends
+    return "GPU " + device + " is drained: " + reason +
+           "; when it is well again: gpuspool gpus undrain " + device +
+           (kept.ok ? "" : " (" + kept.message + ")");
 }
 
 }  // namespace spoold

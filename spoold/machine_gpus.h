@@ -35,6 +35,13 @@ public:
     [[nodiscard]] const spool::GpuPool& pool() const { return pool_; }
     /// What is wrong with the drivers; empty if nothing is.
     [[nodiscard]] std::string problem() const;
+    /// What is to be said of GPUs that failures have drained, with the remedy; empty if none is.
+    [[nodiscard]] std::string failed_gpus() const;
+    /// Names that the settings wish drained and that are no GPU's; empty while that is not known.
+    [[nodiscard]] std::string unknown_drained() const;
+    /// Whether the pool is what the drivers have said, or it is certain that they do not answer:
+    /// before that no request on a GPU can be judged.
+    [[nodiscard]] bool settled() const { return settled_; }
     [[nodiscard]] Time surveyed_at() const { return watch_.surveyed_at(); }
 
     /// Whether the pool says how things are now, as far as that can be known.
@@ -46,6 +53,9 @@ public:
     /// Jobs wait for GPUs that no job of ours has: asks if what is known is not fresh. Returns when
     /// to look again.
     Time ask_while_wanted();
+    /// Jobs wait, for GPUs or not: asks from time to time whether GPUs have come, if there are
+    /// none.
+    void ask_for_new();
     std::optional<Time> advance() { return watch_.advance(); }
 
     /// The requests on GPUs ("gpu-drain", …).
@@ -60,7 +70,12 @@ private:
     spool::Reply ignore(const std::string& process);
     spool::Reply heed(const std::string& process);
     spool::Reply keep(spool::GpuNotes notes, const std::string& message);
-    [[nodiscard]] std::string device_called(const std::string& name) const;
+    [[nodiscard]] std::vector<std::string> devices_called(const std::string& name) const;
+    [[nodiscard]] std::string label(const std::string& device) const;
+    [[nodiscard]] std::string no_such(const std::string& name) const;
+    [[nodiscard]] std::string ambiguous(const std::string& name,
+                                        const std::vector<std::string>& devices) const;
+    std::string drain_failed(const std::string& device);
     void forget_ended_processes();
 
     spool::Spool& spool_;
@@ -69,7 +84,8 @@ private:
     spool::GpuPoolWishes wishes_;
     spool::GpuNotes notes_;
     spool::GpuPool pool_;
-    bool made_ = false;  ///< `pool_` follows from all that is known
+    bool made_ = false;     ///< `pool_` follows from all that is known
+    bool settled_ = false;  ///< it has since anybody has answered
     Time stale_since_{0};
     std::map<std::string, std::vector<std::uint64_t>> failures_;  ///< by device: jobs in a row
 };

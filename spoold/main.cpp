@@ -29,7 +29,8 @@ struct CommandLine {
         app.add_option(
                "--gpus", gpus,
                "the GPU slots: each argument is one, given verbatim to CUDA_VISIBLE_DEVICES (0,1 "
-               "2,3 = two slots with two GPUs); a single argument is split at commas")
+               "2,3 = two slots with two GPUs); a single argument is split at commas; auto = all "
+               "that the drivers list")
             ->expected(1, 1024);
         app.add_option("--cpu-slots", cpu_slots, "how many jobs without a GPU run at once")
             ->check(CLI::Range(0, 65536));
@@ -50,6 +51,15 @@ struct CommandLine {
         return option.count() > 0 ? spool_path.empty() : set != nullptr && *set == '\0';
     }
 
+    /// What is wrong with `gpus`, if anything.
+    [[nodiscard]] std::string problem() const {
+        if (gpus == std::vector<std::string>{"auto"}) return {};
+        for (const std::string& slot : gpus)
+            if (std::string wrong = spool::slot_problem(slot); !wrong.empty())
+                return "--gpus: " + wrong;
+        return {};
+    }
+
     spoold::Options complete() {
         options.spool_path =
             spool_path.empty() ? spool::default_spool_path() : spool::absolute_path(spool_path);
@@ -58,7 +68,9 @@ struct CommandLine {
                                                 : spool::absolute_path(spool_exec);
         options.spool_probe =
             spool::find_program("spool-probe", "GPUSPOOL_PROBE", GPUSPOOL_LIBEXEC);
-        if (!gpus.empty()) options.gpus = spool::gpu_slots_from_arguments(gpus);
+        options.automatic_gpus = gpus == std::vector<std::string>{"auto"};
+        if (!gpus.empty() && !options.automatic_gpus)
+            options.gpus = spool::gpu_slots_from_arguments(gpus);
         options.cpu_slots = cpu_slots;
         return options;
     }
@@ -84,6 +96,10 @@ int main(int argc, char** argv) {
     if (is_setuid()) {
         spoold::log_error("refuses to run setuid or setgid");
         return 1;
+    }
+    if (const std::string problem = command_line.problem(); !problem.empty()) {
+        spoold::log_error(problem);
+        return 2;
     }
     if (geteuid() == 0) spoold::log_warning("runs as root: so will every job");
     const spoold::Options options = command_line.complete();

@@ -20,6 +20,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// Others can make a look long, and make it wanted at any time: so much longer is none.
+constexpr int rest_after_look = 9;
+
 /// The notice of a closed file comes before its lock is gone.
 constexpr std::chrono::nanoseconds after_a_notice = 20ms;
 
@@ -108,20 +111,42 @@ void SharedGpus::lock_again() {
 
 void SharedGpus::know(const std::vector<spool::DeviceState>& devices) {
     parents_.clear();
+    known_.clear();
+    for (const spool::DeviceState& device : devices)
+        known_.insert(device.gpu.id);
     for (const spool::DeviceState& device : devices)
         if (!device.gpu.parent.empty()) parents_[device.gpu.id] = device.gpu.parent;
 }
 
 spool::Result<void> SharedGpus::look() {
-    if (look_again_ && *look_again_ <= clock_.monotonic()) look_again_.reset();
-    auto scene = open().and_then([&] { return locks_->look(); });
-    if (!scene) return tl::unexpected(scene.error());
-    scene_ = std::move(*scene);
+    const Time now = clock_.monotonic();
+    if (look_again_ && *look_again_ <= now) look_again_.reset();
+    if (now >= rest_until_)
+        list_files();
+    else
+        look_again_ = std::max(look_again_.value_or(Time{0}), rest_until_);
+    if (!looked_) return looked_;
     elsewhere_.clear();
     held_by_own_user_ = 0;
     for (const spool::GpuHolding& held : scene_.held)
         note_held(held);
     return {};
+}
+
+void SharedGpus::list_files() {
+    const Time begun = clock_.monotonic();
+    auto scene = open().and_then([&] { return locks_->look(known_); });
+    looked_ = scene ? spool::Result<void>() : tl::unexpected(scene.error());
+    if (scene) scene_ = std::move(*scene);
+    const Time took = clock_.monotonic() - begun;
+    rest_until_ = begun + took + rest_after_look * took;
+}
+
+std::vector<std::string> SharedGpus::problems() const {
+    std::vector<std::string> out;
+    for (const auto& [gpu, problem] : scene_.problems)
+        if (known_.contains(gpu)) out.push_back(problem);
+    return out;
 }
 
 void SharedGpus::note_held(const spool::GpuHolding& held) {

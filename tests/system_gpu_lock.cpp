@@ -382,11 +382,11 @@ void system_gpu_lock::mischief_data() {
         [] { make_locked(lock_name, R"({"nonce":"n0","gpus":["1"],"spool":"/home/v","job":1})"); },
         "free");
     row(
-        "a thousand files", [] { make_many(1000, false); }, "free");
+        "some hundred files", [] { make_many(250, false); }, "free");
     row(
-        "a thousand files, one locked", [] { make_many(1000, true); }, held);
+        "some hundred files, one locked", [] { make_many(250, true); }, held);
     row(
-        "a flood", [] { make_many(20'000, false); }, "there are too many files for this GPU");
+        "a flood", [] { make_many(20'000, false); }, "are too many to be examined, most of them");
     row(
         "tickets without sense",
         [] {

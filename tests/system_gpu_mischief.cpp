@@ -31,6 +31,7 @@ private slots:
     void a_file_that_cannot_be_read();
     void what_is_no_lock_data();
     void what_is_no_lock();
+    void thousands_of_dead_files();
 
 private:
     /// A daemon for which the mode of a file counts, though it is root's.
@@ -90,6 +91,40 @@ void SystemGpuMischief::what_is_no_lock() {
     QVERIFY(spool.start());
     spool.drop("a.job", "true");
     QCOMPARE(spool.wait_for_result("a")["gpus"].toArray(), QJsonArray{"0"});
+}
+
+/// They take their own GPU away, by a name and with a remedy, and nothing else.
+void SystemGpuMischief::thousands_of_dead_files() {
+    TestSpool spool;
+    prepare(spool);
+    const FakeGpus gpus(spool, {FakeGpus::a100(0), FakeGpus::a100(1)});
+    const QString prefix = spool.scratch("locks/gpuspool.GPU-00000000.");
+    const auto name = [&](int number) {
+        return prefix +
+               QString("%1.0123456789abcdef.%2").arg(mallory).arg(number, 16, 16, QChar('0'));
+    };
+    constexpr int count = 8000;
+    for (int i = 0; i < count; ++i) {
+        QFile file(name(i));
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        QVERIFY(::lchown(qPrintable(name(i)), mallory, mallory) == 0);
+    }
+    QVERIFY(spool.start());
+    spool.drop("a.job", held_job(spool, "$CUDA_VISIBLE_DEVICES"));
+    QVERIFY(spool.wait_for([&] { return spool.read("running/a.log") == "1\n"; }, "a on GPU 1"));
+    spool.drop("b.job", "#SPOOL --gpu-ids=0\ntrue");
+    const QString said = QString(
+                             "GPU-00000000 counts as held: %1 lock files for it are too many to "
+                             "be examined, most of them are user %2's (%3*); ask")
+                             .arg(count)
+                             .arg(mallory)
+                             .arg(prefix);
+    QVERIFY(waits_with(spool, "b", said));
+    QVERIFY2(problems_of(spool).contains(said), qPrintable(problems_of(spool)));
+    for (int i = 0; i < count; ++i)
+        QVERIFY(QFile::remove(name(i)));
+    QCOMPARE(spool.wait_for_result("b")["gpus"].toArray(), QJsonArray{"0"});
+    let_go(spool);
 }
 
 QTEST_GUILESS_MAIN(SystemGpuMischief)

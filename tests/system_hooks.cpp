@@ -11,10 +11,11 @@ namespace {
 /// Makes hooks/NAME of a shell script.
 bool make_hook(const TestSpool& spool, const QByteArray& name, const QByteArray& script) {
     return write_home_file(spool, "hook", "#!/bin/sh\n" + script) &&
-           shell(spool,
-                 "mkdir -p -m 700 $GPUSPOOL_DIR $GPUSPOOL_DIR/hooks && chmod 700 ~/hook && mv ~/hook "
-                 "$GPUSPOOL_DIR/hooks/" +
-                     name);
+           shell(
+               spool,
+               "mkdir -p -m 700 $GPUSPOOL_DIR $GPUSPOOL_DIR/hooks && chmod 700 ~/hook && mv ~/hook "
+               "$GPUSPOOL_DIR/hooks/" +
+                   name);
 }
 
 /// The lines that hooks have appended to ~/told.

@@ -50,6 +50,33 @@ private slots:
     void pools() {
         QVERIFY(!spool::read_config(R"({"gpus": "auto"})", "c").value().gpus);
         QVERIFY(spool::read_config(R"({"gpus": []})", "c").value().gpus->empty());
+        QCOMPARE(spool::read_config(R"({"gpus": ["", "0"]})", "c").value().gpus, (Words{"", "0"}));
+    }
+
+    void what_can_be_a_slot_data() {
+        QTest::addColumn<QByteArray>("text");
+        QTest::addColumn<QByteArray>("problem");
+        const auto row = [](const char* text, const char* problem) {
+            QTest::addRow("%s", QByteArray(text).toPercentEncoding().constData())
+                << QByteArray(text) << QByteArray(problem);
+        };
+        for (const char* good : {"", "0", "0,1", " 0, 12", "GPU-8f6d02a1", "MIG-GPU-8f6d/1/0",
+                                 "81:00.0", "0000:81:00.0,GPU-1"})
+            row(good, "");
+        for (const char* word : {"auto", "all", "none", "-1", "0-3", "x"})
+            row(word, "can be no GPU");
+        for (const char* empty : {",", "0,", "0,,1", " "})
+            row(empty, "names nothing");
+        for (const char* control : {"\033[31m0", "0\n", "0\x7f"})
+            row(control, "control characters");
+    }
+    void what_can_be_a_slot() {
+        QFETCH(QByteArray, text);
+        QFETCH(QByteArray, problem);
+        const auto said = QByteArray::fromStdString(spool::slot_problem(text.toStdString()));
+        QCOMPARE(said.isEmpty(), problem.isEmpty());
+        QVERIFY2(said.contains(problem), said);
+        QVERIFY2(!said.contains('\033') && !said.contains('\n'), said);
     }
 
     void unknown_keys_are_warnings() {
@@ -83,6 +110,10 @@ private slots:
         row("{\"gpus\": [1.5]}", 1, "'gpus'");
         row("{\"gpus\": [null]}", 1, "'gpus'");
         row("{\"gpus\": [\"0\\u0000\"]}", 1, "'gpus'");
+        row("{\"gpus\": [\"auto\"]}", 1, "'gpus' is wrong");
+        row("{\"gpus\": [\"\\u001b[31m0\"]}", 1, "'gpus' is wrong");
+        row("{\"ignored_programs\": [5]}", 1, "a list of programs");
+        row("{\"ignored_programs\": [\"\"]}", 1, "a list of programs");
         row("{\"cpu_slots\": \"8\"}", 1, "'cpu_slots'");
         row("{\"cpu_slots\": -1}", 1, "'cpu_slots'");
         row("{\"cpu_slots\": 18446744073709551615}", 1, "'cpu_slots'");

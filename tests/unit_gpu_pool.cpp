@@ -127,6 +127,26 @@ private slots:
         QVERIFY(!spool::is_called(pool.gpus.at("MIG-1"), "0"));
     }
 
+    void a_divided_gpu_without_instances_is_left_out() {
+        Gpu divided = gpu(0, "GPU-a");
+        divided.divided = true;
+        const GpuPool pool = spool::make_gpu_pool({}, with({divided, gpu(1, "GPU-b")}));
+        QCOMPARE(texts(pool), QStringList{"1"});
+        QVERIFY(pool.devices[0].reason.find("has no instances") != std::string::npos);
+    }
+
+    void what_cannot_compute_is_left_out() {
+        Gpu old = gpu(0, "AMD-old", GpuVendor::amd);
+        old.computes = false;
+        const GpuPool pool = spool::make_gpu_pool({}, with({old}));
+        QVERIFY2(pool.known && pool.gpu_slots.empty(), "jobs that say nothing run without a GPU");
+        QCOMPARE(pool.devices[0].status, std::string("unused"));
+        QVERIFY(pool.devices[0].reason.find("compute driver") != std::string::npos);
+        const GpuPool both =
+            spool::make_gpu_pool({}, with({old, gpu(1, "AMD-new", GpuVendor::amd)}));
+        QCOMPARE(texts(both), QStringList{"1"});
+    }
+
     void the_daemons_own_limits_hold_data() {
         QTest::addColumn<QByteArray>("visible");
         QTest::addColumn<QStringList>("slots_left");
@@ -251,7 +271,38 @@ private slots:
         situation.jobs = {{1, "x", "t1", {}, {"GPU-a"}, 20 * gibibyte},
                           {2, "y", "t2", {}, {"GPU-a"}, 10 * gibibyte}};
         const GpuPool pool = spool::make_gpu_pool({}, situation);
-        QCOMPARE(pool.gpus.at("GPU-a").memory / gibibyte, std::uint64_t{80 - 4 - 4});
+        const std::uint64_t driver = (4 * gibibyte) - (512u << 20);  // what is normal is nobody's
+        QCOMPARE(pool.gpus.at("GPU-a").memory, (80 - 4) * gibibyte - driver);
+    }
+
+    void an_idle_gpu_can_be_shared_to_its_last_byte_data() {
+        QTest::addColumn<quint64>("used");
+        QTest::addColumn<quint64>("listed");
+        QTest::addColumn<bool>("old_driver");
+        QTest::addColumn<quint64>("left");
+        constexpr quint64 mebibyte = 1 << 20, all = 80 * gibibyte;
+        QTest::newRow("nothing is used") << quint64{0} << quint64{0} << false << all;
+        QTest::newRow("the driver's own") << 512 * mebibyte << quint64{0} << false << all;
+        QTest::newRow("more than that")
+            << 600 * mebibyte << quint64{0} << false << all - 88 * mebibyte;
+        QTest::newRow("a process beside it")
+            << 1512 * mebibyte << 1000 * mebibyte << false << all - 1000 * mebibyte;
+        QTest::newRow("with what an old driver reserves")
+            << 3000 * mebibyte << quint64{0} << true << all;
+    }
+    void an_idle_gpu_can_be_shared_to_its_last_byte() {
+        QFETCH(quint64, used);
+        QFETCH(quint64, listed);
+        QFETCH(bool, old_driver);
+        QFETCH(quint64, left);
+        Gpu idle = gpu(0, "GPU-a");
+        idle.memory_used = used;
+        idle.used_with_reserve = old_driver;
+        if (listed > 0)
+            idle.processes->push_back(
+                {1, spool::GpuProcess::Kind::graphics, listed, "Xorg", "root", {}, {}});
+        const GpuPool pool = spool::make_gpu_pool({}, with({idle}));
+        QCOMPARE(quint64{pool.gpus.at("GPU-a").memory}, left);
     }
 
     void a_gpu_that_is_no_longer_listed_is_missed() {
@@ -266,6 +317,29 @@ private slots:
         // It is there again: as if nothing had been.
         const auto healed = spool::remember_gpus(broken, known);
         QVERIFY(healed == known);
+    }
+
+    void a_gpu_that_was_lost_at_first_is_one_gpu_when_it_is_back() {
+        Gpu lost;
+        lost.index = 1;
+        lost.problem = "GPU is lost";
+        const spool::GpuSurvey first{{gpu(0, "GPU-a"), lost}, {}};
+        const spool::GpuSurvey well{{gpu(0, "GPU-a"), gpu(1, "GPU-b")}, {}};
+        QVERIFY(spool::remember_gpus(first, well) == well);
+    }
+
+    void a_gpu_in_one_piece_again_has_no_instances() {
+        Gpu divided = gpu(0, "GPU-a"), instance = gpu(0, "MIG-1");
+        divided.divided = true;
+        instance.parent = "GPU-a";
+        const spool::GpuSurvey before{{divided, instance}, {}};
+        const spool::GpuSurvey whole{{gpu(0, "GPU-a")}, {}};
+        QVERIFY(spool::remember_gpus(before, whole) == whole);
+        // While it is divided, or nobody knows what it is, an instance that is gone is missed.
+        QCOMPARE(spool::remember_gpus(before, {{divided}, {}}).gpus.size(), std::size_t{2});
+        Gpu lost = gpu(0, "GPU-a");
+        lost.problem = "GPU is lost";
+        QCOMPARE(spool::remember_gpus(before, {{lost}, {}}).gpus.size(), std::size_t{2});
     }
 };
 

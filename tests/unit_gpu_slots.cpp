@@ -25,6 +25,14 @@ private slots:
         QCOMPARE(spool::make_gpu_slot("0, 1,0").devices, (std::vector<std::string>{"0", "1"}));
     }
 
+    void a_wish_names_no_gpu_twice() {
+        spool::JobSpec spec;
+        spec.gpu_ids = {"1", "0", "1"};
+        const Need need = spool::need_of(spec);
+        QCOMPARE(need.gpu_ids, (std::vector<std::string>{"1", "0"}));
+        QCOMPARE(need.wanted_gpus(), std::optional<std::size_t>(2));
+    }
+
     void names_data() {
         QTest::addColumn<QByteArray>("name");
         QTest::addColumn<bool>("is_called");

@@ -45,6 +45,8 @@ private slots:
     void instances_of_a_divided_gpu();
     void an_old_driver();
     void without_a_driver();
+    void a_library_that_cannot_be_loaded_data();
+    void a_library_that_cannot_be_loaded();
     void a_driver_that_does_not_start();
     void a_driver_that_was_changed();
 
@@ -200,6 +202,7 @@ void unit_probe_nvml::instances_of_a_divided_gpu() {
     const auto gpus = survey();
     QCOMPARE(gpus.size(), std::size_t{3});
     QCOMPARE(gpus[0].parent, std::string());
+    QVERIFY(gpus[0].divided && !gpus[1].divided);
     for (const std::size_t i : {1, 2}) {
         QCOMPARE(gpus[i].parent, std::string("GPU-a"));
         QCOMPARE(gpus[i].pci, gpus[0].pci);
@@ -227,6 +230,22 @@ void unit_probe_nvml::without_a_driver() {
     const auto nothing = Library::load(scratch_->filePath("no-such.so").toStdString());
     QVERIFY(nothing);
     QVERIFY(!*nothing);
+}
+
+void unit_probe_nvml::a_library_that_cannot_be_loaded_data() {
+    QTest::addColumn<QString>("file");
+    QTest::newRow("no library at all") << "/proc/self/status";
+    QTest::newRow("a directory") << "/proc/self";
+    QTest::newRow("a library for something else") << "libc.so.6";
+}
+
+/// It is there: that is not the same as a machine without NVIDIA's driver.
+void unit_probe_nvml::a_library_that_cannot_be_loaded() {
+    QFETCH(QString, file);
+    const auto nvml = Library::load(file.toStdString());
+    QVERIFY2(!nvml, "it is taken for one that is not installed");
+    QVERIFY2(nvml.error().text().find(file.toStdString()) != std::string::npos,
+             nvml.error().text().c_str());
 }
 
 void unit_probe_nvml::a_driver_that_does_not_start() {

@@ -217,6 +217,7 @@ Result<std::vector<Gpu>> survey_nvidia(const Library& nvml) {
         like.permitted = may_open(ask<unsigned>(nvml.minor, device));
         gpus.push_back(describe(nvml, device, std::move(like)));
         if (is_divided(nvml, device)) {
+            gpus.back().divided = true;
             const Gpu whole = gpus.back();
             add_instances(nvml, device, whole, gpus);
         }

@@ -3,11 +3,26 @@
 #include <dlfcn.h>
 
 namespace spool::nvml {
+namespace {
+
+/// Of a library that dlopen has not found, nor one that it needs: then this begins with another
+/// name.
+bool is_not_installed(std::string_view failure, const std::string& file) {
+    return failure.starts_with(file + ": cannot open shared object file: No such file");
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Library>> Library::load(const std::string& file) {
     auto library = std::make_unique<Library>();
     library->library_ = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!library->library_) return nullptr;
+    if (!library->library_) {
+        const char* said = dlerror();
+        const std::string failure = said != nullptr ? said : file + ": cannot be loaded";
+        if (is_not_installed(failure, file)) return nullptr;
+        return content_error("NVIDIA's library NVML cannot be loaded, install its driver again", {},
+                             failure);
+    }
     if (!library->find_all())
         return content_error(file, {}, "is no NVML: it lacks entry points of 2014");
     const Return code = library->init();

@@ -11,8 +11,8 @@ namespace spool::nvml {
 
 /// The entry points, under their names without version. Null where the driver has none.
 struct Library {
-    /// Loads and initialises. Null where there is no such library, that is no NVIDIA driver; a
-    /// driver that is there and does not work is an error.
+    /// Loads and initialises. Null where there is no such library, that is no NVIDIA driver; one
+    /// that is there and cannot be loaded, or a driver that does not work, is an error.
     static Result<std::unique_ptr<Library>> load(const std::string& file);
     ~Library();
     Library() = default;

@@ -159,10 +159,8 @@ Gpu describe_amd(const fs::path& sysfs, const fs::path& device, const std::vecto
     gpu.memory_used = used.value_or(0);
     gpu.used_with_reserve = true;
     if (!total || !used) gpu.problem = "its memory is not known: amdgpu does not answer";
-    if (node == nodes.end()) {
-        gpu.problem = "it cannot compute: the kernel's amdkfd does not have it";
-        return gpu;
-    }
+    gpu.computes = node != nodes.end();
+    if (!gpu.computes) return gpu;
     gpu.processes = compute_processes(sysfs, node->gpu_id);
     return gpu;
 }

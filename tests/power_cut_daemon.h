@@ -68,6 +68,12 @@ private:
     int syncs_pending_ = 0, numbers_pending_ = 0;
 };
 
+inline spoold::Binding on_slot_0() {
+    spoold::Binding binding;
+    binding.gpus.texts = {"0"};
+    return binding;
+}
+
 inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
     spoold::ActiveJobsListener listener;
     listener.freed = listener.unbound = [](std::uint64_t) {};
@@ -105,7 +111,7 @@ inline spool::Result<void> PowerCutDaemon::start() {
         used_.insert(number);
         const bool starts = recovered.action == spool::RecoveryAction::start;
         active_->adopt(std::move(recovered));
-        if (starts) active_->bind(number, {{{"0"}, {}, 0}, {}});
+        if (starts) active_->bind(number, on_slot_0());
     }
     auto ends = spool::recover_unstarted(
         spool_, [this](std::uint64_t number) { return used_.contains(number); });
@@ -255,7 +261,7 @@ inline void PowerCutDaemon::claim(std::uint64_t number) {
         return incoming_->settle_again(number, spool::WaitReason::Kind::settling);
     incoming_->forget(number);
     active_->add(std::get<spool::ActiveJob>(std::move(*claimed)));
-    active_->bind(number, {{{"0"}, {}, 0}, {}});
+    active_->bind(number, on_slot_0());
 }
 
 }  // namespace test

@@ -23,7 +23,7 @@ spool::ActiveJob active_job() {
     job.file_name = "x.job";
     job.token = {0xAB, 0xCD};
     job.directory = "/home/u/proj";
-    job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, {}, false,
+    job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, false,
                  "/opt/python",     true};
     return job;
 }

@@ -13,7 +13,7 @@ void SleepInhibitor::keep_awake() {
     if (std::exchange(tried_, true)) return;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return refused_(spool::system_error("pipe", {}, errno).value().text());
+        return tell(spool::system_error("pipe", {}, errno).value().text());
     ProcessOptions options;
     options.arguments = {"systemd-inhibit",
                          "--what=sleep",
@@ -27,7 +27,7 @@ void SleepInhibitor::keep_awake() {
     close(ends[0]);
     if (!started) {
         close(ends[1]);
-        if (started.error().code != ENOENT) refused_(started.error().text());
+        if (started.error().code != ENOENT) tell(started.error().text());
         return;
     }
     input_ = ends[1];
@@ -36,11 +36,15 @@ void SleepInhibitor::keep_awake() {
         process_.reset();
         const bool refused = status && WIFEXITED(*status) && WEXITSTATUS(*status) != 0;
         if (refused)
-            refused_(
+            tell(
                 "logind lets nobody keep this machine awake: systemd-inhibit has ended with exit "
                 "code " +
                 std::to_string(WEXITSTATUS(*status)));
     });
+}
+
+void SleepInhibitor::tell(const std::string& problem) {
+    if (!std::exchange(told_, true)) refused_(problem);
 }
 
 void SleepInhibitor::let_sleep() {

@@ -28,11 +28,13 @@ public:
     void let_sleep();
 
 private:
+    void tell(const std::string& problem);
+
     boost::asio::io_context& io_;
     std::function<void(const std::string&)> refused_;
     std::optional<ChildProcess> process_;
     int input_ = -1;  ///< closing it releases the lock
-    bool tried_ = false;
+    bool tried_ = false, told_ = false;
 };
 
 }  // namespace spoold

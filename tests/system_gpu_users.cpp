@@ -9,6 +9,7 @@
 
 #include "libspool/values.h"
 #include "tests/support/fake_gpus.h"
+#include "tests/support/look.h"
 
 using namespace std::chrono_literals;
 
@@ -131,6 +132,7 @@ private slots:
     void no_gpu_is_given_twice_data();
     void no_gpu_is_given_twice();
     void who_wants_two_gets_them_beside_jobs_of_one();
+    void who_waits_is_told_for_whom_a_gpu_is_reserved();
     void root_drains_the_machine();
     void root_limits_everybody();
 };
@@ -227,9 +229,6 @@ void SystemGpuUsers::who_wants_two_gets_them_beside_jobs_of_one() {
         ada.drop(QString("j%1.job").arg(job), "sleep 0.$((RANDOM % 6 + 4))");
     QVERIFY(ada.spool.wait_for([&] { return ada.results().size() > 4; }, "ada's jobs to run"));
     bob.drop("two.job", "#SPOOL --gpus=2\necho $CUDA_VISIBLE_DEVICES");
-    QVERIFY(bob.spool.wait_for(
-        [&] { return ada.gpuspool({"status"}).contains("which waits for 2 GPUs"); },
-        "ada to be told for whom a GPU is reserved"));
     const QJsonObject two = bob.spool.wait_for_result("two");
     QCOMPARE(two["gpus"].toArray().size(), 2);
     QVERIFY(ada.spool.wait_for([&] { return ada.results().size() == jobs; }, "ada's jobs", 60s));
@@ -240,6 +239,30 @@ void SystemGpuUsers::who_wants_two_gets_them_beside_jobs_of_one() {
     }
     qInfo("%d jobs of one GPU ended while one of two waited", ends);
     QVERIFY(ends <= most_ends);
+}
+
+/// One of ada's four jobs has ended, and its GPU waits for bob's second.
+void SystemGpuUsers::who_waits_is_told_for_whom_a_gpu_is_reserved() {
+    const Machine machine;
+    User ada(machine, 0), bob(machine, 1);
+    QVERIFY(ada.spool.start() && bob.spool.start());
+    for (const char* job : {"a", "b", "c", "d", "e"})
+        ada.drop(QString(job) + ".job",
+                 QByteArray("until [ -e ~/") + job + ".go ]; do sleep 0.05; done");
+    QVERIFY(ada.spool.wait_for(
+        [&] { return state_of(ada.spool)["running"].toArray().size() == machine_gpus; },
+        "ada's jobs to run"));
+    bob.drop("two.job", "#SPOOL --gpus=2\ntrue");
+    QVERIFY(wait_for_reason(bob.spool, "two", "gpus"));
+    QVERIFY(open_gate(ada.spool, "a"));
+    QVERIFY(bob.spool.wait_for(
+        [&] { return ada.gpuspool({"status"}).contains("which waits for 2 GPUs"); },
+        "ada to be told for whom a GPU is reserved"));
+    QVERIFY(open_gate(ada.spool, "b"));
+    QCOMPARE(bob.spool.wait_for_result("two")["gpus"].toArray().size(), 2);
+    for (const char* job : {"c", "d", "e"})
+        QVERIFY(open_gate(ada.spool, job));
+    QVERIFY(!ada.spool.wait_for_result("e").isEmpty());
 }
 
 void SystemGpuUsers::root_drains_the_machine() {

@@ -160,6 +160,7 @@ Table fitting_table(std::vector<std::vector<Cell>> rows, const Terminal& termina
 std::string gpu_table(const std::vector<spool::DeviceState>& devices,
                       const std::vector<spool::RunningState>& running, const Terminal& terminal) {
     std::vector<std::vector<Cell>> rows;
+    rows.reserve(devices.size());
     for (const spool::DeviceState& device : devices)
         rows.push_back(cells_of(device, running));
     std::string out = fitting_table(std::move(rows), terminal).render(terminal);

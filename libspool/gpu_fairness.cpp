@@ -156,6 +156,7 @@ std::vector<GpuTurns::Claim> GpuTurns::claims(const GpuView& view) {
         own_since_.reset();
     }
     std::vector<Claim> all;
+    all.reserve(oldest.size());
     for (auto& [who, claim] : oldest)
         all.push_back(std::move(claim));
     return all;
@@ -166,8 +167,9 @@ namespace {
 /// Deals the free GPUs out as if everybody took what is his turn at once, and wanted more of the
 /// same: who wants no more takes his ticket away.
 template <typename Claims, typename IsOwn, typename IsPassed, typename MayReserve>
-void deal(Claims& claims, std::vector<std::string> free, Counts held, IsOwn is_own,
+void deal(Claims& claims, std::vector<std::string> free, const Counts& held_before, IsOwn is_own,
           IsPassed is_passed, MayReserve may_reserve) {
+    Counts held = held_before;
     std::vector<typename Claims::value_type*> open;
     for (auto& claim : claims)
         if (!is_passed(claim)) open.push_back(&claim);

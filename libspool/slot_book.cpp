@@ -156,6 +156,7 @@ std::vector<SlotCandidate> SlotBook::candidates(const Need& need, Among among,
         return a.display != b.display ? b.display : a.left < b.left;
     });
     std::vector<SlotCandidate> out;
+    out.reserve(ranked.size());
     for (Ranked& entry : ranked)
         out.push_back(std::move(entry.candidate));
     return out;

@@ -183,11 +183,11 @@ std::vector<std::string> Daemon::obstacles(std::uint64_t number) const {
                 jobs += " (" + spool::printable(found->second.job.name) + ")";
         }
         if (!jobs.empty())
-            out.push_back(what + " held by " + jobs);
+            out.push_back(std::string(what).append(" held by ").append(jobs));
         else if (slot.state != spool::GpuSlot::State::open)
-            out.push_back(what + " " + slot.reason);
+            out.push_back(std::string(what).append(" ").append(slot.reason));
         else if (const std::string lack = lack_of_memory(number, slot); !lack.empty())
-            out.push_back(what + " " + lack);
+            out.push_back(std::string(what).append(" ").append(lack));
     }
     return out;
 }

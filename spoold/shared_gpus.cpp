@@ -252,6 +252,7 @@ spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
     if (gpus.empty()) return std::nullopt;
     if (auto opened = open(); !opened) return tl::unexpected(opened.error());
     std::vector<spool::GpuWanted> wanted;
+    wanted.reserve(gpus.size());
     for (const std::string& gpu : gpus)
         wanted.push_back({gpu, conflicts_of(gpu)});
     auto taken = locks_->take(wanted, job);

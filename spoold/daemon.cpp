@@ -221,7 +221,7 @@ bool Daemon::once_is_done() const {
 void Daemon::tell_queue_empty() {
     const bool empty = incoming_->jobs().empty() && active_->jobs().empty() && !scanning_;
     if (!empty || !std::exchange(worked_, false)) return;
-    hooks_->call("queue-empty", "{}");
+    hooks_->call("queue-empty", [] { return std::string("{}"); });
 }
 
 /// The machine does not go to sleep under running jobs. A lock for each of many short ones would

@@ -57,12 +57,14 @@ void Daemon::note_started(const spool::ActiveJob& job) {
     note_standing(job.number, job.name, spool::Standing::running);
     const auto active = active_->jobs().find(job.number);
     if (active == active_->jobs().end()) return;
-    hooks_->call("job-started", spool::write_running(running_state(active->second)));
+    hooks_->call("job-started",
+                 [&] { return spool::write_running(running_state(active->second)); });
 }
 
 void Daemon::note_ended(const spool::JobResult& result) {
     note_standing(result.id, result.name, spool::standing_of(result.state));
-    hooks_->call("job-ended", nlohmann::ordered_json::parse(spool::write_result(result)).dump());
+    hooks_->call("job-ended",
+                 [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;
     if (const auto drained = gpus_->note_end(result)) {
         log_warning(*drained);

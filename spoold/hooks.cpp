@@ -60,7 +60,7 @@ std::string Hooks::path_of(const std::string& name) const {
     return spool_.path + "/hooks/" + name;
 }
 
-void Hooks::call(const std::string& name, std::string record) {
+void Hooks::call(const std::string& name, const std::function<std::string()>& record) {
     const std::string path = path_of(name);
     struct stat facts {};
     const bool is_file = stat(path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode);
@@ -68,7 +68,7 @@ void Hooks::call(const std::string& name, std::string record) {
     if (waiting_.size() >= most_waiting)
         return trouble_("hooks are too slow: more than " + std::to_string(most_waiting) +
                         " wait, and what comes now is told to none");
-    waiting_.push_back({name, std::move(record)});
+    waiting_.push_back({name, record()});
     next();
 }
 

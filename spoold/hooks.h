@@ -29,8 +29,9 @@ public:
           std::function<void(const std::string&)> trouble, std::function<void()> idle);
 
     void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
-    /// Calls hooks/`name`, if it is there and may be executed, with `record`, a line of JSON.
-    void call(const std::string& name, std::string record);
+    /// Calls hooks/`name`, if it is there and may be executed, with a line of JSON.
+    /// Where it is not, nothing is written: this stands in the way of every job.
+    void call(const std::string& name, const std::function<std::string()>& record);
     [[nodiscard]] bool is_idle() const { return running_ == 0 && waiting_.empty(); }
 
 private:

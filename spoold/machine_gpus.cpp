@@ -124,7 +124,8 @@ MachineGpus::Time MachineGpus::ask_while_wanted() {
     const Time due = watch_.answered_at() + (idle ? without_driver : fresh_for);
     const Time now = clock_.monotonic();
     // The timer was set with the question, a little before the answer: one wake-up is enough.
-    const bool stale = now + a_little >= due || watch_.surveyed_at() < stale_since_;
+    const bool released = !idle && watch_.surveyed_at() < stale_since_;
+    const bool stale = released || now + a_little >= due;
     if (stale || !watch_.problem().empty()) watch_.ask();
     // An answer, or that there is none, is told by `changed`.
     const bool told = watch_.is_asking() || !watch_.problem().empty();

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::chrono::nanoseconds fresh_for = 1500ms;    ///< a survey, while jobs wait
+constexpr std::chrono::nanoseconds fresh_for = 1800ms;    ///< seen within 2 s, while jobs wait
 constexpr std::chrono::nanoseconds without_driver = 10s;  ///< where there is nobody to ask
 constexpr std::chrono::nanoseconds a_little = 10ms;
 constexpr std::int64_t quick_failure = 60'000'000'000;  ///< nanoseconds after the start

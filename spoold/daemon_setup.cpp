@@ -60,6 +60,7 @@ spool::Result<void> Daemon::open() {
 
     if (auto made = make_parts(); !made) return made;
     load_config();
+    load_groups();
     watch();
     if (auto recovered = recover(); !recovered) return recovered;
     capture_environment();

@@ -79,6 +79,7 @@ void Daemon::note_ended(const spool::JobResult& result) {
                  [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;
     note_failures(result);
+    note_group(result);
     recent_.push_front(result);
     if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
     if (result.started_at != 0) {

@@ -13,6 +13,7 @@ namespace {
 struct Order {
     std::string verb, value;  ///< of "priority": the number
     std::vector<std::string> jobs;
+    std::string group;  ///< all of it, instead of jobs
 };
 
 int ask(Context& context, spool::Spool& spool, const Order& order, const std::string& name,
@@ -36,9 +37,17 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
     return success;
 }
 
+int order_group(Context& context, spool::Spool& spool, const Order& order) {
+    const auto request = spool::send_request(
+        spool, {{}, "group-" + order.verb, std::nullopt, 0, order.group, {}}, context.clock);
+    if (!request) return report(request.error());
+    return print_replies(context, spool, {{*request, {}}});
+}
+
 int run_order(Context& context, Order order) {
     const auto spool = context.open();
     if (!spool) return report(spool.error());
+    if (!order.group.empty()) return order_group(context, **spool, order);
     if (order.jobs.empty()) order.jobs.emplace_back();
     std::vector<Asked> asked;
     int code = success;
@@ -54,6 +63,10 @@ void add_verb(CLI::App& app, Run& run, const std::string& name, const std::strin
     order->verb = name;
     verb->add_option("jobs", order->jobs, "Numbers or names (default: the newest)")
         ->check(not_empty());
+    if (name != "top")
+        verb->add_option("--group", order->group, "All jobs of this group, also later ones")
+            ->check(not_empty())
+            ->excludes("jobs");
     verb->callback(
         [&run, order] { run = [order](Context& context) { return run_order(context, *order); }; });
 }

@@ -45,6 +45,11 @@ constexpr SettingOption setting_options[] = {
     {"-d,--dependency", "dependency",
      "afterok:JOB, afternotok:JOB, afterany:JOB, after:JOB, singleton"},
     {"--group", "group", "Name of a group; NAME%N: at most N of it at once"},
+    {"--retries", "retries", "So many further attempts after failures"},
+    {"--retry-on", "retry-on", "Only after these exit codes, as 1,75-78"},
+    {"--retry-delay", "retry-delay", "Before the first of them (10s); doubles each time"},
+    {"--requeue-exit", "requeue-exit", "Exit code with which the job asks to be run again"},
+    {"--max-restarts", "max-restarts", "Attempts after the first, whatever their reason (100)"},
     {"--output", "output", "File that gets the output"},
 };
 
@@ -52,7 +57,7 @@ struct SubmitOptions {
     std::string file, name, directory;
     std::string values[std::size(setting_options)];  ///< of the setting options; empty: not given
     std::vector<std::string> environment;
-    bool hold = false, no_environment = false, follow = false;
+    bool hold = false, requeue = false, no_environment = false, follow = false;
     AfterDashes after_dashes;
 };
 
@@ -66,6 +71,7 @@ spool::Result<JobOptions> job_options(const SubmitOptions& options) {
         if (!options.values[i].empty())
             out.settings.emplace_back(setting_options[i].setting, options.values[i]);
     if (options.hold) out.settings.emplace_back("hold", "yes");
+    if (options.requeue) out.settings.emplace_back("requeue", "yes");
     if (!options.directory.empty())
         out.settings.emplace_back("chdir", spool::absolute_path(options.directory));
     for (const std::string& entry : options.environment) {
@@ -284,6 +290,7 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
     for (std::size_t i = 0; i < std::size(setting_options); ++i)
         verb->add_option(setting_options[i].flags, options->values[i], setting_options[i].help);
     verb->add_flag("--hold", options->hold, "Wait until gpuspool release");
+    verb->add_flag("--requeue", options->requeue, "Run it again after a reboot, or if it is lost");
     verb->add_option("--chdir", options->directory, "Where it runs (default: here)");
     verb->add_option("--env", options->environment, "NAME=VALUE; may be repeated")
         ->allow_extra_args(false);

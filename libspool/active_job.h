@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "libspool/attempts.h"
 #include "libspool/gpu_slots.h"
 #include "libspool/journal.h"
 #include "libspool/record_store.h"
@@ -23,6 +24,10 @@ struct ResultFacts {
     std::string program;    ///< what is executed: of a script its interpreter
     bool interprets = false;
     QueueWishes wishes{};  ///< in case that it goes back to the queue
+    RetryRules rules{};
+    AttemptCounts counts{};              ///< of the attempts before this one
+    std::vector<PastAttempt> earlier{};  ///< the last of them
+    std::string group{};
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);
@@ -48,6 +53,9 @@ struct ActiveJob {
     [[nodiscard]] std::string log_file() const { return name + ".log"; }
     [[nodiscard]] std::string json_file() const { return name + ".json"; }
 };
+
+/// The earlier attempts of a job whose logs have been moved aside (`attempt_log`).
+[[nodiscard]] std::vector<std::uint32_t> attempts_with_logs(const ActiveJob& job);
 
 /// An active job as its record describes it (recovery). The record is moved in.
 [[nodiscard]] ActiveJob active_job(RecordFile record, const RecordContent& content,

@@ -39,9 +39,9 @@ std::optional<std::string> nonce_of(std::string_view name, std::string_view endi
 }
 
 constexpr std::string_view job_verbs[] = {"cancel", "priority", "top", "hold", "release"};
-constexpr std::string_view verbs[] = {"cancel",    "priority",    "top",        "hold",
-                                      "release",   "drain",       "undrain",    "reload",
-                                      "gpu-drain", "gpu-undrain", "gpu-ignore", "gpu-heed"};
+constexpr std::string_view verbs[] = {
+    "cancel", "priority",  "top",         "hold",       "release",  "drain",      "undrain",
+    "reload", "gpu-drain", "gpu-undrain", "gpu-ignore", "gpu-heed", "group-hold", "group-release"};
 
 bool is_verb(std::string_view verb) {
     return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);
@@ -69,7 +69,9 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
                              "'" + out.verb + "' needs 'job', the number of a job");
     out.subject = text_of(json, "subject");
     out.reason = text_of(json, "reason");
-    if ((out.verb.starts_with("gpu-") || out.verb == "priority") && out.subject.empty())
+    if ((out.verb.starts_with("gpu-") || out.verb.starts_with("group-") ||
+         out.verb == "priority") &&
+        out.subject.empty())
         return content_error(path, std::nullopt,
                              "'" + out.verb + "' needs 'subject': what is meant");
     if (at != json.end() && at->is_string())

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "libspool/retry_rules.h"
+
 namespace spool {
 
 /// What `gpuspool submit` and the tray add to a job file (`#SPOOL-SUBMIT {…}`, or `spool_submit` in
@@ -89,6 +91,7 @@ struct JobSpec {
     /// Remarks for the result: #SBATCH options that mean nothing here, one sentence each.
     std::vector<std::string> notes;
     std::optional<SubmitInfo> submit;
+    RetryRules rules;  ///< `--retries=`, `--requeue`, …
 
     bool operator==(const JobSpec&) const = default;
 };

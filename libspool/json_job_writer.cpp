@@ -98,6 +98,17 @@ private:
             text("group", spec_.group + "%" + std::to_string(spec_.group_limit));
         else
             text("group", spec_.group);
+        write_rules();
+    }
+    void write_rules() {
+        const RetryRules usual, &rules = spec_.rules;
+        if (rules.retries != 0) out_["retries"] = rules.retries;
+        text("retry_on", exit_codes_text(rules.retry_on));
+        if (rules.retry_delay != usual.retry_delay)
+            out_["retry_delay"] = duration_text(rules.retry_delay);
+        if (rules.requeue) out_["requeue"] = true;
+        if (rules.requeue_exit != 0) out_["requeue_exit"] = rules.requeue_exit;
+        if (rules.max_restarts != usual.max_restarts) out_["max_restarts"] = rules.max_restarts;
     }
 
     [[nodiscard]] std::string coded(const std::string& bytes) const {

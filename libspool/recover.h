@@ -14,16 +14,17 @@ namespace spool {
 /// What is known about one record, and the files it names.
 struct RecoveryFacts {
     record::Validity claim = record::Validity::absent;
-    bool claimed = false;      ///< the claim page says so (else it is free)
-    bool same_boot = false;    ///< the claim is of this boot
-    bool published = false;    ///< done/<name>.json was written by this attempt
-    bool lock_held = false;    ///< the supervisor lives
-    bool started = false;      ///< a run page, valid or damaged
-    bool ended = false;        ///< valid exit page
-    bool cancelled = false;    ///< valid cancel page
-    bool in_running = false;   ///< running/<name> is the file that was claimed
-    bool in_incoming = false;  ///< incoming/ has that file (both: the move was cut in half)
-    bool tree_alive = false;   ///< a process with this attempt's token exists
+    bool claimed = false;          ///< the claim page says so (else it is free)
+    bool same_boot = false;        ///< the claim is of this boot
+    bool published = false;        ///< done/<name>.json was written by this attempt
+    bool lock_held = false;        ///< the supervisor lives
+    bool started = false;          ///< a run page, valid or damaged
+    bool ended = false;            ///< valid exit page
+    bool cancelled = false;        ///< valid cancel page
+    bool in_running = false;       ///< running/<name> is the file that was claimed
+    bool in_incoming = false;      ///< incoming/ has that file (both: the move was cut in half)
+    bool tree_alive = false;       ///< a process with this attempt's token exists
+    bool further_attempt = false;  ///< the job was executed before
 };
 
 enum class RecoveryAction {

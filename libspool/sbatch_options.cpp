@@ -37,6 +37,8 @@ constexpr SbatchOption options[] = {
     {"begin", 'b', Takes::value, Meaning::set, "begin"},
     {"signal", 0, Takes::value, Meaning::set, "signal"},
     {"hold", 'H', Takes::nothing, Meaning::hold},
+    {"requeue", 0, Takes::nothing, Meaning::requeue},
+    {"no-requeue", 0, Takes::nothing, Meaning::no_requeue},
     {"mem-per-cpu", 0, Takes::value, Meaning::memory_per_cpu},
     {"mem-per-gpu", 0, Takes::value, Meaning::memory_per_gpu},
     {"array", 'a', Takes::value, Meaning::refuse},
@@ -85,7 +87,6 @@ constexpr SbatchOption options[] = {
     {"mincpus", 0, Takes::value, Meaning::note},
     {"network", 0, Takes::value, Meaning::note},
     {"no-kill", 'k', Takes::optional, Meaning::note},
-    {"no-requeue", 0, Takes::nothing, Meaning::note},
     {"nodefile", 'F', Takes::value, Meaning::note},
     {"nodelist", 'w', Takes::value, Meaning::note},
     {"ntasks-per-core", 0, Takes::value, Meaning::note},
@@ -104,7 +105,6 @@ constexpr SbatchOption options[] = {
     {"qos", 'q', Takes::value, Meaning::note},
     {"quiet", 'Q', Takes::nothing, Meaning::note},
     {"reboot", 0, Takes::nothing, Meaning::note},
-    {"requeue", 0, Takes::nothing, Meaning::note},
     {"reservation", 0, Takes::value, Meaning::note},
     {"sockets-per-node", 0, Takes::value, Meaning::note},
     {"spread-job", 0, Takes::nothing, Meaning::note},
@@ -278,6 +278,10 @@ SbatchEffect apply_sbatch_option(const SbatchOption& option, std::string_view va
             return apply_ntasks(option, value);
         case Meaning::hold:
             spec.held = true;
+            return {};
+        case Meaning::requeue:
+        case Meaning::no_requeue:
+            spec.rules.requeue = option.meaning == Meaning::requeue;
             return {};
         case Meaning::memory_per_cpu:
             return apply_memory(option, value, spec.memory_per_cpu);

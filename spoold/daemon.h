@@ -14,6 +14,7 @@
 #include "job_launch.h"
 #include "libspool/config.h"
 #include "libspool/control.h"
+#include "libspool/group_notes.h"
 #include "libspool/incoming.h"
 #include "libspool/job_index.h"
 #include "libspool/machine_rules.h"
@@ -119,6 +120,13 @@ private:
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
 
+    // Groups.
+    void load_groups();
+    void tell_policy(const std::string& group);
+    spool::Result<void> hold_group(const std::string& group, const std::string& reason);
+    void note_group(const spool::JobResult& result);
+    void change_group(const spool::Request& request, const RequestReply& reply);
+
     // Setting up.
     spool::Result<void> take_lock();
     spool::Result<bool> lock_spool(spool::Handle file);
@@ -143,6 +151,10 @@ private:
     // State.
     void note_ended(const spool::JobResult& result);
     void note_started(const spool::ActiveJob& job);
+    void note_failures(const spool::JobResult& result);
+    bool wants_slots(const Active& active);
+    void forbid_repetition(spool::Recovered& recovered);
+    void add_wait(spool::RunningState& job) const;
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;
     spool::SpoolState state() const;
@@ -176,6 +188,8 @@ private:
     spool::Policy policy_;
     std::unique_ptr<MachineGpus> gpus_;
     std::unique_ptr<SharedGpus> shared_;
+    spool::HeldGroups held_groups_;
+    spool::GroupFailures group_failures_;
     SharedGpus::Reasons others_turns_;  ///< free GPUs that are not ours to take now
     spool::MachineState machine_{spool::default_machine_files()};
     std::unique_ptr<spool::RecordPool> pool_;

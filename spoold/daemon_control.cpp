@@ -101,6 +101,7 @@ void Daemon::carry_out(const spool::Request& request) {
                       ? "draining: nothing more is started, spoold ends with the last running job"
                       : "no longer draining");
     }
+    if (request.verb.starts_with("group-")) return change_group(request, reply);
     if (request.verb.starts_with("gpu-")) {
         gpu_requests_.push_back(request);
         return apply_gpu_requests();

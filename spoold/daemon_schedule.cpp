@@ -69,6 +69,14 @@ spool::Terms Daemon::terms_of(const spool::ActiveJob& job,
     return terms;
 }
 
+/// A further attempt has its turn like the first one.
+bool Daemon::wants_slots(const Active& active) {
+    if (!active.job.facts.secrets.empty() && !launcher_->has_environment()) return false;
+    policy_.add(active.job.number, terms_of(active.job, active.content.claim),
+                [](auto) { return spool::Standing::unknown; });
+    return true;
+}
+
 std::string Daemon::why_not_waiting(std::uint64_t number) const {
     if (active_->jobs().contains(number)) return "does not wait: it has been started";
     return index_.used(number) ? "has ended already" : "is not known";

@@ -62,6 +62,8 @@ void add_facts(const spool::JobSpec& spec, const spool::LaunchSpec& made,
     facts.cpu_slot = spec.gpus == 0;
     if (!made.arguments.empty()) facts.program = made.arguments.front();
     facts.interprets = made.needs_script;
+    facts.rules = spec.rules;
+    facts.group = spec.group;
 }
 
 }  // namespace

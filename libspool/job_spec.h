@@ -70,6 +70,7 @@ struct JobSpec {
     std::optional<std::uint64_t> memory;          ///< `--mem=`, bytes
     /// #SBATCH --mem-per-cpu, --mem-per-gpu; bytes, where `memory` is not said.
     std::optional<std::uint64_t> memory_per_cpu, memory_per_gpu;
+    int tasks = 0;  ///< #SBATCH --ntasks: each has its `cpus`; 0: not said
     int priority = 0;
     std::string profile;  ///< `--profile=`, `--target=`
 

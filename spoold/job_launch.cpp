@@ -144,6 +144,7 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
         .spool_path = spool_.path,
         .prelude_path = spool_.path + "/.spool/env/" + std::string(spool::prelude_name),
         .home = spool::home_directory(),
+        .host = spool::host_name(),
         .has_program = has_program};
     const spool::LaunchSpec made = spool::launch_spec(request);
 

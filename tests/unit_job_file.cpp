@@ -186,7 +186,6 @@ private slots:
             "line 3: --mail-type=END ",
             "line 4: --nodes=1 ",
             "line 4: --ntasks=4 ",
-            "line 4: --requeue ",
             "line 4: --exclusive ",
             "line 4: 'stray' ",
             "line 6: an #SBATCH line after the first command is ignored"};

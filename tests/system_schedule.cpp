@@ -50,6 +50,7 @@ private slots:
     void processors_are_counted();
     void labels_are_those_of_config_json();
     void a_warning_comes_before_the_limit();
+    void a_reason_is_right_within_250_ms();
     void submit_takes_it_all();
 };
 
@@ -349,6 +350,30 @@ void ScheduleTest::labels_are_those_of_config_json() {
     QVERIFY(shell(
         spool, R"(echo '{"labels": ["nvlink", "bigmem"]}' > c; mv c $GPUSPOOL_DIR/config.json)"));
     QCOMPARE(state_of_result(spool, "x"), QString("succeeded"));
+}
+
+/// Changes one after the other, so that each finds the state published a moment before. A machine
+/// that is busy with other tests may hold up some.
+void ScheduleTest::a_reason_is_right_within_250_ms() {
+    constexpr int rounds = 20;
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("runs.job", gated("runs")));
+    QVERIFY(wait_for_log(spool, "runs", ""));
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0\ntrue\n"));
+    QVERIFY(wait_for_reason(spool, "x", "cpu_slots"));
+    QList<qint64> took;
+    for (int round = 0; round < rounds; ++round) {
+        const bool hold = round % 2 == 0;
+        QCOMPARE(spool.gpuspool({hold ? "hold" : "release", "x"}).exit_code, 0);
+        QElapsedTimer since;
+        since.start();
+        QVERIFY(wait_for_reason(spool, "x", hold ? "held" : "cpu_slots"));
+        took.append(since.elapsed());
+    }
+    std::sort(took.begin(), took.end());
+    QVERIFY2(took[rounds * 3 / 4] <= 250 + 20,  // what looking itself takes
+             qPrintable(QString("%1 ms").arg(took[rounds * 3 / 4])));
 }
 
 void ScheduleTest::submit_takes_it_all() {

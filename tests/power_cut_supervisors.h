@@ -100,6 +100,10 @@ public:
                                       const spool::RecordContent&) override {
         return {};
     }
+    spool::Result<void> notify_wish(const spool::ActiveJob&,
+                                      const spool::RecordContent&) override {
+        return {};
+    }
 
     spool::Result<spoold::Standing> standing(const spool::ActiveJob& job) override {
         const auto locked = files_.is_locked(job.record.file.get());

@@ -154,7 +154,6 @@ private:
     void note_started(const spool::ActiveJob& job);
     void note_failures(const spool::JobResult& result);
     bool wants_slots(const Active& active);
-    void forbid_repetition(spool::Recovered& recovered);
     void add_wait(spool::RunningState& job) const;
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;

@@ -37,6 +37,7 @@ constexpr SettingOption setting_options[] = {
     {"--gpu-avoid", "gpu-avoid", "Not these"},
     {"--cpus", "cpus", "CPU cores"},
     {"--mem", "mem", "Memory, as 16G"},
+    {"--labels", "labels", "Labels that the machine must have"},
     {"-p,--priority", "priority", "Higher ones start first (default 0)"},
     {"--time", "time", "Time limit, as 90 (minutes), 2:00:00, 1-12, 30s, 2h"},
     {"--signal", "signal", "Warning before the time limit, as USR1@300 (seconds)"},

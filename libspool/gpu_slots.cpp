@@ -119,7 +119,8 @@ Need need_of(const JobSpec& spec) {
                 without_repetitions(spec.gpu_ids),
                 spec.gpu_avoid,
                 spec.cpus.value_or(0),
-                memory_of(spec)};
+                memory_of(spec),
+                without_repetitions(spec.labels)};
 }
 
 std::string wish_text(const Need& need) {
@@ -147,6 +148,12 @@ bool is_type(std::string_view type, std::string_view wish) {
     return !wanted.empty() && std::all_of(wanted.begin(), wanted.end(), [&](const auto& word) {
         return is_joined(product, word);
     });
+}
+
+std::optional<std::string> missing_label(const Pool& pool, const Need& need) {
+    for (const std::string& label : need.labels)
+        if (!pool.labels.contains(label)) return label;
+    return std::nullopt;
 }
 
 bool suits(const Pool& pool, const GpuSlot& slot, const Need& need) {

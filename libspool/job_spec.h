@@ -73,11 +73,12 @@ struct JobSpec {
     int priority = 0;
     std::string profile;  ///< `--profile=`, `--target=`
 
-    std::string group;    ///< `--group=NAME%4`
-    int group_limit = 0;  ///< of its group so many run at once; 0: any number
-    bool held = false;    ///< `--hold`
-    std::string begin;    ///< `--begin=`: not before (see parse_begin)
-    AfterJobs after;      ///< `--dependency=`
+    std::string group;                ///< `--group=NAME%4`
+    int group_limit = 0;              ///< of its group so many run at once; 0: any number
+    bool held = false;                ///< `--hold`
+    std::string begin;                ///< `--begin=`: not before (see parse_begin)
+    AfterJobs after;                  ///< `--dependency=`
+    std::vector<std::string> labels;  ///< `--labels=`: that the machine must have
 
     std::optional<std::chrono::milliseconds> time_limit, grace, leftover_grace;
     int warn_signal = 0;                            ///< `--signal=`; 0: none

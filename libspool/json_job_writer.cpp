@@ -84,6 +84,7 @@ private:
         list("gpu_avoid", spec_.gpu_avoid);
         if (spec_.cpus) out_["cpus"] = *spec_.cpus;
         if (spec_.memory) out_["mem"] = memory_text(*spec_.memory);
+        list("labels", spec_.labels);
         if (spec_.priority != 0) out_["priority"] = spec_.priority;
         text("profile", spec_.profile);
         if (spec_.time_limit) out_["time_limit"] = limit_text(*spec_.time_limit);

@@ -142,6 +142,8 @@ constexpr Setting settings[] = {
     {"cpus", "a number from 1 to 65536",
      [](JobSpec& s, Text v) { return set_number(s.cpus, v, 1, most_cpus); }},
     {"mem", "an amount of memory such as 4096 (megabytes), 500M or 10G", set_memory},
+    {"labels", "labels of machines, separated by commas",
+     [](JobSpec& s, Text v) { return add_list(s.labels, v); }, true},
     {"priority", "a number from -1000000000 to 1000000000",
      [](JobSpec& s, Text v) { return set_number(s.priority, v, -most_priority, most_priority); }},
     {"group", "a name, or NAME%N for at most N of them at once", set_group},

@@ -40,6 +40,7 @@ struct WaitReason {
         never_dependency,  ///< `detail`: the same, which can never be, or a circle
         never_cpus,        ///< `free`: the machine's
         never_memory,      ///< `detail`: "10 GiB of 8 GiB"
+        never_label,       ///< `detail`: a label that the machine does not have
         never_gpus,    ///< asks for more than the pool can ever give (`free`: the most that it can,
                        ///< `detail`: of what kind)
         profile,       ///< `detail`: a profile that is not there

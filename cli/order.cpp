@@ -1,4 +1,5 @@
-// gpuspool priority, top, hold, release: when waiting jobs have their turn.
+// gpuspool priority, top, hold, release: when waiting jobs have their turn; suspend, continue:
+// running ones stand still for a while.
 #include <cstdio>
 #include <memory>
 
@@ -13,7 +14,8 @@ namespace {
 struct Order {
     std::string verb, value;  ///< of "priority": the number
     std::vector<std::string> jobs;
-    std::string group;  ///< all of it, instead of jobs
+    bool running = false;  ///< is about running jobs
+    std::string group;     ///< all of it, instead of jobs
 };
 
 int ask(Context& context, spool::Spool& spool, const Order& order, const std::string& name,
@@ -21,9 +23,11 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
     const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
-    if (job->result || !job->waiting) {
-        complain(subject + (job->result ? " has ended already: " + outcome_text(*job->result)
-                                        : " does not wait: it has been started"));
+    if (job->result || (order.running ? !job->running : !job->waiting)) {
+        complain(subject + (job->result     ? " has ended already: " + outcome_text(*job->result)
+                            : order.running ? " does not run yet: gpuspool hold keeps it from "
+                                              "being started"
+                                            : " does not wait: it has been started"));
         return failure;
     }
     if (job->id == 0) {
@@ -63,7 +67,8 @@ void add_verb(CLI::App& app, Run& run, const std::string& name, const std::strin
     order->verb = name;
     verb->add_option("jobs", order->jobs, "Numbers or names (default: the newest)")
         ->check(not_empty());
-    if (name != "top")
+    order->running = name == "suspend" || name == "continue";
+    if (name == "hold" || name == "release")
         verb->add_option("--group", order->group, "All jobs of this group, also later ones")
             ->check(not_empty())
             ->excludes("jobs");
@@ -88,6 +93,8 @@ void add_order(CLI::App& app, Run& run) {
     add_verb(app, run, "top", "Let waiting jobs go before all others");
     add_verb(app, run, "hold", "Keep waiting jobs from being started");
     add_verb(app, run, "release", "Let held jobs go");
+    add_verb(app, run, "suspend", "Let running jobs stand still; they keep their GPUs");
+    add_verb(app, run, "continue", "Let suspended jobs go on");
 }
 
 }  // namespace cli

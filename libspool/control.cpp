@@ -38,10 +38,12 @@ std::optional<std::string> nonce_of(std::string_view name, std::string_view endi
     return plain ? std::optional(std::string(nonce)) : std::nullopt;
 }
 
-constexpr std::string_view job_verbs[] = {"cancel", "priority", "top", "hold", "release"};
-constexpr std::string_view verbs[] = {
-    "cancel", "priority",  "top",         "hold",       "release",  "drain",      "undrain",
-    "reload", "gpu-drain", "gpu-undrain", "gpu-ignore", "gpu-heed", "group-hold", "group-release"};
+constexpr std::string_view job_verbs[] = {"cancel",  "priority", "top",     "hold",
+                                          "release", "suspend",  "continue"};
+constexpr std::string_view verbs[] = {"cancel",     "priority",      "top",        "hold",
+                                      "release",    "drain",         "undrain",    "reload",
+                                      "gpu-drain",  "gpu-undrain",   "gpu-ignore", "gpu-heed",
+                                      "group-hold", "group-release", "suspend",    "continue"};
 
 bool is_verb(std::string_view verb) {
     return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);

@@ -14,7 +14,8 @@ namespace spool {
 struct Request {
     std::string nonce;  ///< 32 hexadecimal digits; also the file's stem
     /// "cancel", "priority", "top", "hold", "release", "drain", "undrain", "reload", "gpu-drain",
-    /// "gpu-undrain", "gpu-ignore", "gpu-heed", "group-hold", "group-release".
+    /// "suspend", "continue", "gpu-undrain", "gpu-ignore", "gpu-heed", "group-hold",
+    /// "group-release".
     std::string verb;
     std::optional<std::uint64_t> job;  ///< of the verbs about a job (`is_job_verb`)
     std::int64_t at = 0;               ///< nanoseconds of the wall clock

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "libspool/claim.h"
+#include "libspool/done.h"
 #include "libspool/finish.h"
 #include "libspool/names.h"
 
@@ -301,6 +302,16 @@ private:
 WaitingEntry waiting_entry(const ActiveJob& job) {
     return {job.number,      job.device, job.inode, job.file_name, job.facts.submitted_at,
             job.facts.wishes};
+}
+
+void forbid_repetition(Spool& spool, Recovered& recovered) {
+    ActiveJob& job = recovered.job;
+    if (!job.facts.rules.any()) return;
+    job.facts.rules = {};
+    const auto result = read_done(spool, job.name);
+    const bool superseded =
+        result && result->id == job.number && result->attempt > static_cast<int>(job.attempt);
+    if (superseded) recovered.action = RecoveryAction::release;
 }
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,

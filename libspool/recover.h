@@ -64,6 +64,10 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
                          const std::function<bool(const record::Token&)>& tree_alive);
 
+/// For a job that the history names as ended: it is not executed again. A record that says
+/// otherwise is of an attempt that others followed, whose free mark did not reach the disk.
+void forbid_repetition(Spool& spool, Recovered& recovered);
+
 /// The end of a file that never ran: its result, and what barrier 3 needs.
 struct UnstartedEnd {
     JobResult result;

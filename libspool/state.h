@@ -90,7 +90,8 @@ struct DeviceState {
 struct RunningState {
     std::uint64_t id = 0;
     std::string name, command, directory, profile;
-    std::string phase;   ///< "claimed", "starting", "running", "cancelling", "ending"
+    std::string phase;   ///< "claimed", "starting", "running", "suspended", "retrying",
+                         ///< "cancelling", "ending"
     std::string detail;  ///< "ending: 2 processes left"
     std::vector<std::string> gpus;
     std::int64_t submitted_at = 0, started_at = 0;

@@ -170,6 +170,7 @@ void ActiveJobs::look_at(Active& active) {
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
         if (!active.cancel_sent) active.next_look = clock_.monotonic() + 1s;
     }
+    tell_wish(active, standing->alive);
     // With a complete exit page nothing of the job is left but a supervisor on its way out.
     if (content.ended() && content.exit.phase == spool::record::Phase::complete)
         return exited(active);

@@ -56,8 +56,9 @@ struct Active {
     std::optional<spool::Published> published;
     std::optional<Retry> retry;  ///< until the claim of that attempt is on the disk
     std::optional<spool::ActiveJob> ended_attempt;  ///< the same: with the earlier record
-    bool marking = false;  ///< it is being cancelled between attempts: none begins
-    bool queued = false;   ///< the policy has been asked for slots for a further attempt
+    bool marking = false;             ///< it is being cancelled between attempts: none begins
+    std::optional<bool> wish_told{};  ///< what its supervisor was told last
+    bool queued = false;              ///< the policy has been asked for slots for a further attempt
 };
 
 /// "job 42 (x)", for the log.
@@ -123,6 +124,10 @@ public:
     using CancelHandler = std::function<void(spool::Result<void>)>;
     void cancel(std::uint64_t job, const std::string& reason, CancelHandler done);
 
+    /// Lets a running job stand still, or go on: noted durably, then its supervisor is told. `done`
+    /// is called when the note is on the disk.
+    void suspend(std::uint64_t job, bool suspended, CancelHandler done);
+
     [[nodiscard]] const std::map<std::uint64_t, Active>& jobs() const { return jobs_; }
     [[nodiscard]] bool name_taken(const std::string& name) const { return names_.contains(name); }
     [[nodiscard]] bool has_inode(std::uint64_t device, std::uint64_t inode) const;
@@ -160,6 +165,7 @@ private:
     void release_ended_attempt(Active& active);
     void undo_attempt(Active& active, const std::string& why);
     void release_published(spool::ActiveJob job);
+    void tell_wish(Active& active, bool alive);
     void take_mark(std::uint64_t number);
     bool file_is_missing(Active& active);
     void put_back(const std::vector<Active*>& absent, const std::string& what);

@@ -91,6 +91,7 @@ void ActiveJobs::begin_attempt(Active& active) {
     by_record_[active.job.record.index] = number;
     active.content = {};
     active.cancel_sent = false;
+    active.wish_told.reset();
     active.stage = Stage::syncing_claim;
     spool::SyncSet barrier;
     spool::add_claim_barrier(spool_, active.job, barrier);

@@ -117,6 +117,7 @@ private:
     void apply_gpu_requests();
     void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(std::uint64_t number, const RequestReply& reply);
+    void suspend(std::uint64_t number, bool suspended, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
 
@@ -153,7 +154,6 @@ private:
     void note_started(const spool::ActiveJob& job);
     void note_failures(const spool::JobResult& result);
     bool wants_slots(const Active& active);
-    void forbid_repetition(spool::Recovered& recovered);
     void add_wait(spool::RunningState& job) const;
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;

@@ -93,6 +93,8 @@ void Daemon::carry_out(const spool::Request& request) {
         answer(request, {ok, message});
     };
     if (request.verb == "cancel" && request.job) return cancel(*request.job, reply);
+    if ((request.verb == "suspend" || request.verb == "continue") && request.job)
+        return suspend(*request.job, request.verb == "suspend", reply);
     if (spool::is_job_verb(request.verb) && request.job) return change_wishes(request, reply);
     if (request.verb == "drain" || request.verb == "undrain") {
         draining_ = request.verb == "drain";
@@ -143,6 +145,18 @@ void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
             reply(marked.has_value(), marked ? "is being cancelled" : marked.error().text());
             ask_for_pass();
         });
+}
+
+void Daemon::suspend(std::uint64_t number, bool suspended, const RequestReply& reply) {
+    if (incoming_->find(number) != nullptr)
+        return reply(false, "does not run yet: gpuspool hold keeps it from being started");
+    if (!active_->jobs().contains(number))
+        return reply(false, index_.used(number) ? "has ended already" : "is not known");
+    active_->suspend(number, suspended, [reply, suspended](const spool::Result<void>& noted) {
+        const std::string done =
+            suspended ? "stands still: gpuspool continue lets it go on" : "goes on";
+        reply(noted.has_value(), noted ? done : noted.error().text());
+    });
 }
 
 }  // namespace spoold

@@ -11,7 +11,6 @@
 
 #include "cgroup.h"
 #include "daemon.h"
-#include "libspool/done.h"
 #include "libspool/file_system.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
@@ -200,20 +199,10 @@ spool::Result<void> Daemon::recover() {
     return {};
 }
 
-/// The history says that this job has ended. A record that says otherwise is of an attempt that
-/// others followed: its free mark did not reach the disk.
-void Daemon::forbid_repetition(spool::Recovered& recovered) {
-    recovered.job.facts.rules = {};
-    const auto result = spool::read_done(spool_, recovered.job.name);
-    const bool superseded = result && result->id == recovered.job.number &&
-                            result->attempt > static_cast<int>(recovered.job.attempt);
-    if (superseded) recovered.action = spool::RecoveryAction::release;
-}
-
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
-    if (index_.used(number) && recovered.job.facts.rules.any()) forbid_repetition(recovered);
+    if (index_.used(number)) spool::forbid_repetition(spool_, recovered);
     index_.note(number, recovered.job.name,
                 recovered.content.started() ? spool::Standing::running : spool::Standing::waiting);
     index_.note_used(number);

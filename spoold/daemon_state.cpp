@@ -56,6 +56,8 @@ spool::RunningState running_state(const Active& active) {
             "ending: " + std::to_string(left) + (left == 1 ? " process left" : " processes left");
     } else if (content.cancelled()) {
         state.phase = "cancelling";
+    } else if (content.suspended() && active.stage == Stage::running) {
+        state.phase = "suspended";
     } else if (active.stage == Stage::orphaned) {
         state.phase = "ending";
         state.detail = "its supervisor is dead; waiting for its processes to end";

@@ -49,6 +49,7 @@ _gpuspool() {
         */-*) _gpuspool_from_help Options "$verb" ;;
         cancel/*) _gpuspool_jobs incoming running ;;
         priority/* | top/* | hold/* | release/* | edit/*) _gpuspool_jobs incoming ;;
+        suspend/* | continue/*) _gpuspool_jobs running ;;
         retry/*) _gpuspool_jobs 'done' ;;
         log/* | show/* | wait/*) _gpuspool_jobs incoming running 'done' ;;
     esac

@@ -56,6 +56,7 @@ Findings check_all(Context& context) {
     check_gpus(gpus, out);
     check_inotify(out);
     check_lingering(out);
+    check_limits(out);
     check_supervisor(problems, out);
     return out;
 }

@@ -27,6 +27,7 @@ void check_queue(Context& context, spool::Spool& spool, Findings& out);
 // Of the machine (doctor_machine.cpp).
 void check_inotify(Findings& out);
 void check_lingering(Findings& out);
+void check_limits(Findings& out);
 /// `problems` are those that the daemon tells of.
 void check_supervisor(const std::vector<std::string>& problems, Findings& out);
 void check_gpus(const std::vector<spool::GpuState>& gpus, Findings& out);

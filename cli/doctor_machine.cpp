@@ -48,6 +48,14 @@ void check_inotify(Findings& out) {
         out.push_back({Level::good, "inotify can be had", ""});
 }
 
+void check_limits(Findings& out) {
+    out.push_back(
+        {Level::good,
+         "what jobs ask for with --cpus and --mem is counted; that they use no more is not "
+         "enforced",
+         ""});
+}
+
 void check_lingering(Findings& out) {
     if (::access("/run/systemd/system", F_OK) != 0 || ::geteuid() == 0) return;
     if (is_lingering())

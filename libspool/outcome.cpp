@@ -2,6 +2,8 @@
 
 #include <sys/wait.h>
 
+#include <csignal>
+
 #include "libspool/names.h"
 #include "libspool/system.h"
 
@@ -83,6 +85,8 @@ void set_status(JobResult& result, const ActiveJob& job, const RecordContent& co
                             ? "ended by signal " + std::to_string(*result.signal) + " (" +
                                   strsignal(*result.signal) + ")"
                             : "exit code " + std::to_string(result.exit_code.value_or(-1));
+        if (result.signal == SIGKILL || result.exit_code == 128 + SIGKILL)
+            *result.reason += "; the kernel does that to a process when memory runs out (dmesg)";
         *result.reason += "; it ran in " + printable(job.directory);
     }
 }

@@ -1,4 +1,6 @@
 // Between two attempts of a job (docs/protocol.md, «Attempts»): a part of `ActiveJobs`.
+#include <algorithm>
+
 #include "active_jobs.h"
 #include "libspool/next_attempt.h"
 #include "libspool/outcome.h"

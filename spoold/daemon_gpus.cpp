@@ -26,7 +26,8 @@ std::string cgroup_name(const std::string& directory) {
 std::vector<spool::GpuJob> Daemon::gpu_jobs() const {
     std::vector<spool::GpuJob> jobs;
     for (const auto& [number, active] : active_->jobs()) {
-        if (active.stage >= Stage::retrying) continue;
+        if (active.stage >= Stage::syncing_exit) continue;
+        if (active.stage == Stage::retrying && !active.binding) continue;
         if (!active.binding && !active.content.started()) continue;
         const spool::GrantedGpus gpus = policy_.book().gpus(number);
         const spool::record::Run& run = active.content.run;

@@ -86,7 +86,10 @@ private slots:
         row("exit 1", 0, code(1), 0, failed, 1, -1, "exit code 1; it ran in /home/u/proj");
         row("exit 127", 0, code(127), 0, failed, 127, -1, "exit code 127");
         row("exit 255", 0, code(255), 0, failed, 255, -1, "exit code 255");
-        row("killed", 0, SIGKILL, 0, failed, -1, SIGKILL, "ended by signal 9 (Killed)");
+        row("killed", 0, SIGKILL, 0, failed, -1, SIGKILL,
+            "ended by signal 9 (Killed); the kernel does that to a process when memory runs out");
+        row("killed in a shell", 0, code(137), 0, failed, 137, -1,
+            "exit code 137; the kernel does that");
         row("dumped core", 0, SIGSEGV | WCOREFLAG, 0, failed, -1, SIGSEGV, "ended by signal 11");
         row("cancelled, exit 0", record::cancelled, code(0), 0, cancelled, 0, -1, "by hand");
         row("cancelled, signal", record::cancelled, SIGTERM, 0, cancelled, -1, SIGTERM, "by hand");

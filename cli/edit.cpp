@@ -11,6 +11,7 @@
 
 #include "cli/arguments.h"
 #include "cli/format.h"
+#include "cli/held_file.h"
 #include "cli/requests.h"
 #include "cli/verbs.h"
 #include "libspool/job_file.h"
@@ -101,11 +102,15 @@ tl::expected<std::string, ExitCode> edited(const Context& context, Copy& copy,
                                            const std::string& before,
                                            const std::optional<spool::SubmitInfo>& submit) {
     for (;;) {
-        if (!run_editor(copy.path())) return tl::unexpected(failure);
+        const bool ran = run_editor(copy.path());
         auto bytes = copy.read();
-        if (bytes && *bytes == before) {
+        if (ran && bytes && *bytes == before) {
             complain("nothing is changed");
             return tl::unexpected(success);
+        }
+        if (!ran) {
+            if (!bytes || *bytes != before) copy.keep();
+            return tl::unexpected(failure);
         }
         if (bytes) bytes = checked(std::move(*bytes), copy.path(), submit);
         if (bytes) return std::move(*bytes);
@@ -116,59 +121,29 @@ tl::expected<std::string, ExitCode> edited(const Context& context, Copy& copy,
     }
 }
 
-/// The file of a waiting job, held open for writing: no daemon takes it meanwhile, and nothing has
-/// to be tidied up should this process die.
-struct HeldFile {
-    spool::OpenFile file;
-    spool::FileStat stat;
-    std::string bytes;
-};
-
-spool::Result<HeldFile> hold(spool::Spool& spool, const std::string& name) {
-    auto file =
-        spool::open_file(*spool.files, spool.incoming.get(), name, spool::OpenMode::read_write);
-    if (!file) return tl::unexpected(file.error());
-    const auto stat = spool.files->stat(file->get());
-    if (!stat) return tl::unexpected(stat.error());
-    auto bytes = spool.files->read(file->get(), 0, spool::max_job_file_size);
-    if (!bytes) return tl::unexpected(bytes.error());
-    return HeldFile{std::move(*file), *stat, std::move(*bytes)};
-}
-
-/// Whether the name is still that of the file that is held: it was neither taken nor replaced.
-bool is_still_there(spool::Spool& spool, const std::string& name, const HeldFile& held) {
-    const auto now = spool.files->stat_at(spool.incoming.get(), name);
-    return now && now->unchanged(held.stat);
-}
-
 int edit(Context& context, spool::Spool& spool, const spool::FoundJob& job) {
     const std::string subject = "job " + job_text(job.id, job.name);
     const std::string& name = job.file_name;
-    const auto held = hold(spool, name);
+    auto held = HeldFile::open(spool, name);
     if (!held) return report(held.error());
-    if (!is_still_there(spool, name, *held)) {
+    if (!held->is_still_there()) {
         complain(subject + " has just been started");
         return failure;
     }
-    const auto spec = spool::read_job_file(held->bytes, name);
+    const auto spec = spool::read_job_file(held->bytes(), name);
     const auto submit = spec ? spec->submit : std::nullopt;
     const bool is_script = spec && spec->kind == spool::JobSpec::Kind::script;
-    const std::string shown = is_script ? spool::executed_script(held->bytes) : held->bytes;
+    const std::string shown = is_script ? spool::executed_script(held->bytes()) : held->bytes();
     auto copy = Copy::make(name, shown);
     if (!copy) return report(copy.error());
     const auto bytes = edited(context, *copy, shown, submit);
     if (!bytes) return bytes.error();
-    if (!is_still_there(spool, name, *held)) {
-        complain(subject +
-                 " does not wait any more, or its file has been changed by somebody else");
-        copy->keep();
+    const auto replaced = held->replace(*bytes);
+    if (!replaced || !*replaced) copy->keep();
+    if (!replaced) return report(replaced.error());
+    if (!*replaced) {
+        complain(subject + " does not wait any more, or somebody else has changed its file");
         return failure;
-    }
-    if (const auto written =
-            spool::write_atomically(spool, spool.incoming.get(), name, *bytes, true);
-        !written) {
-        copy->keep();
-        return report(written.error());
     }
     complain(subject + " is changed");
     return success;

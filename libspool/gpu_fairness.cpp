@@ -62,12 +62,12 @@ std::vector<std::string> set_aside(std::vector<std::string>& free, const GpuWish
 
 GpuWish wish_for_slots(int count, const std::vector<std::vector<std::string>>& devices) {
     GpuWish wish;
-    std::size_t fewest = 0;
+    std::optional<std::size_t> fewest;
     for (const auto& of_slot : devices) {
         wish.gpus.insert(wish.gpus.end(), of_slot.begin(), of_slot.end());
-        if (fewest == 0 || of_slot.size() < fewest) fewest = of_slot.size();
+        fewest = std::min(fewest.value_or(of_slot.size()), of_slot.size());
     }
-    wish.wants = count * static_cast<int>(std::max<std::size_t>(1, fewest));
+    wish.wants = count * static_cast<int>(std::max<std::size_t>(1, fewest.value_or(1)));
     return wish;
 }
 

@@ -69,14 +69,14 @@ fi
 # options end at the first word that is none.
 if __gpuspool_wants srun && ! __gpuspool_has srun && { [[ -n ${SLURM_JOB_ID-} ]] || ! type -P srun >/dev/null; }; then
     srun() {
-        local tasks=1
+        local __gpuspool_tasks=1
         while (($#)); do
             case $1 in
             --)
                 shift
                 break ;;
-            --ntasks=* | -n[0-9]*) tasks=${1##*[=n]} ;;
-            --ntasks | -n) tasks=${2-1} && shift ;;
+            --ntasks=* | -n[0-9]*) __gpuspool_tasks=${1##*[=n]} ;;
+            --ntasks | -n) __gpuspool_tasks=${2-1} && shift ;;
             --*=*) ;;
             --bcast | --contiguous | --disable-status | --exact | --exclusive | --hold | --immediate | --interactive | \
                 --kill-on-bad-exit | --label | --multi-prog | --no-allocate | --no-kill | --overcommit | --overlap | \
@@ -90,7 +90,8 @@ if __gpuspool_wants srun && ! __gpuspool_has srun && { [[ -n ${SLURM_JOB_ID-} ]]
             esac
             shift
         done
-        [[ $tasks == 1 ]] || echo "gpuspool: srun: runs one task, not $tasks: this is no cluster" >&2
+        [[ $__gpuspool_tasks == 1 ]] ||
+            echo "gpuspool: srun: runs one task, not $__gpuspool_tasks: this is no cluster" >&2
         (($#)) || {
             echo "gpuspool: srun: no program is named" >&2
             return 1

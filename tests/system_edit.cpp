@@ -25,6 +25,7 @@ private slots:
     void nothing_changed_is_no_failure();
     void it_is_not_started_meanwhile();
     void a_job_that_was_cancelled_meanwhile_does_not_come_back();
+    void a_file_of_somebody_else_stays();
     void only_waiting_jobs();
 };
 
@@ -120,6 +121,22 @@ void EditTest::a_job_that_was_cancelled_meanwhile_does_not_come_back() {
     QVERIFY2(done.err.contains("what you wrote is in"), done.err);
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), QString("cancelled"));
     QVERIFY(!QFile::exists(spool.path("incoming/x.job")));
+}
+
+/// Another editor has saved meanwhile, by rename.
+void EditTest::a_file_of_somebody_else_stays() {
+    TestSpool spool;
+    const QByteArray theirs = "#SPOOL --gpus=0 --hold\necho theirs\n";
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0 --hold\necho before\n"));
+    QVERIFY(wait_for_reason(spool, "x", "held"));
+    QVERIFY(write_home_file(spool, "theirs", theirs));
+    const Finished done =
+        edit(spool, "mv ~/theirs $GPUSPOOL_DIR/incoming/x.job; echo true > \"$1\"");
+    QCOMPARE(done.exit_code, 1);
+    QVERIFY2(done.err.contains("what you wrote is in"), done.err);
+    QCOMPARE(spool.read("incoming/x.job"), theirs);
+    QCOMPARE(names_in(spool, ".spool/tmp").size(), 0);
 }
 
 void EditTest::only_waiting_jobs() {

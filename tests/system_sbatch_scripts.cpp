@@ -82,6 +82,7 @@ void SbatchScriptsTest::srun_is_a_prefix_data() {
     row("srun false || echo \"code $?\"", "code 1\n");
     row("srun sh -c 'exit 85' || echo \"code $?\"", "code 85\n");
     row("srun -n 4 echo once", "gpuspool: srun: runs one task, not 4: this is no cluster\nonce\n");
+    row("export tasks=8; srun sh -c 'echo $tasks'", "8\n");
     row("srun || echo \"code $?\"", "gpuspool: srun: no program is named\ncode 1\n");
 }
 

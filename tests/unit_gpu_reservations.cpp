@@ -54,6 +54,7 @@ void UnitGpuReservations::a_slot_of_two_is_two_gpus() {
     QCOMPARE(pairs.wants, 4);
     QCOMPARE(pairs.gpus.size(), std::size_t{7});
     QCOMPARE(spool::wish_for_slots(3, {{"0"}, {"1", "2"}}).wants, 3);
+    QCOMPARE(spool::wish_for_slots(3, {{"0", "1"}, {}, {"2", "3", "4"}}).wants, 3);
     QCOMPARE(spool::wish_for_slots(2, {}).wants, 2);
     QCOMPARE(spool::wish_for_slots(1, {{}}).wants, 1);
 }

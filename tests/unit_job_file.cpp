@@ -181,7 +181,7 @@ private slots:
             "#!/bin/bash\n"
             "#SBATCH --partition=gpu -A lab --mail-user a@b\n"
             "#SBATCH --frobnicate value --mail-type=END\n"
-            "#SBATCH -N1 -n 4 --requeue --exclusive stray\n"
+            "#SBATCH -N1 -n 4 --reboot --exclusive stray\n"
             "true\n"
             "#SBATCH --gres=gpu:2\n");
         const std::vector<std::string> starts{
@@ -192,6 +192,7 @@ private slots:
             "line 3: --mail-type=END ",
             "line 4: --nodes=1 ",
             "line 4: --ntasks=4: ",
+            "line 4: --reboot ",
             "line 4: --exclusive ",
             "line 4: 'stray' ",
             "line 6: an #SBATCH line after the first command is ignored"};

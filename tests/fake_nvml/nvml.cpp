@@ -36,14 +36,16 @@ std::int64_t ticks() {
     return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 
-/// Parsed anew when the file is another one. It is looked at once per tick: a survey makes some
-/// 250 calls, and what it costs is measured with this driver.
-const Json& scenario() {
+enum class Look { now, once_per_tick };
+
+/// Parsed anew when the file is another one. It is looked at when a survey begins, and once per
+/// tick: a survey makes some 250 calls, and what it costs is measured with this driver.
+const Json& scenario(Look look = Look::once_per_tick) {
     static Json parsed = Json::object();
     static struct stat known {};
     static std::int64_t looked = -1;
     const std::int64_t tick = ticks();
-    if (std::exchange(looked, tick) == tick) return parsed;
+    if (std::exchange(looked, tick) == tick && look != Look::now) return parsed;
     const char* path = std::getenv("FAKE_NVML");
     struct stat now {};
     if (stat(path ? path : "", &now) != 0) now = {};
@@ -178,10 +180,10 @@ EXPORT Return nvmlDeviceGetDisplayActive(void* device, int* out) {
 #ifdef OLD_DRIVER
 
 EXPORT Return nvmlInit() {
-    return static_cast<Return>(scenario().value("init", 0));
+    return static_cast<Return>(scenario(Look::now).value("init", 0));
 }
 EXPORT Return nvmlDeviceGetCount(unsigned* count) {
-    *count = static_cast<unsigned>(scenario().value("gpus", Json::array()).size());
+    *count = static_cast<unsigned>(scenario(Look::now).value("gpus", Json::array()).size());
     return static_cast<Return>(scenario().value("count", 0));
 }
 EXPORT Return nvmlDeviceGetHandleByIndex(unsigned index, void** device) {
@@ -197,11 +199,11 @@ EXPORT Return nvmlDeviceGetComputeRunningProcesses(void* device, unsigned* count
 
 EXPORT Return nvmlInit_v2() {
     hang_if_told("nvmlInit_v2");
-    return static_cast<Return>(scenario().value("init", 0));
+    return static_cast<Return>(scenario(Look::now).value("init", 0));
 }
 EXPORT Return nvmlDeviceGetCount_v2(unsigned* count) {
     hang_if_told("nvmlDeviceGetCount_v2");
-    *count = static_cast<unsigned>(scenario().value("gpus", Json::array()).size());
+    *count = static_cast<unsigned>(scenario(Look::now).value("gpus", Json::array()).size());
     return static_cast<Return>(scenario().value("count", 0));
 }
 EXPORT Return nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libspool/array_spec.h"
 #include "libspool/json_fields.h"
 #include "libspool/json_writer.h"
 
@@ -23,6 +24,8 @@ void each_member(Fields& fields, Facts& facts) {
     fields.bytes("program", facts.program);
     fields.flag("interprets", facts.interprets);
     fields.number("priority", facts.wishes.priority);
+    fields.number("array", facts.array);
+    fields.number("task", facts.task);
 }
 
 /// The devices of slots of which only the texts are known.
@@ -87,6 +90,10 @@ std::string write_run_gpus(const GrantedGpus& gpus) {
         text = document.dump();
     }
     return text;
+}
+
+std::string ActiveJob::shown_number() const {
+    return job_number_text(facts.array != 0 ? facts.array : number, facts.task);
 }
 
 ActiveJob active_job(RecordFile record, const RecordContent& content, const RecordBody& body) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,9 @@ struct ResultFacts {
     bool cpu_slot = false;  ///< it asked for no GPU
     std::string program;    ///< what is executed: of a script its interpreter
     bool interprets = false;
-    QueueWishes wishes{};  ///< in case that it goes back to the queue
+    QueueWishes wishes{};     ///< in case that it goes back to the queue
+    std::uint64_t array = 0;  ///< of a task: the number of its array; 0: it is none
+    std::optional<std::uint64_t> task;
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);
@@ -47,6 +50,10 @@ struct ActiveJob {
     [[nodiscard]] std::string job_file() const { return name + extension; }
     [[nodiscard]] std::string log_file() const { return name + ".log"; }
     [[nodiscard]] std::string json_file() const { return name + ".json"; }
+    /// Whether it is a task of an array: then it has no file of its own (docs/protocol.md §14).
+    [[nodiscard]] bool is_task() const { return name.find('/') != std::string::npos; }
+    /// What people are shown: "42", "42_7".
+    [[nodiscard]] std::string shown_number() const;
 };
 
 /// An active job as its record describes it (recovery). The record is moved in.

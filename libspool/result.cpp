@@ -42,6 +42,24 @@ void each_member(Fields& fields, Result& result) {
     fields.list("notes", result.notes);
     fields.number("retry_of", result.retry_of);
     fields.text("token", result.token);
+    fields.number("task", result.task);
+}
+
+nlohmann::ordered_json tasks_to_json(const TaskResults& tasks) {
+    nlohmann::ordered_json out{{"count", tasks.count}, {"first_number", tasks.first_number}};
+    for (const auto& [outcome, list] : tasks.by_outcome)
+        out[std::string(outcome_name(outcome))] = list;
+    return out;
+}
+
+TaskResults tasks_from_fields(const JsonFields& fields) {
+    TaskResults out;
+    fields.number("count", out.count);
+    fields.number("first_number", out.first_number);
+    for (const Named<Outcome>& entry : outcome_table)
+        if (fields.find(std::string(entry.name).c_str()))
+            fields.text(std::string(entry.name).c_str(), out.by_outcome[entry.value]);
+    return out;
 }
 
 }  // namespace
@@ -64,12 +82,18 @@ std::vector<std::string> outcome_names() {
 nlohmann::ordered_json result_to_json(const JobResult& result, std::size_t longest) {
     JsonWriter out(longest);
     each_member(out, result);
-    return out.take();
+    nlohmann::ordered_json json = out.take();
+    if (result.tasks) json["tasks"] = tasks_to_json(*result.tasks);
+    return json;
 }
 
 JobResult result_from_fields(const JsonFields& fields) {
     JobResult out;
     each_member(fields, out);
+    if (const nlohmann::json* tasks = fields.find("tasks")) {
+        std::string ignored;
+        out.tasks = tasks_from_fields({*tasks, ignored});
+    }
     if (!fields.find("id")) fields.fail("there", "id");
     return out;
 }

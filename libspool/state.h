@@ -35,6 +35,7 @@ struct WaitReason {
         held,              ///< until it is released
         group_held,        ///< `detail`: the group, and why
         group_limit,       ///< of its group (`detail`) `free` run, as many as it allows
+        array_limit,       ///< `free` tasks of the array run, as many as it allows
         begin,             ///< `detail`: its time
         dependency,        ///< `detail`: "job 12 to succeed"
         never_dependency,  ///< `detail`: the same, which can never be, or a circle

@@ -20,7 +20,11 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
     const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
-    if (job->result || !job->waiting) {
+    if (job->task) {
+        complain(subject + " is a task: name its array, " + std::to_string(job->id));
+        return failure;
+    }
+    if (job->result || (!job->waiting && !job->array)) {
         complain(subject + (job->result ? " has ended already: " + outcome_text(*job->result)
                                         : " does not wait: it has been started"));
         return failure;

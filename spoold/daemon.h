@@ -90,6 +90,7 @@ private:
     void array_opened(std::uint64_t number, const SyncThread::Failures& failures);
     void return_array(OpenArray& array);
     void enqueue_tasks(OpenArray& array);
+    [[nodiscard]] bool tasks_may_go(const OpenArray& array) const;
     bool claim_task(const spool::Start& start);
     void advance_arrays();
     void end_array(OpenArray& array);

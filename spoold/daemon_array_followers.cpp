@@ -118,7 +118,7 @@ void Daemon::follow_up(std::uint64_t leader, std::uint32_t task) {
         if (!place || !array.ready || array.record.outcomes[*place] || has_task(array, *place))
             continue;
         const auto verdict = task_verdict(array, task);
-        if (verdict == spool::Verdict::met)
+        if (verdict == spool::Verdict::met && tasks_may_go(array))
             policy_.open_task(number, array.record.number_of(*place), array.terms);
         else if (verdict == spool::Verdict::never)
             (void)note_outcome(array, *place, spool::Outcome::cancelled);

@@ -156,6 +156,7 @@ spool::WaitReason Daemon::reason_of(const OpenArray& array) const {
         add_largest_gpu(*reason, array.terms.need);
         return *reason;
     }
+    if (array.bare && !launcher_->has_environment()) return {Kind::environment, 0, 0, {}, {}};
     if (array.ready && !array.leaders.empty())
         return {Kind::dependency,
                 0,

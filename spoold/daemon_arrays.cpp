@@ -61,6 +61,7 @@ OpenArray& Daemon::take_array(spool::ArrayRecord record) {
     OpenArray array;
     if (const auto spec = spool::read_job_file(record.job_file, record.file_name)) {
         array.terms = spool::terms_of(*spec, record.submitted_at);
+        array.bare = !spec->submit || spec->submit->environment.empty();
         array.command = spool::command_line(*spec, record.job_file).substr(0, 500);
         const auto after =
             conditions(spec->after, record.number, spool::stem_of(record.file_name), true);
@@ -143,9 +144,14 @@ std::vector<std::size_t> Daemon::active_places(const OpenArray& array) const {
     return places;
 }
 
+/// Whether its tasks wait for the machine, or for others, alone.
+bool Daemon::tasks_may_go(const OpenArray& array) const {
+    return array.ready && !array.record.cancelled && (!array.bare || launcher_->has_environment());
+}
+
 /// Tells the queue which tasks wait for the machine alone.
 void Daemon::enqueue_tasks(OpenArray& array) {
-    if (!array.ready || array.record.cancelled) return policy_.remove(array.record.number);
+    if (!tasks_may_go(array)) return policy_.remove(array.record.number);
     spool::NumberSet waiting;
     for (std::size_t place = 0; place < array.record.tasks.size(); ++place)
         if (!array.record.outcomes[place] && !has_task(array, place) &&
@@ -185,7 +191,7 @@ bool Daemon::claim_task(const spool::Start& start) {
 /// Its claim was undone: it waits again.
 void Daemon::reopen_task(std::uint64_t task) {
     const OpenArray* array = arrays_.of_task(task);
-    if (array == nullptr || !array->ready || array->record.cancelled) return;
+    if (array == nullptr || !tasks_may_go(*array)) return;
     if (!array->record.outcomes[array->record.place_of_number(task)])
         policy_.open_task(array->record.number, task, array->terms);
 }

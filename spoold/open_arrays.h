@@ -19,6 +19,7 @@ struct OpenArray {
     spool::ArrayRecord record;
     std::string command;
     spool::Terms terms;
+    bool bare = true;        ///< its tasks need the login environment
     bool ready = false;      ///< its opening is on the disk: tasks may be claimed
     bool returning = false;  ///< its opening is to be undone
     bool begun = false;      ///< a task was started

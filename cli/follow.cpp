@@ -137,7 +137,22 @@ std::string no_log_text(const spool::FoundJob& job, const Log& log) {
 }
 
 Log::~Log() {
-    if (file_ >= 0) ::close(file_);
+    close();
+}
+
+void Log::close() {
+    if (file_ >= 0) ::close(std::exchange(file_, -1));
+}
+
+bool Log::is_replaced(const spool::Spool& spool, const spool::FoundJob& job) const {
+    const spool::OpenFile& directory =
+        job.place == spool::Place::running ? spool.running : spool.done;
+    const std::string name = job.name + ".log";
+    struct stat ours {
+    }, there{};
+    return ::fstat(file_, &ours) == 0 &&
+           ::fstatat(static_cast<int>(directory.get()), name.c_str(), &there, 0) == 0 &&
+           S_ISREG(there.st_mode) && (ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
 }
 
 void Log::seek_to_last(long lines) {
@@ -197,6 +212,11 @@ Watched follow_log(Context& context, spool::Spool& spool, const spool::FoundJob&
         if (!std::exchange(told, told || !log.elsewhere().empty()) && !log.elsewhere().empty())
             complain(no_log_text(now, log));
         if (log.is_open() && !log.copy_new()) return {std::nullopt, failure};
+        if (log.is_open() && log.is_replaced(spool, now)) {
+            log.close();
+            if (log.open(spool, now)) watcher.watch_file(log.descriptor());
+            if (log.is_open() && !log.copy_new()) return {std::nullopt, failure};
+        }
         if (now.result) return {now.result, success};
         reasons.tell(now);
         if (!interrupted()) pause_between_looks(watcher);

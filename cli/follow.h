@@ -38,6 +38,9 @@ public:
     [[nodiscard]] int descriptor() const { return file_; }
     /// Moves to the start of the last `lines` lines; negative: to the beginning.
     void seek_to_last(long lines);
+    /// Whether the job has another log by now: that of its next attempt.
+    [[nodiscard]] bool is_replaced(const spool::Spool& spool, const spool::FoundJob& job) const;
+    void close();
     /// Copies what is there to stdout. False if stdout cannot be written.
     bool copy_new();
 

@@ -38,6 +38,7 @@ void add_verbs(CLI::App& app, cli::Run& run, const cli::AfterDashes& after_dashe
     cli::add_log(app, run);
     cli::add_cancel(app, run);
     cli::add_order(app, run);
+    cli::add_edit(app, run);
     cli::add_wait(app, run);
     cli::add_retry(app, run);
     cli::add_list(app, run);

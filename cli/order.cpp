@@ -1,4 +1,5 @@
-// gpuspool priority, top, hold, release: when waiting jobs have their turn.
+// gpuspool priority, top, hold, release: when waiting jobs have their turn; suspend, continue:
+// running ones stand still for a while.
 #include <cstdio>
 #include <memory>
 
@@ -13,6 +14,8 @@ namespace {
 struct Order {
     std::string verb, value;  ///< of "priority": the number
     std::vector<std::string> jobs;
+    bool running = false;  ///< is about running jobs
+    std::string group;     ///< all of it, instead of jobs
 };
 
 int ask(Context& context, spool::Spool& spool, const Order& order, const std::string& name,
@@ -20,29 +23,40 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
     const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
-    if (job->task) {
+    if (job->task && !order.running) {
         complain(subject + " is a task: name its array, " + std::to_string(job->id));
         return failure;
     }
-    if (job->result || (!job->waiting && !job->array)) {
-        complain(subject + (job->result ? " has ended already: " + outcome_text(*job->result)
-                                        : " does not wait: it has been started"));
+    if (job->result || (order.running ? !job->running : !job->waiting && !job->array)) {
+        complain(subject + (job->result     ? " has ended already: " + outcome_text(*job->result)
+                            : order.running ? " does not run yet: gpuspool hold keeps it from "
+                                              "being started"
+                                            : " does not wait: it has been started"));
         return failure;
     }
     if (job->id == 0) {
         complain(subject + " has no number yet: it gets one when spoold runs");
         return failure;
     }
+    const std::uint64_t number = job->task ? job->running->number : job->id;
     const auto request =
-        spool::send_request(spool, {{}, order.verb, job->id, 0, order.value, {}}, context.clock);
+        spool::send_request(spool, {{}, order.verb, number, 0, order.value, {}}, context.clock);
     if (!request) return report(request.error());
     asked.push_back({*request, subject});
     return success;
 }
 
+int order_group(Context& context, spool::Spool& spool, const Order& order) {
+    const auto request = spool::send_request(
+        spool, {{}, "group-" + order.verb, std::nullopt, 0, order.group, {}}, context.clock);
+    if (!request) return report(request.error());
+    return print_replies(context, spool, {{*request, {}}});
+}
+
 int run_order(Context& context, Order order) {
     const auto spool = context.open();
     if (!spool) return report(spool.error());
+    if (!order.group.empty()) return order_group(context, **spool, order);
     if (order.jobs.empty()) order.jobs.emplace_back();
     std::vector<Asked> asked;
     int code = success;
@@ -58,6 +72,11 @@ void add_verb(CLI::App& app, Run& run, const std::string& name, const std::strin
     order->verb = name;
     verb->add_option("jobs", order->jobs, "Numbers or names (default: the newest)")
         ->check(not_empty());
+    order->running = name == "suspend" || name == "continue";
+    if (name == "hold" || name == "release")
+        verb->add_option("--group", order->group, "All jobs of this group, also later ones")
+            ->check(not_empty())
+            ->excludes("jobs");
     verb->callback(
         [&run, order] { run = [order](Context& context) { return run_order(context, *order); }; });
 }
@@ -79,6 +98,8 @@ void add_order(CLI::App& app, Run& run) {
     add_verb(app, run, "top", "Let waiting jobs go before all others");
     add_verb(app, run, "hold", "Keep waiting jobs from being started");
     add_verb(app, run, "release", "Let held jobs go");
+    add_verb(app, run, "suspend", "Let running jobs stand still; they keep their GPUs");
+    add_verb(app, run, "continue", "Let suspended jobs go on");
 }
 
 }  // namespace cli

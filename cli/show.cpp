@@ -53,6 +53,15 @@ void print(Facts& facts, const spool::RunningState& job, std::int64_t now) {
     if (job.pid != 0) facts.add("process", std::to_string(job.pid));
 }
 
+/// "failed (exit code 3), 12 s; then retry 1 of 3; x.try1.log"
+std::string past_text(const spool::PastAttempt& past) {
+    std::string text(spool::outcome_name(past.state));
+    if (past.reason) text += " (" + *past.reason + ")";
+    if (past.started_at != 0) text += ", " + format_duration(past.ended_at - past.started_at);
+    text += "; then " + past.next;
+    return past.log.empty() ? text : text + "; " + past.log;
+}
+
 void print(Facts& facts, const spool::JobResult& job) {
     facts.add("state", outcome_text(job), outcome_style(job.state));
     facts.add("reason", job.reason.value_or(""));
@@ -70,6 +79,8 @@ void print(Facts& facts, const spool::JobResult& job) {
         facts.add("CPU time", format_duration(static_cast<std::int64_t>(*job.cpu_seconds * 1e9)));
     if (job.max_rss_bytes) facts.add("memory", spool::format_size(*job.max_rss_bytes));
     if (job.attempt > 1) facts.add("attempt", std::to_string(job.attempt));
+    for (const spool::PastAttempt& past : job.attempts)
+        facts.add("attempt " + std::to_string(past.attempt), past_text(past));
     if (job.retry_of) facts.add("retry of", std::to_string(*job.retry_of));
     facts.add("environment", job.environment_source);
     if (job.tasks)

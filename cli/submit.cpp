@@ -37,6 +37,7 @@ constexpr SettingOption setting_options[] = {
     {"--gpu-avoid", "gpu-avoid", "Not these"},
     {"--cpus", "cpus", "CPU cores"},
     {"--mem", "mem", "Memory, as 16G"},
+    {"--labels", "labels", "Labels that the machine must have"},
     {"-p,--priority", "priority", "Higher ones start first (default 0)"},
     {"--time", "time", "Time limit, as 90 (minutes), 2:00:00, 1-12, 30s, 2h"},
     {"--signal", "signal", "Warning before the time limit, as USR1@300 (seconds)"},
@@ -45,6 +46,11 @@ constexpr SettingOption setting_options[] = {
      "afterok:JOB, afternotok:JOB, afterany:JOB, after:JOB, singleton"},
     {"-a,--array", "array", "Tasks of an array, as 0-99 or 1,3,5-9; 0-99%4: at most 4 at once"},
     {"--group", "group", "Name of a group; NAME%N: at most N of it at once"},
+    {"--retries", "retries", "So many further attempts after failures"},
+    {"--retry-on", "retry-on", "Only after these exit codes, as 1,75-78"},
+    {"--retry-delay", "retry-delay", "Before the first of them (10s); doubles each time"},
+    {"--requeue-exit", "requeue-exit", "Exit code with which the job asks to be run again"},
+    {"--max-restarts", "max-restarts", "Attempts after the first, whatever their reason (100)"},
     {"--output", "output", "File that gets the output"},
 };
 
@@ -52,7 +58,7 @@ struct SubmitOptions {
     std::string file, name, directory;
     std::string values[std::size(setting_options)];  ///< of the setting options; empty: not given
     std::vector<std::string> environment;
-    bool hold = false, no_environment = false, follow = false;
+    bool hold = false, requeue = false, no_environment = false, follow = false;
     AfterDashes after_dashes;
 };
 
@@ -66,6 +72,7 @@ spool::Result<JobOptions> job_options(const SubmitOptions& options) {
         if (!options.values[i].empty())
             out.settings.emplace_back(setting_options[i].setting, options.values[i]);
     if (options.hold) out.settings.emplace_back("hold", "yes");
+    if (options.requeue) out.settings.emplace_back("requeue", "yes");
     if (!options.directory.empty())
         out.settings.emplace_back("chdir", spool::absolute_path(options.directory));
     for (const std::string& entry : options.environment) {
@@ -284,6 +291,7 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
     for (std::size_t i = 0; i < std::size(setting_options); ++i)
         verb->add_option(setting_options[i].flags, options->values[i], setting_options[i].help);
     verb->add_flag("--hold", options->hold, "Wait until gpuspool release");
+    verb->add_flag("--requeue", options->requeue, "Run it again after a reboot, or if it is lost");
     verb->add_option("--chdir", options->directory, "Where it runs (default: here)");
     verb->add_option("--env", options->environment, "NAME=VALUE; may be repeated")
         ->allow_extra_args(false);

@@ -23,6 +23,7 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes);
 void add_log(CLI::App& app, Run& run);
 void add_cancel(CLI::App& app, Run& run);
 void add_order(CLI::App& app, Run& run);
+void add_edit(CLI::App& app, Run& run);
 void add_wait(CLI::App& app, Run& run);
 void add_retry(CLI::App& app, Run& run);
 void add_pause(CLI::App& app, Run& run);

@@ -5,6 +5,7 @@
 #include "libspool/array_spec.h"
 #include "libspool/json_fields.h"
 #include "libspool/json_writer.h"
+#include "libspool/result_json.h"
 
 namespace spool {
 namespace {
@@ -26,6 +27,39 @@ void each_member(Fields& fields, Facts& facts) {
     fields.number("priority", facts.wishes.priority);
     fields.number("array", facts.array);
     fields.number("task", facts.task);
+    fields.bytes("group", facts.group);
+}
+
+template <typename Fields, typename Facts>
+void each_rule(Fields& fields, Facts& facts) {
+    fields.number("retries", facts.rules.retries);
+    fields.flag("requeue", facts.rules.requeue);
+    fields.number("requeue_exit", facts.rules.requeue_exit);
+    fields.number("max_restarts", facts.rules.max_restarts);
+    fields.number("retries_so_far", facts.counts.retries);
+    fields.number("losses_so_far", facts.counts.losses);
+}
+
+/// Most jobs ask for no further attempt: it is not in their records.
+nlohmann::ordered_json rules_to_json(const ResultFacts& facts) {
+    JsonWriter out;
+    each_rule(out, facts);
+    auto rules = out.take();
+    rules["retry_delay_ms"] = facts.rules.retry_delay.count();
+    rules["retry_on"] = exit_codes_text(facts.rules.retry_on);
+    rules["earlier"] = attempts_to_json(facts.earlier);
+    return rules;
+}
+
+void read_rules(const JsonFields& fields, ResultFacts& facts) {
+    each_rule(fields, facts);
+    std::int64_t delay = facts.rules.retry_delay.count();
+    fields.number("retry_delay_ms", delay);
+    facts.rules.retry_delay = std::chrono::milliseconds(delay);
+    std::string codes;
+    fields.text("retry_on", codes);
+    facts.rules.retry_on = parse_exit_codes(codes).value_or(std::vector<ExitCodes>());
+    facts.earlier = attempts_from_fields(fields, "earlier");
 }
 
 /// The devices of slots of which only the texts are known.
@@ -47,7 +81,9 @@ bool is_uuid(const std::string& device) {
 std::string write_facts(const ResultFacts& facts) {
     JsonWriter out;
     each_member(out, facts);
-    return out.take().dump();
+    auto all = out.take();
+    if (facts.rules.any()) all["again"] = rules_to_json(facts);
+    return all.dump();
 }
 
 ResultFacts read_facts(std::string_view bytes) {
@@ -56,6 +92,7 @@ ResultFacts read_facts(std::string_view bytes) {
     std::string ignored;  // facts are for display: what could be read is kept
     const JsonFields fields(document, ignored);
     each_member(fields, facts);
+    if (const json* rules = fields.find("again")) read_rules({*rules, ignored}, facts);
     return facts;
 }
 
@@ -94,6 +131,18 @@ std::string write_run_gpus(const GrantedGpus& gpus) {
 
 std::string ActiveJob::shown_number() const {
     return job_number_text(facts.array != 0 ? facts.array : number, facts.task);
+}
+
+std::vector<std::uint32_t> attempts_with_logs(const ActiveJob& job) {
+    std::vector<std::uint32_t> out;
+    const auto& earlier = job.facts.earlier;
+    // Of those that are listed no more, it is taken for granted.
+    const auto unlisted = job.attempt - 1 - std::min<std::size_t>(earlier.size(), job.attempt - 1);
+    for (std::uint32_t attempt = 1; attempt <= unlisted; ++attempt)
+        out.push_back(attempt);
+    for (const PastAttempt& past : earlier)
+        if (!past.log.empty()) out.push_back(static_cast<std::uint32_t>(past.attempt));
+    return out;
 }
 
 ActiveJob active_job(RecordFile record, const RecordContent& content, const RecordBody& body) {

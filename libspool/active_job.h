@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "libspool/attempts.h"
 #include "libspool/gpu_slots.h"
 #include "libspool/journal.h"
 #include "libspool/record_store.h"
@@ -23,7 +24,11 @@ struct ResultFacts {
     bool cpu_slot = false;  ///< it asked for no GPU
     std::string program;    ///< what is executed: of a script its interpreter
     bool interprets = false;
-    QueueWishes wishes{};     ///< in case that it goes back to the queue
+    QueueWishes wishes{};  ///< in case that it goes back to the queue
+    RetryRules rules{};
+    AttemptCounts counts{};              ///< of the attempts before this one
+    std::vector<PastAttempt> earlier{};  ///< the last of them
+    std::string group{};
     std::uint64_t array = 0;  ///< of a task: the number of its array; 0: it is none
     std::optional<std::uint64_t> task;
 };
@@ -55,6 +60,9 @@ struct ActiveJob {
     /// What people are shown: "42", "42_7".
     [[nodiscard]] std::string shown_number() const;
 };
+
+/// The earlier attempts of a job whose logs have been moved aside (`attempt_log`).
+[[nodiscard]] std::vector<std::uint32_t> attempts_with_logs(const ActiveJob& job);
 
 /// An active job as its record describes it (recovery). The record is moved in.
 [[nodiscard]] ActiveJob active_job(RecordFile record, const RecordContent& content,

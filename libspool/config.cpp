@@ -120,6 +120,14 @@ bool set_ignored_programs(Config& config, const Json& value) {
     return list.has_value();
 }
 
+bool set_labels(Config& config, const Json& value) {
+    const auto list = as_list(value);
+    if (list) config.labels = {list->begin(), list->end()};
+    return list && std::all_of(list->begin(), list->end(), [](const std::string& label) {
+               return !label.empty() && label.find_first_of(", \t") == label.npos;
+           });
+}
+
 bool set_number(std::optional<int>& out, int most, const Json& value) {
     out = number_up_to(most, value);
     return out.has_value();
@@ -153,6 +161,8 @@ constexpr ObjectKey<Config> keys[] = {
      [](Config& c, const Json& v) { return set_number(c.cpu_slots, most_cpu_slots, v); }},
     {"cpus", "a number from 1 to 65536", set_cpus},
     {"mem", "an amount of memory such as 64000 (megabytes) or \"64G\"", set_memory},
+    {"labels", "a list of words without commas and blanks, such as [\"nvlink\", \"bigmem\"]",
+     set_labels},
     {"settle_ms", "milliseconds, from 0 to 600000", set_settle},
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,7 @@ struct Config {
     std::chrono::milliseconds settle{100};  ///< "settle_ms"
     std::chrono::milliseconds grace{10'000};           ///< "grace": seconds, or "10s", "2m"
     std::chrono::milliseconds leftover_grace{10'000};  ///< "leftover_grace", the same
+    std::set<std::string> labels;                      ///< of this machine, that jobs can ask for
     bool inhibit_sleep = true;                         ///< while jobs run
     std::chrono::milliseconds hook_timeout{60'000};    ///< "hook_timeout", the same
     std::string directory;  ///< "cwd": of bare files; empty: the home directory

@@ -39,10 +39,12 @@ std::optional<std::string> nonce_of(std::string_view name, std::string_view endi
     return plain ? std::optional(std::string(nonce)) : std::nullopt;
 }
 
-constexpr std::string_view job_verbs[] = {"cancel", "priority", "top", "hold", "release"};
-constexpr std::string_view verbs[] = {"cancel",    "priority",    "top",        "hold",
-                                      "release",   "drain",       "undrain",    "reload",
-                                      "gpu-drain", "gpu-undrain", "gpu-ignore", "gpu-heed"};
+constexpr std::string_view job_verbs[] = {"cancel",  "priority", "top",     "hold",
+                                          "release", "suspend",  "continue"};
+constexpr std::string_view verbs[] = {"cancel",     "priority",      "top",        "hold",
+                                      "release",    "drain",         "undrain",    "reload",
+                                      "gpu-drain",  "gpu-undrain",   "gpu-ignore", "gpu-heed",
+                                      "group-hold", "group-release", "suspend",    "continue"};
 
 bool is_verb(std::string_view verb) {
     return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);
@@ -74,7 +76,9 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     if (!out.tasks.empty() && (out.verb != "cancel" || !parse_tasks(out.tasks)))
         return content_error(path, std::nullopt,
                              "'tasks' is a list such as 3-5,8 of what is to be cancelled");
-    if ((out.verb.starts_with("gpu-") || out.verb == "priority") && out.subject.empty())
+    if ((out.verb.starts_with("gpu-") || out.verb.starts_with("group-") ||
+         out.verb == "priority") &&
+        out.subject.empty())
         return content_error(path, std::nullopt,
                              "'" + out.verb + "' needs 'subject': what is meant");
     if (at != json.end() && at->is_string())

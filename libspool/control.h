@@ -14,12 +14,13 @@ namespace spool {
 struct Request {
     std::string nonce;  ///< 32 hexadecimal digits; also the file's stem
     /// "cancel", "priority", "top", "hold", "release", "drain", "undrain", "reload", "gpu-drain",
-    /// "gpu-undrain", "gpu-ignore", "gpu-heed".
+    /// "suspend", "continue", "gpu-undrain", "gpu-ignore", "gpu-heed", "group-hold",
+    /// "group-release".
     std::string verb;
     std::optional<std::uint64_t> job;  ///< of the verbs about a job (`is_job_verb`)
     std::int64_t at = 0;               ///< nanoseconds of the wall clock
     /// Of the verbs on GPUs: what a GPU or a slot is called; a process's pid or program. Of
-    /// "priority": the number.
+    /// "priority": the number. Of those on groups: the group.
     std::string subject{};
     std::string reason{};  ///< of "gpu-drain": for people; may be empty
     std::string tasks{};   ///< of "cancel": only these of an array, "3-5,8"; empty: the whole job

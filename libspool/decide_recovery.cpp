@@ -13,7 +13,7 @@ RecoveryAction decide_recovery(const RecoveryFacts& facts) {
     if (facts.ended) return facts.tree_alive ? await_tree : finish;
     if (!facts.started) {
         if (facts.cancelled) return finish;
-        if (facts.in_incoming) return undo;
+        if (facts.in_incoming && !facts.further_attempt) return undo;
         return facts.in_running && facts.same_boot ? start : finish;
     }
     return facts.tree_alive ? await_tree : finish;

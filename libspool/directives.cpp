@@ -1,5 +1,6 @@
 #include "libspool/directives.h"
 
+#include "libspool/contradictions.h"
 #include "libspool/names.h"
 #include "libspool/sbatch_options.h"
 #include "libspool/settings.h"
@@ -249,13 +250,18 @@ Result<void> read_directives(std::string_view script, const std::string& path, J
             late_notes.push_back(
                 line_note(number, "#SPOOL-SUBMIT counts only as the last line, and is ignored"));
     }
-    for (const Line& line : lines.sbatch)
+    ContradictionWatch watch;
+    for (const Line& line : lines.sbatch) {
         if (auto applied = SbatchLine(line, path, spec).apply(); !applied) return applied;
-    for (const Line& line : lines.spool)
+        watch.note(spec, line.number);
+    }
+    for (const Line& line : lines.spool) {
         if (auto applied = apply_spool_line(line, path, spec); !applied) return applied;
+        watch.note(spec, line.number);
+    }
     spec.notes.insert(spec.notes.end(), late_notes.begin(), late_notes.end());
     bound_notes(spec.notes);
-    return {};
+    return watch.verdict(spec, path);
 }
 
 }  // namespace spool

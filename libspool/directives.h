@@ -24,7 +24,8 @@ namespace spool {
 
 /// Reads the directives of a script into `spec`. As in Slurm they count before the first command
 /// only: a #SPOOL line after it is an error, an #SBATCH line there a note. #SPOOL wins over
-/// #SBATCH, a later line over an earlier one.
+/// #SBATCH, a later line over an earlier one. Wishes that exclude each other are an error of the
+/// line with which they do.
 [[nodiscard]] Result<void> read_directives(std::string_view script, const std::string& path,
                                            JobSpec& spec);
 

@@ -10,11 +10,11 @@ namespace spool {
 namespace {
 
 struct Names {
-    std::string job, log, json;
+    std::string stem, job, log, json;
 };
 
 Names names_of(const std::string& name, const std::string& extension) {
-    return {name + extension, name + ".log", name + ".json"};
+    return {name, name + extension, name + ".log", name + ".json"};
 }
 
 /// Moves a file; one that is not there was moved before, or removed by the user.
@@ -70,6 +70,19 @@ bool is_torn(Spool& spool, const std::string& json) {
     return bytes && (bytes->empty() || bytes->find('\0') != std::string::npos);
 }
 
+/// Whether a log of an earlier attempt cannot have its name in done/.
+Result<bool> logs_occupied(Spool& spool, const ActiveJob& job, const std::string& name) {
+    for (const std::uint32_t attempt : attempts_with_logs(job)) {
+        const auto log = spool.files->stat_at(spool.running.get(), attempt_log(job.name, attempt));
+        if (!log && log.error().code != ENOENT) return tl::unexpected(log.error());
+        if (!log) continue;
+        const auto there = spool.files->stat_at(spool.done.get(), attempt_log(name, attempt));
+        if (!there && there.error().code != ENOENT) return tl::unexpected(there.error());
+        if (there && !there->same_file(*log)) return true;
+    }
+    return false;
+}
+
 /// Whether done/ has something that is not of this job under these names. Its own job file may be
 /// there already.
 Result<bool> occupied(Spool& spool, const ActiveJob& job, const Names& names) {
@@ -78,7 +91,18 @@ Result<bool> occupied(Spool& spool, const ActiveJob& job, const Names& names) {
     if (!moved && moved.error().code != ENOENT) return tl::unexpected(moved.error());
     const auto waits = spool.files->stat_at(spool.running.get(), job.job_file());
     if (!waits && waits.error().code != ENOENT) return tl::unexpected(waits.error());
-    return moved && waits && !moved->same_file(*waits);
+    if (moved && waits && !moved->same_file(*waits)) return true;
+    return logs_occupied(spool, job, names.stem);
+}
+
+/// The logs of the attempts before the last one.
+Result<void> move_earlier_logs(Spool& spool, const ActiveJob& job, const std::string& name) {
+    for (const std::uint32_t attempt : attempts_with_logs(job))
+        if (auto moved = move_if_there(spool, spool.running.get(), attempt_log(job.name, attempt),
+                                       attempt_log(name, attempt));
+            !moved)
+            return moved;
+    return {};
 }
 
 /// The first name, from `job.name` on, under which everything can be put into done/.
@@ -90,12 +114,17 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
     const auto taken = occupied(spool, job, names);
     if (!taken) return tl::unexpected(taken.error());
     if (*taken) return system_error("publish", names.json, EEXIST);
+    if (auto moved = move_earlier_logs(spool, job, name); !moved)
+        return tl::unexpected(moved.error());
     if (auto moved = move_if_there(spool, spool.running.get(), job.log_file(), names.log); !moved)
         return tl::unexpected(moved.error());
     if (!job.is_task())
         if (auto moved = move_job_file(spool, job, names); !moved)
             return tl::unexpected(moved.error());
     result.name = name;
+    for (PastAttempt& past : result.attempts)
+        if (!past.log.empty())
+            past.log = attempt_log(name, static_cast<std::uint32_t>(past.attempt));
     auto json = create_in(spool, spool.done.get(), names.json, write_result(result));
     if (!json) return tl::unexpected(json.error());
     return Published{name, std::move(*json)};

@@ -60,6 +60,17 @@ std::vector<std::string> set_aside(std::vector<std::string>& free, const GpuWish
 
 }  // namespace
 
+GpuWish wish_for_slots(int count, const std::vector<std::vector<std::string>>& devices) {
+    GpuWish wish;
+    std::size_t fewest = 0;
+    for (const auto& of_slot : devices) {
+        wish.gpus.insert(wish.gpus.end(), of_slot.begin(), of_slot.end());
+        if (fewest == 0 || of_slot.size() < fewest) fewest = of_slot.size();
+    }
+    wish.wants = count * static_cast<int>(std::max<std::size_t>(1, fewest));
+    return wish;
+}
+
 GpuTurns::Who GpuTurns::who(std::uint32_t uid, const std::string& spool) const {
     return {uid, uid == uid_ ? spool : std::string()};
 }

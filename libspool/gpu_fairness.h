@@ -31,6 +31,10 @@ struct GpuWish {
     bool operator==(const GpuWish&) const = default;
 };
 
+/// For a job that takes `count` slots, from those with these devices: of a slot with several it
+/// takes all, or none.
+GpuWish wish_for_slots(int count, const std::vector<std::vector<std::string>>& devices);
+
 /// A lock that is held.
 struct GpuHolding {
     std::string gpu;

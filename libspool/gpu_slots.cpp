@@ -96,11 +96,16 @@ std::optional<std::size_t> Need::wanted_gpus() const {
     return std::nullopt;
 }
 
+/// Processors for all tasks; 0: none were asked for.
+int processors_of(const JobSpec& spec) {
+    return spec.cpus || spec.tasks > 1 ? spec.cpus.value_or(1) * std::max(1, spec.tasks) : 0;
+}
+
 /// Memory of the machine that a job asks for, in any of Slurm's ways.
 std::uint64_t memory_of(const JobSpec& spec) {
     if (spec.memory) return *spec.memory;
     if (spec.memory_per_cpu)
-        return *spec.memory_per_cpu * static_cast<std::uint64_t>(spec.cpus.value_or(1));
+        return *spec.memory_per_cpu * static_cast<std::uint64_t>(std::max(1, processors_of(spec)));
     return spec.memory_per_gpu.value_or(0) * static_cast<std::uint64_t>(spec.gpus.value_or(1));
 }
 
@@ -118,8 +123,9 @@ Need need_of(const JobSpec& spec) {
                 lower_case(spec.gpu_type),
                 without_repetitions(spec.gpu_ids),
                 spec.gpu_avoid,
-                spec.cpus.value_or(0),
-                memory_of(spec)};
+                processors_of(spec),
+                memory_of(spec),
+                without_repetitions(spec.labels)};
 }
 
 std::string wish_text(const Need& need) {
@@ -147,6 +153,12 @@ bool is_type(std::string_view type, std::string_view wish) {
     return !wanted.empty() && std::all_of(wanted.begin(), wanted.end(), [&](const auto& word) {
         return is_joined(product, word);
     });
+}
+
+std::optional<std::string> missing_label(const Pool& pool, const Need& need) {
+    for (const std::string& label : need.labels)
+        if (!pool.labels.contains(label)) return label;
+    return std::nullopt;
 }
 
 bool suits(const Pool& pool, const GpuSlot& slot, const Need& need) {

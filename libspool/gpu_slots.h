@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -77,6 +78,7 @@ struct Pool {
     std::string problem;                  ///< why not
     std::optional<int> max_gpus;          ///< that this spool may hold at once
     Amounts amounts{1, INT_MAX, UINT64_MAX};
+    std::set<std::string> labels;  ///< of the machine
 
     bool operator==(const Pool&) const = default;
 };
@@ -88,8 +90,9 @@ struct Need {
     std::uint64_t gpu_memory = 0;  ///< bytes on each GPU, which it then shares; 0: whole GPUs
     std::string gpu_type;
     std::vector<std::string> gpu_ids, gpu_avoid;
-    int cpus = 0;              ///< processors; 0: what it takes is not counted
-    std::uint64_t memory = 0;  ///< bytes of the machine's memory; 0: not counted
+    int cpus = 0;                     ///< processors; 0: what it takes is not counted
+    std::uint64_t memory = 0;         ///< bytes of the machine's memory; 0: not counted
+    std::vector<std::string> labels;  ///< that the machine must have
 
     auto operator<=>(const Need&) const = default;
 
@@ -108,6 +111,8 @@ struct Need {
 /// Whether a GPU of the product `type` is what `wish` means: each word of the wish is a word of the
 /// product's name, or several in a row ("a100", "rtx3090" and "RTX 3090", "a100-80gb").
 [[nodiscard]] bool is_type(std::string_view type, std::string_view wish);
+/// The first label of `need` that the pool's machine does not have.
+[[nodiscard]] std::optional<std::string> missing_label(const Pool& pool, const Need& need);
 /// Whether all GPUs of a slot are such as `need` wishes.
 [[nodiscard]] bool suits(const Pool& pool, const GpuSlot& slot, const Need& need);
 

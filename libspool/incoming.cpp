@@ -196,7 +196,7 @@ WaitingJob* Incoming::adopt_moved(const std::string& file_name, const FileStat& 
 void Incoming::restart_settling(WaitingJob& job, Hint hint) {
     leave_ready(job);
     job.phase = WaitingJob::Phase::settling;
-    job.away = false;
+    set_away(job, false);
     job.reason = {WaitReason::Kind::settling, 0, 0, {}, {}};
     job.whole = came_whole(job.stat, hint);
     const bool short_wait = job.whole && job.stat.kind == FileKind::regular;
@@ -223,9 +223,9 @@ bool Incoming::is_away(const WaitingJob& job) const {
     });
 }
 
-std::size_t Incoming::away() const {
-    return static_cast<std::size_t>(std::count_if(
-        jobs_.begin(), jobs_.end(), [](const auto& entry) { return entry.second.away; }));
+void Incoming::set_away(WaitingJob& job, bool away) {
+    if (job.away != away) away ? ++away_ : --away_;
+    job.away = away;
 }
 
 /// Looks for the files of jobs that are to be withdrawn now: they may be back, or have another
@@ -266,7 +266,7 @@ void Incoming::advance() {
                 settled(still->second);
         } else if (job.phase == WaitingJob::Phase::vanished) {
             // One with a number stays until its end is written down.
-            job.away = is_away(job);
+            set_away(job, is_away(job));
             if (!looked || !is_certainly_gone(name) || job.away)
                 set_deadline(job, now + settings_.vanish);
             else if (job.number != 0)
@@ -328,6 +328,7 @@ void Incoming::erase(const std::string& file_name) {
     if (found == jobs_.end()) return;
     WaitingJob& job = found->second;
     set_deadline(job, std::nullopt);
+    set_away(job, false);
     if (job.number != 0) by_number_.erase(job.number);
     if (const auto named = by_inode_.find(job.stat.inode);
         named != by_inode_.end() && named->second == file_name)

@@ -109,7 +109,7 @@ public:
     /// stay open, are not withdrawn.
     void was_moved(Handle before) { moved_.push_back(before); }
     /// How many there are of these.
-    [[nodiscard]] std::size_t away() const;
+    [[nodiscard]] std::size_t away() const { return away_; }
     /// Starts a full scan: reads the directory. `continue_scan` examines what it has, for about
     /// `budget`; false = done.
     Result<void> begin_scan();
@@ -159,6 +159,7 @@ private:
     void unready(WaitingJob& job, WaitReason::Kind kind, std::string detail = {});
     void leave_ready(WaitingJob& job);
     void set_deadline(WaitingJob& job, std::optional<Now> deadline);
+    void set_away(WaitingJob& job, bool away);
     [[nodiscard]] std::optional<std::string> editor_mark(const std::string& file_name) const;
     [[nodiscard]] bool may_keep_number(std::uint64_t number, const WaitingJob& job) const;
     Result<void> number_new();
@@ -183,6 +184,7 @@ private:
         submitted_numbers_;  ///< by file name: what a submit line asks for
     std::vector<std::pair<std::string, Error>> rejections_;
     std::vector<Handle> moved_;
+    std::size_t away_ = 0;  ///< jobs with `away`
     std::vector<std::string> scan_;
     std::set<std::string> scan_unseen_;
     IncomingChanges changes_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libspool/array_spec.h"
+#include "libspool/retry_rules.h"
 
 namespace spool {
 
@@ -74,14 +75,16 @@ struct JobSpec {
     std::optional<std::uint64_t> memory;          ///< `--mem=`, bytes
     /// #SBATCH --mem-per-cpu, --mem-per-gpu; bytes, where `memory` is not said.
     std::optional<std::uint64_t> memory_per_cpu, memory_per_gpu;
+    int tasks = 0;  ///< #SBATCH --ntasks: each has its `cpus`; 0: not said
     int priority = 0;
     std::string profile;  ///< `--profile=`, `--target=`
 
-    std::string group;    ///< `--group=NAME%4`
-    int group_limit = 0;  ///< of its group so many run at once; 0: any number
-    bool held = false;    ///< `--hold`
-    std::string begin;    ///< `--begin=`: not before (see parse_begin)
-    AfterJobs after;      ///< `--dependency=`
+    std::string group;                ///< `--group=NAME%4`
+    int group_limit = 0;              ///< of its group so many run at once; 0: any number
+    bool held = false;                ///< `--hold`
+    std::string begin;                ///< `--begin=`: not before (see parse_begin)
+    AfterJobs after;                  ///< `--dependency=`
+    std::vector<std::string> labels;  ///< `--labels=`: that the machine must have
 
     std::optional<std::chrono::milliseconds> time_limit, grace, leftover_grace;
     int warn_signal = 0;                            ///< `--signal=`; 0: none
@@ -94,7 +97,8 @@ struct JobSpec {
     /// Remarks for the result: #SBATCH options that mean nothing here, one sentence each.
     std::vector<std::string> notes;
     std::optional<SubmitInfo> submit;
-    ArraySpec array;  ///< `--array=`
+    ArraySpec array;   ///< `--array=`
+    RetryRules rules;  ///< `--retries=`, `--requeue`, …
 
     bool operator==(const JobSpec&) const = default;
 };

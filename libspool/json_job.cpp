@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "libspool/contradictions.h"
 #include "libspool/job_file.h"
 #include "libspool/json_text.h"
 #include "libspool/names.h"
@@ -43,8 +44,12 @@ public:
         spec_.kind = JobSpec::Kind::command;
         const std::vector<JsonMember> members = object_members(text_);
         if (auto prepared = prepare(members); !prepared) return tl::unexpected(prepared.error());
-        for (const JsonMember& member : members)
+        ContradictionWatch watch;
+        for (const JsonMember& member : members) {
             if (auto read = read_member(member); !read) return tl::unexpected(read.error());
+            watch.note(spec_, line(member.key_begin));
+        }
+        if (auto good = watch.verdict(spec_, path_); !good) return tl::unexpected(good.error());
         if (spec_.command.empty() && !has_shell_text_)
             return content_error(path_, 1,
                                  "a JSON job needs \"command\": a list of strings, or a string");

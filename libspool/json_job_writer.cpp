@@ -84,6 +84,7 @@ private:
         list("gpu_avoid", spec_.gpu_avoid);
         if (spec_.cpus) out_["cpus"] = *spec_.cpus;
         if (spec_.memory) out_["mem"] = memory_text(*spec_.memory);
+        list("labels", spec_.labels);
         if (spec_.priority != 0) out_["priority"] = spec_.priority;
         text("profile", spec_.profile);
         if (spec_.time_limit) out_["time_limit"] = limit_text(*spec_.time_limit);
@@ -98,6 +99,17 @@ private:
             text("group", spec_.group + "%" + std::to_string(spec_.group_limit));
         else
             text("group", spec_.group);
+        write_rules();
+    }
+    void write_rules() {
+        const RetryRules usual, &rules = spec_.rules;
+        if (rules.retries != 0) out_["retries"] = rules.retries;
+        text("retry_on", exit_codes_text(rules.retry_on));
+        if (rules.retry_delay != usual.retry_delay)
+            out_["retry_delay"] = duration_text(rules.retry_delay);
+        if (rules.requeue) out_["requeue"] = true;
+        if (rules.requeue_exit != 0) out_["requeue_exit"] = rules.requeue_exit;
+        if (rules.max_restarts != usual.max_restarts) out_["max_restarts"] = rules.max_restarts;
     }
 
     [[nodiscard]] std::string coded(const std::string& bytes) const {

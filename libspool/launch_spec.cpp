@@ -112,8 +112,8 @@ void set_defaults(const LaunchRequest& request, Variables& variables) {
     variables.set_default("PET_MASTER_PORT", port);
 }
 
-/// What scripts written for sbatch read. No more than that: libraries that see a complete SLURM_*
-/// set start to look for the other nodes.
+/// What scripts written for sbatch read, and what Open MPI's mpirun needs once it sees a job's
+/// number. No more than that: libraries that see SLURM_PROCID and the like look for other tasks.
 void set_slurm_variables(const LaunchRequest& request, Variables& variables) {
     const auto& submit = request.spec.submit;
     const std::string number = std::to_string(request.number);
@@ -124,6 +124,15 @@ void set_slurm_variables(const LaunchRequest& request, Variables& variables) {
                                           ? submit->directory
                                           : job_directory({}, request.config, request.home));
     if (request.spec.cpus) variables.set("SLURM_CPUS_PER_TASK", std::to_string(*request.spec.cpus));
+    const std::string tasks = std::to_string(std::max(1, request.spec.tasks));
+    for (const char* name : {"SLURM_JOB_NODELIST", "SLURM_NODELIST"})
+        variables.set(name, request.host);
+    for (const char* name : {"SLURM_JOB_NUM_NODES", "SLURM_NNODES"})
+        variables.set(name, "1");
+    variables.set("SLURM_TASKS_PER_NODE", tasks);
+    if (request.spec.tasks == 0) return;
+    for (const char* name : {"SLURM_NTASKS", "SLURM_NPROCS"})
+        variables.set(name, tasks);
 }
 
 /// Makes bash read the prelude, which finds the original BASH_ENV under another name.

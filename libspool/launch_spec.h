@@ -41,6 +41,7 @@ struct LaunchRequest {
     std::string prelude_path;  ///< absolute; the file with the text of libspool/prelude.h
     std::string home;          ///< absolute
 
+    std::string host{};  ///< the machine's name, for SLURM_JOB_NODELIST
     /// Whether there is a program of this name on the PATH (asked for "bash").
     std::function<bool(const std::string&)> has_program;
     std::optional<ArrayTask> task{};

@@ -87,6 +87,16 @@ void set_status(JobResult& result, const ActiveJob& job, const RecordContent& co
     }
 }
 
+/// Cancelled after an attempt that another one would have followed: the user ended the job, not the
+/// attempt.
+void note_cancelled_retry(JobResult& result, const ActiveJob& job, const RecordContent& content) {
+    if (!content.cancelled()) return;
+    if (!decide_next_attempt(job.facts.rules, job.facts.counts, result, true)) return;
+    result.state = Outcome::cancelled;
+    result.reason = cancel_reason(content) + " before its next attempt" +
+                    (result.reason ? " (the last one: " + *result.reason + ")" : "");
+}
+
 JobResult result_of_file(std::uint64_t number, const std::string& file_name, std::int64_t now) {
     JobResult result;
     result.id = number;
@@ -116,6 +126,8 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
     result.notes = job.facts.notes;
     if (job.facts.retry_of != 0) result.retry_of = job.facts.retry_of;
     result.token = to_hex(job.token);
+    result.attempts = job.facts.earlier;
+    result.group = job.facts.group;
     if (content.run_known()) {
         result.started_at = content.run.started_at;
         GrantedGpus gpus = run_gpus(content.run);
@@ -132,6 +144,7 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
             result.max_rss_bytes = exit.max_rss_kilobytes * 1024;
         }
         set_status(result, job, content);
+        note_cancelled_retry(result, job, content);
         return result;
     }
     result.ended_at = now;
@@ -151,6 +164,7 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
         result.state = Outcome::lost;
         result.reason = "its supervisor died, so its exit code is not known";
     }
+    note_cancelled_retry(result, job, content);
     return result;
 }
 

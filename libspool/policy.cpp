@@ -159,8 +159,8 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
         const auto [turn, bucket] = is_behind ? *behind.begin() : *head;
         const Shape& shape = bucket->first;
         const auto until = end_of(shape, now);
-        const bool decidable =
-            (gpus || !book_.wants_gpu(shape.need)) && !group_is_full(shape, turn);
+        const bool decidable = (gpus || !book_.wants_gpu(shape.need)) &&
+                               !missing_label(pool(), shape.need) && !group_is_full(shape, turn);
         const bool may_start = decidable && !is_behind;
         if (auto grant = may_start ? reservations_.fit(book_, shape.need, until) : std::nullopt) {
             reservations_.note_start(*grant, until);
@@ -263,8 +263,10 @@ std::optional<std::uint64_t> Policy::first_for_gpus() const {
 }
 
 bool Policy::gpus_wanted() const {
-    return std::any_of(heads_.begin(), heads_.end(),
-                       [&](const auto& head) { return book_.wants_gpu(head.second->first.need); });
+    return std::any_of(heads_.begin(), heads_.end(), [&](const auto& head) {
+        const Need& need = head.second->first.need;
+        return book_.wants_gpu(need) && !missing_label(pool(), need);
+    });
 }
 
 std::vector<std::uint64_t> Policy::next(std::size_t count) const {

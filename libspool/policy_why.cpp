@@ -79,6 +79,7 @@ std::optional<WaitReason> Policy::why_amounts(const Need& need) const {
 
 WaitReason Policy::why_no_room(const Terms& terms) const {
     const Need& need = terms.need;
+    if (const auto label = missing_label(pool(), need)) return reason(Kind::never_label, *label);
     const auto amounts = why_amounts(need);
     if (!book_.wants_gpu(need) && amounts) return *amounts;
     if (book_.wants_gpu(need)) {

@@ -65,6 +65,40 @@ if __gpuspool_wants module && ! __gpuspool_has module; then
     done
 fi
 
+# srun in a script for sbatch, and where there is no Slurm: the program alone, once, as no cluster knows of this job. Its
+# options end at the first word that is none.
+if __gpuspool_wants srun && ! __gpuspool_has srun && { [[ -n ${SLURM_JOB_ID-} ]] || ! type -P srun >/dev/null; }; then
+    srun() {
+        local tasks=1
+        while (($#)); do
+            case $1 in
+            --)
+                shift
+                break ;;
+            --ntasks=* | -n[0-9]*) tasks=${1##*[=n]} ;;
+            --ntasks | -n) tasks=${2-1} && shift ;;
+            --*=*) ;;
+            --bcast | --contiguous | --disable-status | --exact | --exclusive | --hold | --immediate | --interactive | \
+                --kill-on-bad-exit | --label | --multi-prog | --no-allocate | --no-kill | --overcommit | --overlap | \
+                --oversubscribe | --preserve-env | --propagate | --pty | --quiet | --reboot | --resv-ports | --share | \
+                --spread-job | --test-only | --unbuffered | --use-min-nodes | --verbose | --x11) ;;
+            --*) (($# > 1)) && shift ;;
+            -[EHIKOQXZklsuv]*) ;;
+            -?) (($# > 1)) && shift ;;
+            -?*) ;;
+            *) break ;;
+            esac
+            shift
+        done
+        [[ $tasks == 1 ]] || echo "gpuspool: srun: runs one task, not $tasks: this is no cluster" >&2
+        (($#)) || {
+            echo "gpuspool: srun: no program is named" >&2
+            return 1
+        }
+        (exec -- "$@")
+    }
+fi
+
 # The directives --modules, --conda-env and --venv.
 if [[ -n ${GPUSPOOL_MODULES-} ]]; then
     __gpuspool_has module ||
@@ -112,6 +146,7 @@ std::vector<std::string> mentioned_tools(std::string_view script) {
         const std::string_view word = script.substr(begin, end - begin);
         if (word == "conda" || word == "mamba" || word == "micromamba" || word == "module")
             add(word);
+        if (word == "srun") add(word);
         if (word == "ml") add("module");
         begin = end + 1;
     }

@@ -159,9 +159,20 @@ struct Cancel {
     char reason[256];
 };
 
+/// In the second half of page 3, written by the daemon: whether the job is to stand still.
+struct Wish {
+    static constexpr std::uint32_t magic = 0x31574c47;  // "GLW1"
+    Header header;
+    Token token;
+    std::uint32_t suspended;
+    std::int64_t at;  ///< nanoseconds of the wall clock
+};
+inline constexpr std::size_t wish_offset = cancel_page * page_size + page_size / 2;
+static_assert(sizeof(Cancel) <= page_size / 2 && sizeof(Wish) <= page_size / 2);
+
 template <typename Page>
 inline constexpr bool is_page = std::is_trivially_copyable_v<Page> && sizeof(Page) <= page_size;
-static_assert(is_page<Claim> && is_page<Run> && is_page<Exit> && is_page<Cancel>);
+static_assert(is_page<Claim> && is_page<Run> && is_page<Exit> && is_page<Cancel> && is_page<Wish>);
 
 /// CRC-32 (IEEE 802.3, reflected, as in zlib) of `size` bytes; `seed` continues an earlier one.
 inline std::uint32_t crc32(const void* data, std::size_t size, std::uint32_t seed = 0) {

@@ -9,8 +9,7 @@ namespace spool {
 namespace {
 
 template <typename Page>
-record::Validity load_page(const std::string& bytes, std::size_t number, Page& page) {
-    const std::size_t offset = number * record::page_size;
+record::Validity load_at(const std::string& bytes, std::size_t offset, Page& page) {
     if (bytes.size() < offset + sizeof(Page)) {
         // Cut off by somebody: what began as a page was one. The rest of a new file is zeros.
         const bool blank =
@@ -21,19 +20,30 @@ record::Validity load_page(const std::string& bytes, std::size_t number, Page& p
     return record::check(page);
 }
 
+template <typename Page>
+record::Validity load_page(const std::string& bytes, std::size_t number, Page& page) {
+    return load_at(bytes, number * record::page_size, page);
+}
+
 /// A page of another attempt is as good as none.
+template <typename Page>
+record::Validity own(record::Validity validity, const Page& page, const record::Token& token) {
+    const bool ours = validity == record::Validity::newer || page.token == token;
+    return ours ? validity : record::Validity::absent;
+}
+
 template <typename Page>
 record::Validity load_own_page(const std::string& bytes, std::size_t number, Page& page,
                                const record::Token& token) {
-    const record::Validity validity = load_page(bytes, number, page);
-    const bool ours = validity == record::Validity::newer || page.token == token;
-    return ours ? validity : record::Validity::absent;
+    return own(load_page(bytes, number, page), page, token);
 }
 
 void load_attempt(const std::string& bytes, const record::Token& token, RecordContent& content) {
     content.run_validity = load_own_page(bytes, record::run_page, content.run, token);
     content.exit_validity = load_own_page(bytes, record::exit_page, content.exit, token);
     content.cancel_validity = load_own_page(bytes, record::cancel_page, content.cancel, token);
+    content.wish_validity =
+        own(load_at(bytes, record::wish_offset, content.wish), content.wish, token);
 }
 
 /// Whether there was a start: the pages of supervisors are not all zeros.
@@ -136,6 +146,12 @@ Result<RecordContent> read_pages_of(Files& files, const RecordFile& record,
     content.claim_validity = record::Validity::damaged;
     load_attempt(*bytes, token, content);
     return content;
+}
+
+Result<void> write_wish(Files& files, const RecordFile& record, record::Wish wish) {
+    record::seal(wish);
+    return files.write(record.file.get(), record::wish_offset,
+                       {reinterpret_cast<const char*>(&wish), sizeof wish});
 }
 
 Result<RecordBody> read_body(Files& files, const RecordFile& record, const record::Claim& claim) {

@@ -46,6 +46,8 @@ struct RecordContent {
     record::Exit exit{};
     record::Validity cancel_validity = record::Validity::absent;
     record::Cancel cancel{};
+    record::Validity wish_validity = record::Validity::absent;
+    record::Wish wish{};
 
     [[nodiscard]] bool claimed() const {
         return claim_validity == record::Validity::valid &&
@@ -57,6 +59,8 @@ struct RecordContent {
     [[nodiscard]] bool run_known() const { return run_validity == record::Validity::valid; }
     [[nodiscard]] bool ended() const { return exit_validity == record::Validity::valid; }
     [[nodiscard]] bool cancelled() const { return cancel_validity == record::Validity::valid; }
+    [[nodiscard]] bool has_wish() const { return wish_validity == record::Validity::valid; }
+    [[nodiscard]] bool suspended() const { return has_wish() && wish.suspended != 0; }
     [[nodiscard]] std::string name() const { return {claim.name, claim.name_length}; }
     [[nodiscard]] std::string file_name() const {
         return {claim.file_name, claim.file_name_length};
@@ -83,6 +87,9 @@ Result<void> write_page(Files& files, const RecordFile& record, std::size_t page
     return files.write(record.file.get(), page_number * record::page_size,
                        {reinterpret_cast<const char*>(&page), sizeof page});
 }
+
+/// Notes whether the job is to stand still. Nothing is synced.
+Result<void> write_wish(Files& files, const RecordFile& record, record::Wish wish);
 
 /// The record files that no job uses.
 class RecordPool {

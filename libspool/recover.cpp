@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "libspool/array_steps.h"
 #include "libspool/claim.h"
+#include "libspool/done.h"
 #include "libspool/finish.h"
 #include "libspool/names.h"
 
@@ -48,6 +51,7 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     if (facts.claim == record::Validity::absent && *locked) facts.claim = record::Validity::damaged;
     if (!facts.claimed) return facts;
     facts.same_boot = content.claim.boot_id == boot;
+    facts.further_attempt = content.claim.attempt > 1;
     facts.started = content.started();
     facts.ended = content.ended();
     facts.cancelled = content.cancelled();
@@ -72,7 +76,10 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
 
 /// A published job whose files reached done/ and did not leave running/.
 void complete_publication(Spool& spool, const ActiveJob& job) {
-    for (const std::string& name : {job.log_file(), job.job_file()})
+    std::vector<std::string> names{job.log_file(), job.job_file()};
+    for (const std::uint32_t attempt : attempts_with_logs(job))
+        names.push_back(attempt_log(job.name, attempt));
+    for (const std::string& name : names)
         (void)move_file(spool, spool.running.get(), name, spool.done.get(), name);
 }
 
@@ -128,7 +135,7 @@ void settle_logs(Spool& spool, const std::set<std::string>& named) {
     for (const DirectoryEntry& entry : *entries) {
         if (!entry.name.ends_with(".log")) continue;
         const std::string stem = entry.name.substr(0, entry.name.size() - 4);
-        if (named.contains(stem)) continue;
+        if (named.contains(stem) || named.contains(job_of_attempt_log(entry.name))) continue;
         const auto stat = files.stat_at(spool.running.get(), entry.name);
         const bool is_link = stat && stat->kind == FileKind::symlink;
         if (is_link || (stat && stat->kind == FileKind::regular && stat->size == 0))
@@ -257,12 +264,21 @@ public:
         return {};
     }
 
-    Recovery take() {
-        std::sort(
-            recovery_.jobs.begin(), recovery_.jobs.end(),
-            [](const Recovered& a, const Recovered& b) { return a.job.number < b.job.number; });
-        return std::move(recovery_);
+    /// Of the records of one job that of the last attempt counts, with the verdicts on the others.
+    void settle_attempts() {
+        std::vector<Recovered>& jobs = recovery_.jobs;
+        std::sort(jobs.begin(), jobs.end(), [this](const Recovered& a, const Recovered& b) {
+            return std::pair(a.job.number, rank(a)) < std::pair(b.job.number, rank(b));
+        });
+        std::vector<Recovered> kept;
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+            const bool superseded = i + 1 < jobs.size() && is_superseded(jobs[i], jobs[i + 1]);
+            superseded ? drop(std::move(jobs[i])) : kept.push_back(std::move(jobs[i]));
+        }
+        jobs = std::move(kept);
     }
+
+    Recovery take() { return std::move(recovery_); }
 
 private:
     Result<void> take_job(RecoveryAction action, RecordFile record, RecordContent& content,
@@ -279,10 +295,12 @@ private:
             }
             job.facts.array = array->number;
             job.facts.task = array->tasks[array->place_of_number(job.number)];
-            if (action == RecoveryAction::start) action = RecoveryAction::undo;
+            if (action == RecoveryAction::start && job.attempt == 1) action = RecoveryAction::undo;
         }
         // Without a sound body there is nothing to execute; the file itself is still there.
-        if (!body && action == RecoveryAction::start) action = RecoveryAction::undo;
+        if (!body && action == RecoveryAction::start)
+            action = job.attempt == 1 ? RecoveryAction::undo : RecoveryAction::finish;
+        if (!body) broken_.insert(job.record.index);
         if (action == RecoveryAction::undo) return undo(std::move(job));
         if (action == RecoveryAction::release) complete_publication(spool_, job);
         note_deletion(content, facts);
@@ -303,6 +321,25 @@ private:
         all_named_ = false;
     }
 
+    /// What did not reach the disk as a whole, and was not started, is void.
+    [[nodiscard]] std::tuple<bool, std::uint32_t, bool> rank(const Recovered& recovered) const {
+        const bool began = recovered.content.started() || recovered.content.ended();
+        return {began || !broken_.contains(recovered.job.record.index), recovered.job.attempt,
+                began};
+    }
+    static bool is_superseded(const Recovered& one, const Recovered& better) {
+        return one.job.number == better.job.number &&
+               (one.job.attempt > 1 || better.job.attempt > 1);
+    }
+
+    void drop(Recovered recovered) {
+        (void)release(spool_, recovered.job);
+        // A supervisor that is on its way out still has the lock.
+        recovered.action == RecoveryAction::adopt
+            ? pool_.discard(std::move(recovered.job.record))
+            : pool_.give_back(std::move(recovered.job.record));
+    }
+
     Result<void> undo(ActiveJob job) {
         const auto undone = unclaim(spool_, job);
         if (!undone) return tl::unexpected(undone.error());
@@ -317,6 +354,7 @@ private:
     const std::function<bool(const record::Token&)>& tree_alive_;
     Recovery recovery_;
     std::set<std::string> named_, scripts_;
+    std::set<std::uint32_t> broken_;  ///< records whose body is not whole
     bool all_named_ = true;
 };
 
@@ -325,6 +363,16 @@ private:
 WaitingEntry waiting_entry(const ActiveJob& job) {
     return {job.number,      job.device, job.inode, job.file_name, job.facts.submitted_at,
             job.facts.wishes};
+}
+
+void forbid_repetition(Spool& spool, Recovered& recovered) {
+    ActiveJob& job = recovered.job;
+    if (!job.facts.rules.any()) return;
+    job.facts.rules = {};
+    const auto result = read_done(spool, job.name);
+    const bool superseded =
+        result && result->id == job.number && result->attempt > static_cast<int>(job.attempt);
+    if (superseded) recovered.action = RecoveryAction::release;
 }
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
@@ -342,6 +390,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
             return tl::unexpected(sorted.error());
     if (auto undone = sorter.undo_void_arrays(); !undone) return tl::unexpected(undone.error());
     if (auto settled = sorter.settle_files(); !settled) return tl::unexpected(settled.error());
+    sorter.settle_attempts();
     remove_old_temporaries(spool, clock.wall());
     return sorter.take();
 }

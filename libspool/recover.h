@@ -15,16 +15,17 @@ namespace spool {
 /// What is known about one record, and the files it names.
 struct RecoveryFacts {
     record::Validity claim = record::Validity::absent;
-    bool claimed = false;      ///< the claim page says so (else it is free)
-    bool same_boot = false;    ///< the claim is of this boot
-    bool published = false;    ///< done/<name>.json was written by this attempt
-    bool lock_held = false;    ///< the supervisor lives
-    bool started = false;      ///< a run page, valid or damaged
-    bool ended = false;        ///< valid exit page
-    bool cancelled = false;    ///< valid cancel page
-    bool in_running = false;   ///< running/<name> is the file that was claimed
-    bool in_incoming = false;  ///< incoming/ has that file (both: the move was cut in half)
-    bool tree_alive = false;   ///< a process with this attempt's token exists
+    bool claimed = false;          ///< the claim page says so (else it is free)
+    bool same_boot = false;        ///< the claim is of this boot
+    bool published = false;        ///< done/<name>.json was written by this attempt
+    bool lock_held = false;        ///< the supervisor lives
+    bool started = false;          ///< a run page, valid or damaged
+    bool ended = false;            ///< valid exit page
+    bool cancelled = false;        ///< valid cancel page
+    bool in_running = false;       ///< running/<name> is the file that was claimed
+    bool in_incoming = false;      ///< incoming/ has that file (both: the move was cut in half)
+    bool tree_alive = false;       ///< a process with this attempt's token exists
+    bool further_attempt = false;  ///< the job was executed before
 };
 
 enum class RecoveryAction {
@@ -72,6 +73,10 @@ Result<bool> is_void(Spool& spool, const ArrayRecord& array, bool has_tasks);
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
                          const std::function<bool(const record::Token&)>& tree_alive);
+
+/// For a job that the history names as ended: it is not executed again. A record that says
+/// otherwise is of an attempt that others followed, whose free mark did not reach the disk.
+void forbid_repetition(Spool& spool, Recovered& recovered);
 
 /// The end of a file that never ran: its result, and what barrier 3 needs.
 struct UnstartedEnd {

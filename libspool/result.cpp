@@ -15,8 +15,22 @@ constexpr Named<Outcome> outcome_table[] = {
     {Outcome::rejected, "rejected"},
 };
 
+template <typename Fields, Either<PastAttempt> Past>
+void each_member(Fields& fields, Past& past) {
+    fields.number("attempt", past.attempt);
+    fields.word("state", past.state, outcome_table);
+    fields.number("exit_code", past.exit_code);
+    fields.number("signal", past.signal);
+    fields.text("reason", past.reason);
+    fields.list("gpus", past.gpus);
+    fields.time("started_at", past.started_at);
+    fields.time("ended_at", past.ended_at);
+    fields.text("next", past.next);
+    fields.bytes("log", past.log);
+}
+
 /// The members of x.json. `Fields` reads or writes them.
-template <typename Fields, typename Result>
+template <typename Fields, Either<JobResult> Result>
 void each_member(Fields& fields, Result& result) {
     fields.number("id", result.id);
     fields.bytes("name", result.name);
@@ -42,6 +56,7 @@ void each_member(Fields& fields, Result& result) {
     fields.list("notes", result.notes);
     fields.number("retry_of", result.retry_of);
     fields.text("token", result.token);
+    fields.bytes("group", result.group);
     fields.number("task", result.task);
 }
 
@@ -82,9 +97,27 @@ std::vector<std::string> outcome_names() {
 nlohmann::ordered_json result_to_json(const JobResult& result, std::size_t longest) {
     JsonWriter out(longest);
     each_member(out, result);
-    nlohmann::ordered_json json = out.take();
+    auto json = out.take();
     if (result.tasks) json["tasks"] = tasks_to_json(*result.tasks);
+    json["attempts"] = attempts_to_json(result.attempts);
     return json;
+}
+
+nlohmann::ordered_json attempts_to_json(const std::vector<PastAttempt>& attempts) {
+    auto list = nlohmann::ordered_json::array();
+    for (const PastAttempt& past : attempts) {
+        JsonWriter out;
+        each_member(out, past);
+        list.push_back(out.take());
+    }
+    return list;
+}
+
+std::vector<PastAttempt> attempts_from_fields(const JsonFields& fields, const char* key) {
+    std::vector<PastAttempt> attempts;
+    fields.objects(key,
+                   [&](const JsonFields& entry) { each_member(entry, attempts.emplace_back()); });
+    return attempts;
 }
 
 JobResult result_from_fields(const JsonFields& fields) {
@@ -94,6 +127,7 @@ JobResult result_from_fields(const JsonFields& fields) {
         std::string ignored;
         out.tasks = tasks_from_fields({*tasks, ignored});
     }
+    out.attempts = attempts_from_fields(fields, "attempts");
     if (!fields.find("id")) fields.fail("there", "id");
     return out;
 }

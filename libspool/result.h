@@ -27,6 +27,20 @@ struct TaskResults {
     bool operator==(const TaskResults&) const = default;
 };
 
+/// What became of an attempt after which the job was executed again.
+struct PastAttempt {
+    int attempt = 0;
+    Outcome state = Outcome::lost;
+    std::optional<int> exit_code, signal;
+    std::optional<std::string> reason;
+    std::vector<std::string> gpus;
+    std::int64_t started_at = 0, ended_at = 0;
+    std::string next;  ///< why another one followed
+    std::string log;   ///< beside x.json; empty: it has none of its own
+
+    bool operator==(const PastAttempt&) const = default;
+};
+
 /// Times are nanoseconds of the wall clock; 0 = not known, written as null. Names are bytes here
 /// and `to_json_text` in the file.
 struct JobResult {
@@ -48,7 +62,9 @@ struct JobResult {
     std::string environment_source;  ///< "login", "daemon", "submit"
     std::vector<std::string> notes;
     std::optional<std::uint64_t> retry_of;
-    std::string token;                  ///< hexadecimal; which attempt wrote it (for recovery)
+    std::string token;                    ///< hexadecimal; which attempt wrote it (for recovery)
+    std::vector<PastAttempt> attempts{};  ///< earlier ones; the last `most_past_attempts` of them
+    std::string group{};
     std::optional<std::uint64_t> task;  ///< of a task: its index; `id` is then its array's
     std::optional<TaskResults> tasks;   ///< of an array
 

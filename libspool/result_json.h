@@ -14,4 +14,8 @@ namespace spool {
 /// Errors go where `fields` puts them.
 [[nodiscard]] JobResult result_from_fields(const JsonFields& fields);
 
+[[nodiscard]] nlohmann::ordered_json attempts_to_json(const std::vector<PastAttempt>& attempts);
+[[nodiscard]] std::vector<PastAttempt> attempts_from_fields(const JsonFields& fields,
+                                                            const char* key);
+
 }  // namespace spool

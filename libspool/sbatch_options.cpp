@@ -11,6 +11,8 @@ namespace spool {
 
 namespace {
 
+constexpr std::int64_t most_tasks = 65'536;
+
 using Takes = SbatchOption::Takes;
 using Meaning = SbatchOption::Meaning;
 
@@ -38,6 +40,8 @@ constexpr SbatchOption options[] = {
     {"begin", 'b', Takes::value, Meaning::set, "begin"},
     {"signal", 0, Takes::value, Meaning::set, "signal"},
     {"hold", 'H', Takes::nothing, Meaning::hold},
+    {"requeue", 0, Takes::nothing, Meaning::requeue},
+    {"no-requeue", 0, Takes::nothing, Meaning::no_requeue},
     {"mem-per-cpu", 0, Takes::value, Meaning::memory_per_cpu},
     {"mem-per-gpu", 0, Takes::value, Meaning::memory_per_gpu},
     {"input", 'i', Takes::value, Meaning::refuse},
@@ -85,12 +89,11 @@ constexpr SbatchOption options[] = {
     {"mincpus", 0, Takes::value, Meaning::note},
     {"network", 0, Takes::value, Meaning::note},
     {"no-kill", 'k', Takes::optional, Meaning::note},
-    {"no-requeue", 0, Takes::nothing, Meaning::note},
     {"nodefile", 'F', Takes::value, Meaning::note},
     {"nodelist", 'w', Takes::value, Meaning::note},
     {"ntasks-per-core", 0, Takes::value, Meaning::note},
     {"ntasks-per-gpu", 0, Takes::value, Meaning::note},
-    {"ntasks-per-node", 0, Takes::value, Meaning::note},
+    {"ntasks-per-node", 0, Takes::value, Meaning::ntasks},
     {"ntasks-per-socket", 0, Takes::value, Meaning::note},
     {"overcommit", 'O', Takes::nothing, Meaning::note},
     {"oversubscribe", 's', Takes::nothing, Meaning::note},
@@ -104,7 +107,6 @@ constexpr SbatchOption options[] = {
     {"qos", 'q', Takes::value, Meaning::note},
     {"quiet", 'Q', Takes::nothing, Meaning::note},
     {"reboot", 0, Takes::nothing, Meaning::note},
-    {"requeue", 0, Takes::nothing, Meaning::note},
     {"reservation", 0, Takes::value, Meaning::note},
     {"sockets-per-node", 0, Takes::value, Meaning::note},
     {"spread-job", 0, Takes::nothing, Meaning::note},
@@ -234,9 +236,15 @@ SbatchEffect apply_nodes(const SbatchOption& option, std::string_view value) {
     return problem(shown(option, value) + " is not supported: a spool runs jobs on one machine");
 }
 
-SbatchEffect apply_ntasks(const SbatchOption& option, std::string_view value) {
-    if (value == "1") return ignored(option, value);
-    return note(shown(option, value) + " is ignored: the script is run once, as one task");
+/// The script is run once, as everywhere; srun, which would start them, is a plain prefix here.
+SbatchEffect apply_ntasks(const SbatchOption& option, std::string_view value, JobSpec& spec) {
+    const auto number = parse_integer(value);
+    if (!number || *number < 1 || *number > most_tasks)
+        return problem(shown(option, value) + ": expected a number from 1 to " +
+                       std::to_string(most_tasks));
+    spec.tasks = std::max(spec.tasks, static_cast<int>(*number));
+    if (*number == 1) return {};
+    return note(shown(option, value) + ": mpirun has room for so many; srun starts one task here");
 }
 
 }  // namespace
@@ -275,9 +283,13 @@ SbatchEffect apply_sbatch_option(const SbatchOption& option, std::string_view va
         case Meaning::nodes:
             return apply_nodes(option, value);
         case Meaning::ntasks:
-            return apply_ntasks(option, value);
+            return apply_ntasks(option, value, spec);
         case Meaning::hold:
             spec.held = true;
+            return {};
+        case Meaning::requeue:
+        case Meaning::no_requeue:
+            spec.rules.requeue = option.meaning == Meaning::requeue;
             return {};
         case Meaning::memory_per_cpu:
             return apply_memory(option, value, spec.memory_per_cpu);

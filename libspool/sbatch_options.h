@@ -19,6 +19,8 @@ struct SbatchOption {
         exports,  ///< ALL, NAME=value
         hold,     ///< the job waits until it is released
         memory_per_cpu,
+        requeue,  ///< after a reboot or a loss
+        no_requeue,
         memory_per_gpu,
         nodes,  ///< one is a matter of course, more cannot be had
         ntasks,

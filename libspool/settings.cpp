@@ -12,7 +12,8 @@ namespace spool {
 namespace {
 
 constexpr std::int64_t most_gpus = 1024, most_cpus = 65'536, most_priority = 1'000'000'000,
-                       most_together = 1'000'000;
+                       most_together = 1'000'000, most_attempts = 10'000, most_exit_code = 255;
+constexpr std::chrono::hours longest_retry_delay{24 * 365};
 
 constexpr std::string_view a_text = "some text";
 constexpr std::string_view a_list_of_gpus =
@@ -113,6 +114,18 @@ bool set_after(JobSpec& spec, std::string_view value) {
     return after.has_value();
 }
 
+bool set_retry_on(JobSpec& spec, std::string_view value) {
+    const auto codes = parse_exit_codes(value);
+    if (codes) spec.rules.retry_on = *codes;
+    return codes.has_value();
+}
+
+bool set_retry_delay(JobSpec& spec, std::string_view value) {
+    const auto delay = parse_duration(value);
+    if (delay) spec.rules.retry_delay = *delay;
+    return delay && *delay <= longest_retry_delay;
+}
+
 bool set_warning_signal(JobSpec& spec, std::string_view value) {
     const auto warning = parse_warning_signal(value);
     if (!warning) return false;
@@ -135,6 +148,8 @@ constexpr Setting settings[] = {
     {"cpus", "a number from 1 to 65536",
      [](JobSpec& s, Text v) { return set_number(s.cpus, v, 1, most_cpus); }},
     {"mem", "an amount of memory such as 4096 (megabytes), 500M or 10G", set_memory},
+    {"labels", "labels of machines, separated by commas",
+     [](JobSpec& s, Text v) { return add_list(s.labels, v); }, true},
     {"priority", "a number from -1000000000 to 1000000000",
      [](JobSpec& s, Text v) { return set_number(s.priority, v, -most_priority, most_priority); }},
     {"group", "a name, or NAME%N for at most N of them at once", set_group},
@@ -150,6 +165,16 @@ constexpr Setting settings[] = {
      "by "
      ", (all) or ? (any)",
      set_after},
+    {"retries", "a number from 0 to 10000",
+     [](JobSpec& s, Text v) { return set_number(s.rules.retries, v, 0, most_attempts); }},
+    {"retry-on", "exit codes from 1 to 255 such as 1,75-78", set_retry_on},
+    {"retry-delay", a_duration, set_retry_delay},
+    {"requeue", "'yes' or 'no'", [](JobSpec& s, Text v) { return set_flag(s.rules.requeue, v); },
+     false, true},
+    {"requeue-exit", "an exit code from 1 to 255",
+     [](JobSpec& s, Text v) { return set_number(s.rules.requeue_exit, v, 1, most_exit_code); }},
+    {"max-restarts", "a number from 0 to 10000",
+     [](JobSpec& s, Text v) { return set_number(s.rules.max_restarts, v, 0, most_attempts); }},
     {"signal", "SIGNAL or SIGNAL@SECONDS before the time limit, such as USR1@300",
      set_warning_signal},
     {"name", a_text, [](JobSpec& s, Text v) { return set_text(s.name, v); }},

@@ -191,7 +191,7 @@ std::optional<Grant> SlotBook::choose(const Need& need, Among among, Limit limit
 }
 
 bool SlotBook::possible(const Need& need) const {
-    if (!amounts(need).within(pool_.amounts)) return false;
+    if (missing_label(pool_, need) || !amounts(need).within(pool_.amounts)) return false;
     if (!wants_gpu(need) || !pool_.known) return true;
     return choose(need, Among::all, Limit::alone).has_value();
 }

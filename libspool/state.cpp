@@ -156,6 +156,7 @@ Json to_json(const std::string& problem) {
 /// A result without what only x.json has room for.
 Json to_json(JobResult result) {
     result.notes.clear();
+    result.attempts.clear();
     return result_to_json(result, longest_text);
 }
 

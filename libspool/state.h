@@ -42,6 +42,7 @@ struct WaitReason {
         never_dependency,  ///< `detail`: the same, which can never be, or a circle
         never_cpus,        ///< `free`: the machine's
         never_memory,      ///< `detail`: "10 GiB of 8 GiB"
+        never_label,       ///< `detail`: a label that the machine does not have
         never_gpus,    ///< asks for more than the pool can ever give (`free`: the most that it can,
                        ///< `detail`: of what kind)
         profile,       ///< `detail`: a profile that is not there
@@ -91,7 +92,8 @@ struct DeviceState {
 struct RunningState {
     std::uint64_t id = 0;
     std::string name, command, directory, profile;
-    std::string phase;   ///< "claimed", "starting", "running", "cancelling", "ending"
+    std::string phase;   ///< "claimed", "starting", "running", "suspended", "retrying",
+                         ///< "cancelling", "ending"
     std::string detail;  ///< "ending: 2 processes left"
     std::vector<std::string> gpus;
     std::int64_t submitted_at = 0, started_at = 0;

@@ -34,6 +34,7 @@ constexpr Named<Kind> kind_table[] = {
     {Kind::never_dependency, "never_dependency"},
     {Kind::never_cpus, "never_cpus"},
     {Kind::never_memory, "never_memory"},
+    {Kind::never_label, "never_label"},
     {Kind::never_gpus, "never_gpus"},
     {Kind::profile, "profile"},
     {Kind::environment, "environment"},
@@ -182,6 +183,9 @@ std::string wait_sentence(const WaitReason& reason) {
                    std::to_string(reason.free) + ": lower --cpus";
         case Kind::never_memory:
             return "asks for " + printable(reason.detail) + " of memory: lower --mem";
+        case Kind::never_label:
+            return "asks for a machine with the label '" + printable(reason.detail) +
+                   "', which this one does not have (\"labels\" in config.json)";
         case Kind::never_gpus:
             return never_sentence(reason);
         case Kind::profile:

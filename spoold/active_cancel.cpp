@@ -23,33 +23,49 @@ tl::unexpected<spool::Error> not_running(std::uint64_t number) {
 
 void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelHandler done) {
     Active* active = find(number);
-    if (active == nullptr || active->stage >= Stage::syncing_exit)
+    const bool may_go_on =
+        active != nullptr && active->stage == Stage::syncing_exit && active->job.facts.rules.any();
+    if (active == nullptr || (active->stage >= Stage::syncing_exit && !may_go_on))
         return done(spool::content_error("job " + std::to_string(number), {}, "has ended already"));
     if (active->stage == Stage::returning) return done(not_running(number));
+    active->marking = may_go_on || active->stage == Stage::retrying;
     spool::record::Cancel page{};
     page.token = active->job.token;
     page.at = clock_.wall();
     page.reason_length = static_cast<std::uint32_t>(reason.copy(page.reason, sizeof page.reason));
     if (auto written =
             spool::write_page(*spool_.files, active->job.record, spool::record::cancel_page, page);
-        !written)
+        !written) {
+        active->marking = false;
         return done(tl::unexpected(written.error()));
+    }
     spool::SyncSet barrier;
     barrier.add(active->job.record.file.get(), false);
-    syncs_.sync(std::move(barrier),
-                [this, number, done = std::move(done)](const SyncThread::Failures& failures) {
-                    if (!failures.empty()) return done(tl::unexpected(failures.begin()->second));
-                    Active* still = find(number);
-                    if (still == nullptr || still->stage == Stage::returning)
-                        return done(not_running(number));
-                    done({});
-                    if (still->stage >= Stage::syncing_exit) return;
-                    if (auto content = spool::read_record(*spool_.files, still->job.record))
-                        (void)take_content(*still, std::move(*content));
-                    step(number);
-                    if (Active* running = find(number)) look_at(*running);
-                    listener_.changed();
-                });
+    syncs_.sync(std::move(barrier), [this, number, token = active->job.token,
+                                     done = std::move(done)](const auto& failures) {
+        Active* still = find(number);
+        const bool same = still != nullptr && still->job.token == token;
+        if (same) still->marking = false;
+        if (!failures.empty()) {
+            done(tl::unexpected(failures.begin()->second));
+            return step(number);
+        }
+        if (!same || still->stage == Stage::returning) return done(not_running(number));
+        done({});
+        take_mark(number);
+    });
+}
+
+/// The mark is on the disk.
+void ActiveJobs::take_mark(std::uint64_t number) {
+    Active* active = find(number);
+    if (active->stage > Stage::syncing_exit) return;
+    if (auto content = spool::read_record(*spool_.files, active->job.record))
+        (void)take_content(*active, std::move(*content));
+    if (active->stage == Stage::syncing_exit) return;
+    step(number);
+    if (Active* running = find(number)) look_at(*running);
+    listener_.changed();
 }
 
 /// True once the file has been absent in two looks at least a second apart.

@@ -28,6 +28,7 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
     if (!failures.empty()) {
         // Nothing was executed: the file goes back, and what could not be synced is not trusted
         // again.
+        if (active->ended_attempt) return undo_attempt(*active, failures.begin()->second.text());
         active->distrusted = failures.contains(active->job.record.file.get());
         listener_.trouble("claim",
                           "jobs cannot be claimed durably: " + failures.begin()->second.text());
@@ -35,6 +36,7 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
     }
     listener_.trouble("claim", "");
     active->job.record.fresh = false;
+    if (active->ended_attempt) release_ended_attempt(*active);
     active->stage = Stage::claimed;
     step(number);
 }
@@ -42,6 +44,10 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
 /// May be repeated. Until it has succeeded the job counts neither as claimed nor as waiting.
 void ActiveJobs::undo_claim(Active& active, const std::string& why) {
     const std::uint64_t number = active.job.number;
+    if (active.job.attempt > 1) {  // it waits in running/
+        active.stage = Stage::claimed;
+        return queue(active);
+    }
     if (active.stage != Stage::returning)
         log_warning(title(active.job) + " goes back to the queue: " + why);
     const auto undone = spool::unclaim(spool_, active.job);
@@ -66,7 +72,8 @@ void ActiveJobs::undo_claim(Active& active, const std::string& why) {
 void ActiveJobs::give_up_claims(const std::string& why) {
     std::vector<std::uint64_t> unbound;
     for (const auto& [number, active] : jobs_)
-        if (active.stage == Stage::claimed && !active.binding && !active.content.cancelled())
+        if (active.stage == Stage::claimed && active.job.attempt == 1 && !active.binding &&
+            !active.content.cancelled())
             unbound.push_back(number);
     for (const std::uint64_t number : unbound)
         undo_claim(jobs_.at(number), why);

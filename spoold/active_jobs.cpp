@@ -59,9 +59,10 @@ void ActiveJobs::bind(std::uint64_t number, Binding binding) {
 /// Takes the next step that can be taken now.
 void ActiveJobs::step(std::uint64_t number) {
     Active* active = find(number);
+    if (active != nullptr && active->stage == Stage::retrying) return step_retry(*active);
     if (active == nullptr || active->stage != Stage::claimed) return;
     if (active->content.cancelled()) return exited(*active);
-    if (!active->binding) return;
+    if (!active->binding) return queue(*active);
     const auto until = active->binding->valid_until;
     if (until && clock_.monotonic() > *until) return unbind(*active);
     start(*active);
@@ -169,6 +170,7 @@ void ActiveJobs::look_at(Active& active) {
         active.cancel_sent = executor_.notify_cancel(active.job, content).has_value();
         if (!active.cancel_sent) active.next_look = clock_.monotonic() + 1s;
     }
+    tell_wish(active, standing->alive);
     // With a complete exit page nothing of the job is left but a supervisor on its way out.
     if (content.ended() && content.exit.phase == spool::record::Phase::complete)
         return exited(active);
@@ -205,7 +207,7 @@ std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
             publish(number);
         } else if (active.stage == Stage::returning) {
             undo_claim(active, {});
-        } else if (active.stage == Stage::claimed) {
+        } else if (active.stage == Stage::claimed || active.stage == Stage::retrying) {
             step(number);
         } else {
             look_at(active);
@@ -273,7 +275,8 @@ bool ActiveJobs::misses_file(const std::string& name) const {
 
 bool ActiveJobs::none_bound() const {
     return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
-        return !entry.second.binding && entry.second.stage == Stage::claimed;
+        const Stage stage = entry.second.stage;
+        return !entry.second.binding && (stage == Stage::claimed || stage == Stage::retrying);
     });
 }
 

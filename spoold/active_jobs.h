@@ -4,6 +4,9 @@
 //   syncing_claim → claimed → starting → running → syncing_exit → publishing → syncing_result →
 //   (gone)
 //                                          └──→ orphaned ──┘
+//
+// An attempt that another one follows goes from syncing_exit to retrying, and from there, once
+// slots are granted, to syncing_claim.
 #pragma once
 
 #include <chrono>
@@ -27,9 +30,17 @@ enum class Stage {
     starting,        ///< its supervisor was asked for
     running,         ///< its run page is there
     orphaned,        ///< its supervisor is dead, processes of it are not
+    retrying,        ///< between two attempts; its slots are free
     syncing_exit,    ///< barrier 2 is on its way; its slots are free
     publishing,      ///< the result could not be written yet: tried again
     syncing_result,  ///< barrier 3 is on its way
+};
+
+/// The attempt that comes, and the one that it follows.
+struct Retry {
+    spool::JobResult verdict;
+    spool::NextAttempt next;
+    std::chrono::nanoseconds due{0};  ///< on the monotonic clock
 };
 
 struct Active {
@@ -43,7 +54,12 @@ struct Active {
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;
-    bool kept = false;  ///< its record stays claimed: only it has the truth
+    bool kept = false;           ///< its record stays claimed: only it has the truth
+    std::optional<Retry> retry;  ///< until the claim of that attempt is on the disk
+    std::optional<spool::ActiveJob> ended_attempt;  ///< the same: with the earlier record
+    bool marking = false;             ///< it is being cancelled between attempts: none begins
+    std::optional<bool> wish_told{};  ///< what its supervisor was told last
+    bool queued = false;              ///< the policy has been asked for slots for a further attempt
 };
 
 /// "job 42 (x)", for the log.
@@ -64,6 +80,10 @@ struct ActiveJobsListener {
     /// It was found to run with slots that an earlier daemon granted.
     std::function<void(const Active& active)> adopted;
     std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
+    /// It will be executed again.
+    std::function<void(const spool::JobResult& verdict)> attempt_ended;
+    /// A further attempt is due, and to be bound. False: not yet, it is to be asked again.
+    std::function<bool(const Active& active)> wants_slots;
     std::function<void()> changed;  ///< something that is shown has changed
     /// Variables for the start of a job that are written nowhere.
     std::function<std::vector<std::string>(const spool::ActiveJob& job)> secrets;
@@ -109,6 +129,10 @@ public:
     using CancelHandler = std::function<void(spool::Result<void>)>;
     void cancel(std::uint64_t job, const std::string& reason, CancelHandler done);
 
+    /// Lets a running job stand still, or go on: noted durably, then its supervisor is told. `done`
+    /// is called when the note is on the disk.
+    void suspend(std::uint64_t job, bool suspended, CancelHandler done);
+
     [[nodiscard]] const std::map<std::uint64_t, Active>& jobs() const { return jobs_; }
     [[nodiscard]] bool name_taken(const std::string& name) const { return names_.contains(name); }
     [[nodiscard]] bool has_inode(std::uint64_t device, std::uint64_t inode) const;
@@ -139,7 +163,15 @@ private:
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void exit_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void undo_claim(Active& active, const std::string& why);
+    bool goes_on(Active& active);
+    void step_retry(Active& active);
+    void queue(Active& active);
+    void begin_attempt(Active& active);
+    void release_ended_attempt(Active& active);
+    void undo_attempt(Active& active, const std::string& why);
     void release_published(spool::ActiveJob job);
+    void tell_wish(Active& active, bool alive);
+    void take_mark(std::uint64_t number);
     bool file_is_missing(Active& active);
     void put_back(const std::vector<Active*>& absent, const std::string& what);
     void tell_of_put_back();

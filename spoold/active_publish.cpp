@@ -35,6 +35,7 @@ void ActiveJobs::exit_synced(std::uint64_t number, const SyncThread::Failures& f
     if (!failures.empty())
         listener_.trouble("record sync",
                           "a record could not be synced: " + failures.begin()->second.text());
+    if (failures.empty() && goes_on(jobs_.at(number))) return;
     publish(number);
 }
 

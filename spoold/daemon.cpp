@@ -223,6 +223,7 @@ bool Daemon::once_is_done() const {
            std::none_of(active_->jobs().begin(), active_->jobs().end(), [](const auto& entry) {
                const Active& active = entry.second;
                return active.stage != Stage::running && active.stage != Stage::orphaned &&
+                      !(active.stage == Stage::retrying && !active.binding) &&
                       !(active.stage == Stage::claimed && !active.binding);
            });
 }

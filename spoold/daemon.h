@@ -14,6 +14,7 @@
 #include "job_launch.h"
 #include "libspool/config.h"
 #include "libspool/control.h"
+#include "libspool/group_notes.h"
 #include "libspool/incoming.h"
 #include "libspool/job_index.h"
 #include "libspool/machine_rules.h"
@@ -89,6 +90,7 @@ private:
     OpenArray& take_array(spool::ArrayRecord record);
     void array_opened(std::uint64_t number, const SyncThread::Failures& failures);
     void return_array(OpenArray& array);
+    void queue_again(std::uint64_t number, spool::Terms terms);
     void enqueue_tasks(OpenArray& array);
     [[nodiscard]] bool tasks_may_go(const OpenArray& array) const;
     bool claim_task(const spool::Start& start);
@@ -165,8 +167,16 @@ private:
     void apply_gpu_requests();
     void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(const spool::Request& request, const RequestReply& reply);
+    void suspend(std::uint64_t number, bool suspended, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
+
+    // Groups.
+    void load_groups();
+    void tell_policy(const std::string& group);
+    spool::Result<void> hold_group(const std::string& group, const std::string& reason);
+    void note_group(const spool::JobResult& result);
+    void change_group(const spool::Request& request, const RequestReply& reply);
 
     // Setting up.
     spool::Result<void> take_lock();
@@ -192,6 +202,9 @@ private:
     // State.
     void note_ended(const spool::JobResult& result);
     void note_started(const spool::ActiveJob& job);
+    void note_failures(const spool::JobResult& result);
+    bool wants_slots(const Active& active);
+    void add_wait(spool::RunningState& job) const;
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;
     spool::SpoolState state() const;
@@ -225,6 +238,8 @@ private:
     spool::Policy policy_;
     std::unique_ptr<MachineGpus> gpus_;
     std::unique_ptr<SharedGpus> shared_;
+    spool::HeldGroups held_groups_;
+    spool::GroupFailures group_failures_;
     SharedGpus::Reasons others_turns_;  ///< free GPUs that are not ours to take now
     spool::MachineState machine_{spool::default_machine_files()};
     std::unique_ptr<spool::RecordPool> pool_;

@@ -153,8 +153,13 @@ bool Daemon::tasks_may_go(const OpenArray& array) const {
 void Daemon::enqueue_tasks(OpenArray& array) {
     if (!tasks_may_go(array)) return policy_.remove(array.record.number);
     spool::NumberSet waiting;
+    const auto in_queue = [&](std::uint64_t task) {  // for a further attempt
+        const spool::NumberSet* open = policy_.open_tasks(array.record.number);
+        return open != nullptr && open->contains(task);
+    };
     for (std::size_t place = 0; place < array.record.tasks.size(); ++place)
-        if (!array.record.outcomes[place] && !has_task(array, place) &&
+        if (!array.record.outcomes[place] &&
+            (!has_task(array, place) || in_queue(array.record.number_of(place))) &&
             task_verdict(array, array.record.tasks[place]) == spool::Verdict::met)
             waiting.insert(array.record.number_of(place));
     policy_.add_array(array.record.number, array.terms, std::move(waiting));

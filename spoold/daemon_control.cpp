@@ -94,6 +94,8 @@ void Daemon::carry_out(const spool::Request& request) {
         answer(request, {ok, message});
     };
     if (request.verb == "cancel" && request.job) return cancel(request, reply);
+    if ((request.verb == "suspend" || request.verb == "continue") && request.job)
+        return suspend(*request.job, request.verb == "suspend", reply);
     if (spool::is_job_verb(request.verb) && request.job) return change_wishes(request, reply);
     if (request.verb == "drain" || request.verb == "undrain") {
         draining_ = request.verb == "drain";
@@ -102,6 +104,7 @@ void Daemon::carry_out(const spool::Request& request) {
                       ? "draining: nothing more is started, spoold ends with the last running job"
                       : "no longer draining");
     }
+    if (request.verb.starts_with("group-")) return change_group(request, reply);
     if (request.verb.starts_with("gpu-")) {
         gpu_requests_.push_back(request);
         return apply_gpu_requests();
@@ -153,6 +156,18 @@ void Daemon::cancel(const spool::Request& request, const RequestReply& reply) {
             reply(marked.has_value(), marked ? "is being cancelled" : marked.error().text());
             ask_for_pass();
         });
+}
+
+void Daemon::suspend(std::uint64_t number, bool suspended, const RequestReply& reply) {
+    if (incoming_->find(number) != nullptr)
+        return reply(false, "does not run yet: gpuspool hold keeps it from being started");
+    if (!active_->jobs().contains(number))
+        return reply(false, index_.used(number) ? "has ended already" : "is not known");
+    active_->suspend(number, suspended, [reply, suspended](const spool::Result<void>& noted) {
+        const std::string done =
+            suspended ? "stands still: gpuspool continue lets it go on" : "goes on";
+        reply(noted.has_value(), noted ? done : noted.error().text());
+    });
 }
 
 }  // namespace spoold

@@ -26,7 +26,7 @@ std::string cgroup_name(const std::string& directory) {
 std::vector<spool::GpuJob> Daemon::gpu_jobs() const {
     std::vector<spool::GpuJob> jobs;
     for (const auto& [number, active] : active_->jobs()) {
-        if (active.stage >= Stage::syncing_exit) continue;
+        if (active.stage >= Stage::retrying) continue;
         if (!active.binding && !active.content.started()) continue;
         const spool::GrantedGpus gpus = policy_.book().gpus(number);
         const spool::record::Run& run = active.content.run;
@@ -116,13 +116,12 @@ void Daemon::wait_among_others() {
     others_turns_.clear();
     const auto first = policy_.first_for_gpus();
     if (!first || gpus_->pool().gpus.empty()) return shared_->rest();
-    spool::GpuWish wish;
-    if (const auto reason = policy_.why(*first)) wish.wants = reason->wanted;
+    const auto reason = policy_.why(*first);
     const auto& all_slots = gpus_->pool().gpu_slots;
+    std::vector<std::vector<std::string>> suitable;
     for (const std::size_t slot : policy_.suitable(*first))
-        if (slot < all_slots.size())
-            for (const std::string& device : lockable(all_slots[slot].devices))
-                wish.gpus.push_back(device);
+        if (slot < all_slots.size()) suitable.push_back(lockable(all_slots[slot].devices));
+    const auto wish = spool::wish_for_slots(reason ? reason->wanted : 1, suitable);
     std::vector<std::string> all, free;
     for (std::size_t slot = 0; slot < all_slots.size(); ++slot) {
         const auto devices = lockable(all_slots[slot].devices);

@@ -69,6 +69,21 @@ spool::Terms Daemon::terms_of(const spool::ActiveJob& job,
     return terms;
 }
 
+/// A further attempt has its turn like the first one.
+bool Daemon::wants_slots(const Active& active) {
+    if (!active.job.facts.secrets.empty() && !launcher_->has_environment()) return false;
+    queue_again(active.job.number, terms_of(active.job, active.content.claim));
+    return true;
+}
+
+/// A job that was claimed already. What it followed had come as far as it must.
+void Daemon::queue_again(std::uint64_t number, spool::Terms terms) {
+    if (const OpenArray* array = arrays_.of_task(number))
+        policy_.open_task(array->record.number, number, array->terms);
+    else
+        policy_.add(number, std::move(terms), [](auto) { return spool::Standing::unknown; });
+}
+
 std::string Daemon::why_not_waiting(std::uint64_t number) const {
     if (active_->jobs().contains(number)) return "does not wait: it has been started";
     return index_.used(number) ? "has ended already" : "is not known";

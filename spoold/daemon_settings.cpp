@@ -94,9 +94,11 @@ void Daemon::set_pool() {
     }
     static const int processors =
         static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    static const std::uint64_t memory = spool::machine_memory();
     const auto slots = options_.cpu_slots ? options_.cpu_slots : config_.cpu_slots;
     pool.amounts = {slots.value_or(std::max(1, processors / 2)), config_.cpus.value_or(processors),
-                    config_.memory.value_or(spool::machine_memory())};
+                    config_.memory.value_or(memory)};
+    pool.labels = config_.labels;
     if (pool == policy_.pool()) return;
     policy_.set_pool(std::move(pool));
     state_changed_ = true;

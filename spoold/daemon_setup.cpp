@@ -59,6 +59,7 @@ spool::Result<void> Daemon::open() {
 
     if (auto made = make_parts(); !made) return made;
     load_config();
+    load_groups();
     watch();
     if (auto recovered = recover(); !recovered) return recovered;
     capture_environment();
@@ -207,6 +208,8 @@ spool::Result<void> Daemon::recover() {
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
+    if (index_.used(number) && !recovered.job.is_task())
+        spool::forbid_repetition(spool_, recovered);
     const bool runs = recovered.content.started();
     if (recovered.job.is_task())
         note_task_found(number, runs);
@@ -219,8 +222,7 @@ void Daemon::take_up(spool::Recovered recovered) {
                        recovered.action == spool::RecoveryAction::await_tree;
     const auto terms = starts ? terms_of(recovered.job, recovered.content.claim) : spool::Terms();
     active_->adopt(std::move(recovered));
-    // What it followed had come as far as it must when it was claimed.
-    if (starts) policy_.add(number, terms, [](auto) { return spool::Standing::unknown; });
+    if (starts) queue_again(number, terms);
     if (holds) adopt_binding(active_->jobs().at(number));
 }
 

@@ -18,6 +18,13 @@ constexpr std::chrono::nanoseconds publication_interval = 250ms, publication_ret
 constexpr std::size_t durations_remembered = 4;
 constexpr int most_listed = 10;  ///< waiting jobs whose obstacles are published
 
+std::string retry_text(const Retry& retry) {
+    return "retrying: attempt " + std::to_string(retry.verdict.attempt) + " " +
+           std::string(spool::outcome_name(retry.verdict.state)) +
+           (retry.verdict.reason ? " (" + *retry.verdict.reason + ")" : "") + "; the next one, " +
+           retry.next.why + ", at " + spool::format_time(retry.next.at);
+}
+
 spool::RunningState running_state(const Active& active) {
     const spool::RecordContent& content = active.content;
     spool::RunningState state;
@@ -34,6 +41,11 @@ spool::RunningState running_state(const Active& active) {
     state.submitted_at = active.job.facts.submitted_at;
     state.attempt = static_cast<int>(active.job.attempt);
     state.phase = "running";
+    if (active.stage == Stage::retrying || (active.queued && !active.binding)) {
+        state.phase = "retrying";
+        if (active.retry) state.detail = retry_text(*active.retry);
+        return state;
+    }
     if (content.run_known()) {
         state.started_at = content.run.started_at;
         state.gpus = spool::run_gpus(content.run).texts;
@@ -49,6 +61,8 @@ spool::RunningState running_state(const Active& active) {
             "ending: " + std::to_string(left) + (left == 1 ? " process left" : " processes left");
     } else if (content.cancelled()) {
         state.phase = "cancelling";
+    } else if (content.suspended() && active.stage == Stage::running) {
+        state.phase = "suspended";
     } else if (active.stage == Stage::orphaned) {
         state.phase = "ending";
         state.detail = "its supervisor is dead; waiting for its processes to end";
@@ -77,10 +91,8 @@ void Daemon::note_ended(const spool::JobResult& result) {
     hooks_->call("job-ended",
                  [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;
-    if (const auto drained = result.tasks ? std::nullopt : gpus_->note_end(result)) {
-        log_warning(*drained);
-        gpus_changed_ = true;
-    }
+    if (!result.tasks) note_failures(result);
+    if (!result.tasks) note_group(result);
     if (!result.task) recent_.push_front(result);
     if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
     if (result.started_at != 0 && !result.tasks) {
@@ -88,6 +100,14 @@ void Daemon::note_ended(const spool::JobResult& result) {
         if (recent_durations_.size() > durations_remembered) recent_durations_.pop_front();
     }
     state_changed_ = true;
+}
+
+/// Of an attempt.
+void Daemon::note_failures(const spool::JobResult& result) {
+    const auto drained = gpus_->note_end(result);
+    if (!drained) return;
+    log_warning(*drained);
+    gpus_changed_ = true;
 }
 
 ActiveJobsListener Daemon::listener() {
@@ -118,6 +138,8 @@ ActiveJobsListener Daemon::listener() {
     listener.secrets = [this](const spool::ActiveJob& job) {
         return launcher_->secrets(job.facts.secrets);
     };
+    listener.attempt_ended = [this](const spool::JobResult& verdict) { note_failures(verdict); };
+    listener.wants_slots = [this](const Active& active) { return wants_slots(active); };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
     listener.changed = [this] {
         state_changed_ = true;
@@ -167,10 +189,13 @@ spool::SpoolState Daemon::state() const {
     state.cpu_slots_used = policy_.cpu_slots_used();
     for (const auto& [number, active] : active_->jobs()) {
         if (active.stage >= Stage::syncing_exit) continue;
-        if (active.binding || active.content.started())
+        if (active.stage == Stage::retrying || active.job.attempt > 1 || active.binding ||
+            active.content.started()) {
             state.running.push_back(running_state(active));
-        else if (!active.job.is_task())
+            if (!active.binding && active.queued) add_wait(state.running.back());
+        } else if (!active.job.is_task()) {
             ++state.waiting_count;
+        }
     }
     add_arrays(state);
     add_waiting(state);
@@ -178,6 +203,14 @@ spool::SpoolState Daemon::state() const {
     for (const std::string& name : incoming_->ignored())
         state.ignored.push_back({"incoming/" + name, spool::why_ignored(name)});
     return state;
+}
+
+/// Why a further attempt that is due does not begin.
+void Daemon::add_wait(spool::RunningState& job) const {
+    auto reason = nothing_starts();
+    if (!reason) reason = policy_.why(job.id);  // of a task that of its array
+    if (!reason) return;
+    job.detail += (job.detail.empty() ? "retrying: " : ": ") + spool::wait_sentence(*reason);
 }
 
 /// Waiting jobs in the order in which they will start; those that are not ready come last.
@@ -193,7 +226,7 @@ void Daemon::add_waiting(spool::SpoolState& state) const {
         if (const spool::WaitingJob* job = incoming_->find(number)) {
             add(*job);
         } else if (const auto claimed = active_->jobs().find(number);
-                   claimed != active_->jobs().end()) {
+                   claimed != active_->jobs().end() && !claimed->second.queued) {
             const spool::ActiveJob& ahead = claimed->second.job;
             state.waiting.push_back({number, ahead.name, ahead.file_name, ahead.facts.command, 0,
                                      ahead.facts.submitted_at,

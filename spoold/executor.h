@@ -37,6 +37,9 @@ public:
     /// Makes the running job look at its cancel page.
     virtual spool::Result<void> notify_cancel(const spool::ActiveJob& job,
                                               const spool::RecordContent& content) = 0;
+    /// Makes it look at its wish page.
+    virtual spool::Result<void> notify_wish(const spool::ActiveJob& job,
+                                            const spool::RecordContent& content) = 0;
     virtual spool::Result<Standing> standing(const spool::ActiveJob& job) = 0;
 };
 

@@ -66,6 +66,8 @@ void add_facts(const spool::JobSpec& spec, const spool::LaunchSpec& made,
     facts.cpu_slot = spec.gpus == 0;
     if (!made.arguments.empty()) facts.program = made.arguments.front();
     facts.interprets = made.needs_script;
+    facts.rules = spec.rules;
+    facts.group = spec.group;
 }
 
 /// What the task with this number is told of its array; of one that has some tasks of another once
@@ -160,6 +162,7 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
         .spool_path = spool_.path,
         .prelude_path = spool_.path + "/.spool/env/" + std::string(spool::prelude_name),
         .home = spool::home_directory(),
+        .host = spool::host_name(),
         .has_program = has_program};
     if (array != nullptr) request.task = task_in(*array, identity.number, *spec);
     const spool::LaunchSpec made = spool::launch_spec(request);

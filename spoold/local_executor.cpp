@@ -16,6 +16,27 @@ namespace spoold {
 using spool::record::StartReply;
 using spool::record::StartRequest;
 
+namespace {
+
+spool::Result<void> signal_supervisor(const spool::ActiveJob& job,
+                                      const spool::RecordContent& content, int number) {
+    const int pid = content.run.supervisor_pid;
+    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+    if (pidfd < 0) return spool::system_error("find the supervisor of", job.name, errno);
+    // The number may be somebody else's by now: what was opened is only believed after a second
+    // look.
+    const auto start = spool::process_start(pid);
+    spool::Result<void> sent;
+    if (!start || *start != content.run.supervisor_start)
+        sent = spool::system_error("find the supervisor of", job.name, ESRCH);
+    else if (syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) != 0)
+        sent = spool::system_error("signal the supervisor of", job.name, errno);
+    ::close(pidfd);
+    return sent;
+}
+
+}  // namespace
+
 LocalExecutor::LocalExecutor(boost::asio::io_context& io, spool::Files& files,
                              LocalExecutorOptions options, FailureHandler on_failure)
     : io_(io),
@@ -110,19 +131,12 @@ void LocalExecutor::read_replies() {
 
 spool::Result<void> LocalExecutor::notify_cancel(const spool::ActiveJob& job,
                                                  const spool::RecordContent& content) {
-    const int pid = content.run.supervisor_pid;
-    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-    if (pidfd < 0) return spool::system_error("find the supervisor of", job.name, errno);
-    // The number may be somebody else's by now: what was opened is only believed after a second
-    // look.
-    const auto start = spool::process_start(pid);
-    spool::Result<void> sent;
-    if (!start || *start != content.run.supervisor_start)
-        sent = spool::system_error("find the supervisor of", job.name, ESRCH);
-    else if (syscall(SYS_pidfd_send_signal, pidfd, SIGRTMIN, nullptr, 0) != 0)
-        sent = spool::system_error("signal the supervisor of", job.name, errno);
-    ::close(pidfd);
-    return sent;
+    return signal_supervisor(job, content, SIGRTMIN);
+}
+
+spool::Result<void> LocalExecutor::notify_wish(const spool::ActiveJob& job,
+                                               const spool::RecordContent& content) {
+    return signal_supervisor(job, content, SIGRTMIN + 1);
 }
 
 spool::Result<Standing> LocalExecutor::standing(const spool::ActiveJob& job) {

@@ -30,6 +30,8 @@ public:
     spool::Result<void> start(const spool::ActiveJob& job, const Binding& binding) override;
     spool::Result<void> notify_cancel(const spool::ActiveJob& job,
                                       const spool::RecordContent& content) override;
+    spool::Result<void> notify_wish(const spool::ActiveJob& job,
+                                    const spool::RecordContent& content) override;
     spool::Result<Standing> standing(const spool::ActiveJob& job) override;
 
 private:

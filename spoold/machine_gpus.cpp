@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::chrono::nanoseconds fresh_for = 1500ms;    ///< a survey, while jobs wait
+constexpr std::chrono::nanoseconds fresh_for = 1800ms;    ///< seen within 2 s, while jobs wait
 constexpr std::chrono::nanoseconds without_driver = 10s;  ///< where there is nobody to ask
 constexpr std::chrono::nanoseconds a_little = 10ms;
 constexpr std::int64_t quick_failure = 60'000'000'000;  ///< nanoseconds after the start
@@ -124,7 +124,8 @@ MachineGpus::Time MachineGpus::ask_while_wanted() {
     const Time due = watch_.answered_at() + (idle ? without_driver : fresh_for);
     const Time now = clock_.monotonic();
     // The timer was set with the question, a little before the answer: one wake-up is enough.
-    const bool stale = now + a_little >= due || watch_.surveyed_at() < stale_since_;
+    const bool released = !idle && watch_.surveyed_at() < stale_since_;
+    const bool stale = released || now + a_little >= due;
     if (stale || !watch_.problem().empty()) watch_.ask();
     // An answer, or that there is none, is told by `changed`.
     const bool told = watch_.is_asking() || !watch_.problem().empty();

@@ -60,7 +60,7 @@ private:
     spool::record::BootId boot_{};
     spool::RecordPool pool_;
     Supervisors supervisors_;
-    std::set<std::uint64_t> used_, queue_;
+    std::set<std::uint64_t> used_, queue_, to_bind_;
     std::optional<spool::Journal> history_;
     std::optional<spool::Incoming> incoming_;
     std::optional<spoold::ActiveJobs> active_;
@@ -79,6 +79,10 @@ inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
     listener.freed = listener.unbound = [](std::uint64_t) {};
     listener.not_started = listener.started = [](const spool::ActiveJob&) {};
     listener.adopted = [](const spoold::Active&) {};
+    listener.attempt_ended = [](const spool::JobResult&) {};
+    listener.wants_slots = [this](const spoold::Active& active) {
+        return to_bind_.insert(active.job.number).second;
+    };
     listener.ended = [this](const spool::JobResult& result) { used_.insert(result.id); };
     listener.changed = [] {};
     listener.secrets = [](const spool::ActiveJob&) { return std::vector<std::string>(); };
@@ -108,6 +112,7 @@ inline spool::Result<void> PowerCutDaemon::start() {
     for (auto& recovered : recovery->jobs) {
         const std::uint64_t number = recovered.job.number;
         highest = std::max(highest, number);
+        if (used_.contains(number)) spool::forbid_repetition(spool_, recovered);
         used_.insert(number);
         const bool starts = recovered.action == spool::RecoveryAction::start;
         active_->adopt(std::move(recovered));
@@ -162,6 +167,8 @@ inline void PowerCutDaemon::pass() {
     take_changes();
     for (const std::uint64_t number : std::set<std::uint64_t>(queue_))
         if (active_->jobs().size() < 3) claim(number);
+    for (const std::uint64_t number : std::exchange(to_bind_, {}))
+        active_->bind(number, on_slot_0());
     supervisors_.end_one();
     active_->look_at_all();
     active_->advance();
@@ -249,10 +256,11 @@ inline void PowerCutDaemon::claim(std::uint64_t number) {
     request.file_name = job->file_name;
     request.seen = job->stat;
     request.number = number;
-    request.launch = [](const spool::ClaimIdentity&, const std::string&) {
+    request.launch = [](const spool::ClaimIdentity& identity, const std::string&) {
         spool::Launch launch;
         launch.arguments = {"/bin/true"};
         launch.directory = "/";
+        if (identity.name.starts_with("retried")) launch.facts.rules.retries = 1;
         return launch;
     };
     request.name_taken = [this](const std::string& name) { return active_->name_taken(name); };

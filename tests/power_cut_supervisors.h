@@ -34,6 +34,11 @@ inline std::string dropped_name(const std::string& file_name) {
     return file_name.substr(0, std::min(file_name.find('~'), dot)) + file_name.substr(dot);
 }
 
+/// What an attempt is called, where a job has more than one.
+inline std::string attempt_name(const std::string& file, std::uint32_t attempt) {
+    return file.starts_with("retried") ? file + "#" + std::to_string(attempt) : file;
+}
+
 /// What truly happened, whatever the disk says.
 struct Truth {
     std::map<std::string, int> executed;         ///< by the name as dropped
@@ -90,7 +95,7 @@ public:
         run.started_at = 1;
         if (!spool::write_page(files_, record, spool::record::run_page, run)) return {};
         if (files_is_off()) return {};
-        const std::string name = dropped_name(job.file_name);
+        const std::string name = attempt_name(dropped_name(job.file_name), job.attempt);
         ++truth_.executed[name];
         running_.push_back({std::move(record), job.token, name});
         return {};
@@ -98,6 +103,9 @@ public:
 
     spool::Result<void> notify_cancel(const spool::ActiveJob&,
                                       const spool::RecordContent&) override {
+        return {};
+    }
+    spool::Result<void> notify_wish(const spool::ActiveJob&, const spool::RecordContent&) override {
         return {};
     }
 
@@ -114,7 +122,8 @@ public:
         if (running_.empty()) return;
         Running ended = std::move(running_.front());
         running_.pop_front();
-        const bool fails = ended.file_name.starts_with("failing");
+        const bool fails =
+            ended.file_name.starts_with("failing") || ended.file_name == "retried.job#1";
         spool::record::Exit exit{};
         exit.token = ended.token;
         exit.phase = spool::record::Phase::complete;

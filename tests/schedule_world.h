@@ -36,12 +36,19 @@ public:
             now_ += std::chrono::seconds(1);
         }
         // A start or an end may be what others wait for.
-        for (std::size_t before = waiting_.size() + 1; before != waiting_.size();) {
-            before = waiting_.size();
+        for (std::size_t before = left() + 1; before != left();) {
+            before = left();
             end_hopeless();
             if (std::string fault = decide(); !fault.empty()) return fault;
         }
         return check_waiting();
+    }
+    /// What has not been started.
+    [[nodiscard]] std::size_t left() const {
+        std::size_t count = waiting_.size();
+        for (const auto& [array, tasks] : open_tasks_)
+            count += tasks.size();
+        return count;
     }
     void close() { closed_ = true; }
     [[nodiscard]] bool is_done() const { return waiting_.empty() && running_.empty(); }
@@ -69,6 +76,7 @@ private:
     }
     [[nodiscard]] spool::Moment moment() const { return {now_, now_.count()}; }
     [[nodiscard]] spool::Standing standing(std::uint64_t job) const {
+        if (begun_.contains(job) && !ended_.contains(job)) return spool::Standing::running;
         if (waiting_.contains(job)) return spool::Standing::waiting;
         if (running_.contains(job)) return spool::Standing::running;
         const auto ended = ended_.find(job);
@@ -127,9 +135,15 @@ private:
                 ++run;
                 continue;
             }
+            const std::uint64_t array = run->second.array;
             run = running_.erase(run);
             policy_.release(job);
-            note_end(job, pick(4) == 0 ? spool::Standing::failed : spool::Standing::succeeded);
+            const auto standing =
+                pick(4) == 0 ? spool::Standing::failed : spool::Standing::succeeded;
+            if (array == 0)
+                note_end(job, standing);
+            else if (!waiting_.contains(array) && tasks_running(array) == 0)
+                note_end(array, standing);
         }
     }
     void note_end(std::uint64_t job, spool::Standing standing) {
@@ -220,11 +234,12 @@ private:
         if (start.array == 0) {
             waiting_.erase(start.job);
         } else {
+            begun_.insert(start.array);
             open_tasks_.at(start.array).erase(start.job);
             if (open_tasks_.at(start.array).empty()) waiting_.erase(start.array);
         }
         running_[start.job] = {wanted, now_, now_ + lasts, start.grant.gpu_slots, start.array};
-        policy_.note(start.job, spool::Standing::running);
+        policy_.note(start.array != 0 ? start.array : start.job, spool::Standing::running);
         trace_ += std::to_string(start.job) + " ";
     }
 
@@ -273,7 +288,7 @@ private:
     std::map<std::uint64_t, Running> running_;
     std::map<std::uint64_t, spool::Standing> ended_;
     std::map<std::uint64_t, spool::NumberSet> open_tasks_;  ///< by array
-    std::set<std::uint64_t> started_tasks_;
+    std::set<std::uint64_t> started_tasks_, begun_;         ///< tasks; arrays
     std::optional<std::uint64_t> first_;
     Time first_since_{0};
     int backfilled_ = 0, followers_ = 0, hopeless_ = 0, full_groups_ = 0, full_arrays_ = 0;

@@ -48,7 +48,9 @@ private slots:
     void a_group_has_its_limit();
     void a_short_job_goes_before_one_that_waits();
     void processors_are_counted();
+    void labels_are_those_of_config_json();
     void a_warning_comes_before_the_limit();
+    void a_reason_is_right_within_250_ms();
     void submit_takes_it_all();
 };
 
@@ -336,16 +338,57 @@ void ScheduleTest::a_warning_comes_before_the_limit() {
     QCOMPARE(spool.read("done/x.log"), QByteArray("ready\nsaved\n"));
 }
 
+void ScheduleTest::labels_are_those_of_config_json() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0 --labels=nvlink,bigmem\ntrue\n"));
+    QVERIFY(wait_for_reason(spool, "x", "never_label"));
+    QVERIFY(wait_sentence(spool, "x").contains("'nvlink'"));
+    QVERIFY(shell(spool, R"(echo '{"labels": ["nvlink"]}' > c; mv c $GPUSPOOL_DIR/config.json)"));
+    QVERIFY(spool.wait_for([&] { return wait_sentence(spool, "x").contains("'bigmem'"); },
+                           "the new labels to count"));
+    QVERIFY(shell(
+        spool, R"(echo '{"labels": ["nvlink", "bigmem"]}' > c; mv c $GPUSPOOL_DIR/config.json)"));
+    QCOMPARE(state_of_result(spool, "x"), QString("succeeded"));
+}
+
+/// Changes one after the other, so that each finds the state published a moment before. A machine
+/// that is busy with other tests may hold up some.
+void ScheduleTest::a_reason_is_right_within_250_ms() {
+    constexpr int rounds = 20;
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("runs.job", gated("runs")));
+    QVERIFY(wait_for_log(spool, "runs", ""));
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0\ntrue\n"));
+    QVERIFY(wait_for_reason(spool, "x", "cpu_slots"));
+    QList<qint64> took;
+    for (int round = 0; round < rounds; ++round) {
+        const bool hold = round % 2 == 0;
+        QCOMPARE(spool.gpuspool({hold ? "hold" : "release", "x"}).exit_code, 0);
+        QElapsedTimer since;
+        since.start();
+        QVERIFY(wait_for_reason(spool, "x", hold ? "held" : "cpu_slots"));
+        took.append(since.elapsed());
+    }
+    std::sort(took.begin(), took.end());
+    QVERIFY2(took[rounds * 3 / 4] <= 250 + 20,  // what looking itself takes
+             qPrintable(QString("%1 ms").arg(took[rounds * 3 / 4])));
+}
+
 void ScheduleTest::submit_takes_it_all() {
     TestSpool spool;
     const Finished submitted = spool.gpuspool(
-        {"submit", "-n", "x", "--gpus", "0", "--hold", "--begin", "now+1hour", "--group", "g%3",
-         "--dependency", "singleton", "--signal", "USR1@30", "--time", "5", "--", "true"});
+        {"submit",   "-n",      "x",         "--gpus",  "0",   "--labels",     "a,b",
+         "--hold",   "--begin", "now+1hour", "--group", "g%3", "--dependency", "singleton",
+         "--signal", "USR1@30", "--time",    "5",       "--",  "true"});
     QVERIFY2(submitted.exit_code == 0, submitted.err);
     const QByteArray job = spool.read("incoming/x.job");
     for (const char* part : {"\"hold\": true", "\"begin\": \"now+1hour\"", "\"group\": \"g%3\"",
                              "\"dependency\": \"singleton\"", "\"signal\": \"10@30\""})
         QVERIFY2(job.contains(part), job);
+    QVERIFY(QRegularExpression("\"labels\": \\[\\s*\"a\",\\s*\"b\"\\s*\\]").match(job).hasMatch());
+    QVERIFY(shell(spool, R"(echo '{"labels": ["a", "b"]}' > $GPUSPOOL_DIR/config.json)"));
     QVERIFY(spool.start({"--cpu-slots", "1"}));
     QVERIFY(wait_for_reason(spool, "x", "held"));
     QCOMPARE(spool.gpuspool({"release", "x"}).exit_code, 0);

@@ -36,7 +36,7 @@ const Row rows[] = {
     {"exit page", [](const Facts& f) { return f.ended; }, RecoveryAction::finish},
     {"no run page, cancel page", [](const Facts& f) { return !f.started && f.cancelled; },
      RecoveryAction::finish},
-    {"no run page, in incoming", [](const Facts& f) { return !f.started && f.in_incoming; },
+    {"no run page, in incoming, first attempt", [](const Facts& f) { return !f.started && f.in_incoming && !f.further_attempt; },
      RecoveryAction::undo},
     {"no run page, this boot, in running",
      [](const Facts& f) { return !f.started && f.same_boot && f.in_running; },
@@ -60,7 +60,7 @@ private slots:
     void every_combination_of_facts_follows_the_table() {
         std::map<const char*, int> hits;
         for (int validity = 0; validity < 4; ++validity)
-            for (int bits = 0; bits < 1 << 10; ++bits) {
+            for (int bits = 0; bits < 1 << 11; ++bits) {
                 const auto bit = [&](int n) { return (bits >> n & 1) != 0; };
                 const Facts facts{static_cast<record::Validity>(validity),
                                   bit(0),
@@ -72,7 +72,8 @@ private slots:
                                   bit(6),
                                   bit(7),
                                   bit(8),
-                                  bit(9)};
+                                  bit(9),
+                                  bit(10)};
                 // These never come together: a dead boot leaves no lock and no process.
                 if (!facts.same_boot && (facts.lock_held || facts.tree_alive)) continue;
                 const Row* row = rows;

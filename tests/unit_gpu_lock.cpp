@@ -1,5 +1,6 @@
-// Locks of GPUs and tickets, within one user: names, order of steps, all or none, what is left
-// behind, and how releases are noticed. (Between users: system_gpu_lock.)
+// Locks of GPUs and tickets, within one user: order of steps, all or none, and how releases are
+// noticed. (Their names: unit_gpu_lock_name; many of them: unit_gpu_lock_piles; between users:
+// system_gpu_lock.)
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
@@ -12,7 +13,7 @@
 #include <QtTest>
 #include <csignal>
 
-#include "libspool/gpu_lock.h"
+#include "tests/support/gpu_locks.h"
 
 using spool::GpuHolder;
 using spool::GpuLock;
@@ -21,43 +22,12 @@ using spool::GpuWanted;
 using spool::GpuWish;
 using spool::LockDirectory;
 using spool::LockFileName;
-using spool::LockFileText;
+using test::gpus;
+using test::Locks;
+using test::take;
 using Making = LockDirectory::Making;
-using Kind = LockFileName::Kind;
 
 namespace {
-
-class Locks {
-public:
-    QTemporaryDir directory;
-
-    [[nodiscard]] std::string path() const { return directory.path().toStdString(); }
-    [[nodiscard]] GpuLocks of(const std::string& mark, Making making = Making::unnamed) const {
-        auto locks = GpuLocks::open(path(), mark, "/home/" + mark, making);
-        if (!locks) qFatal("%s", locks.error().text().c_str());
-        return std::move(*locks);
-    }
-    [[nodiscard]] QStringList files() const {
-        return QDir(directory.path())
-            .entryList(QDir::AllEntries | QDir::Hidden | QDir::System | QDir::NoDotAndDotDot,
-                       QDir::Name);
-    }
-};
-
-std::vector<GpuWanted> gpus(const std::vector<std::string>& ids) {
-    std::vector<GpuWanted> all;
-    for (const std::string& id : ids)
-        all.push_back({id, {}});
-    return all;
-}
-
-/// The lock, or nothing if another spool has it.
-std::optional<GpuLock> take(GpuLocks& locks, const std::vector<GpuWanted>& wanted) {
-    auto answer = locks.take(wanted, 7);
-    if (!answer) qFatal("%s", answer.error().text().c_str());
-    if (auto* lock = std::get_if<GpuLock>(&*answer)) return std::move(*lock);
-    return std::nullopt;
-}
 
 bool is_write_locked(const std::string& path) {
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -75,12 +45,6 @@ class unit_gpu_lock : public QObject {
     Q_OBJECT
 
 private slots:
-    void names_data();
-    void names();
-    void names_that_are_none_data();
-    void names_that_are_none();
-    void texts();
-    void a_spool_is_its_directory();
     void one_spool_at_a_time_data();
     void one_spool_at_a_time();
     void all_or_none();
@@ -94,75 +58,9 @@ private slots:
     void a_link_to_another_lock_is_none();
     void what_is_not_understood_stays();
     void tickets();
-    void too_many_files_for_a_gpu_hold_it_alone();
-    void what_one_left_behind_goes_however_many();
-    void many_tickets_of_one_owner();
-    void files_are_sorted_within_bounds();
     void directories_that_will_not_do();
     void delays();
 };
-
-void unit_gpu_lock::names_data() {
-    QTest::addColumn<LockFileName>("name");
-    QTest::addColumn<QString>("text");
-    const auto row = [](const LockFileName& name, const char* text) {
-        QTest::newRow(text) << name << QString(text);
-    };
-    row({Kind::lock, "GPU-7f-1", 1000, "ab12", "n0"}, "gpuspool.GPU-7f-1.1000.ab12.n0");
-    row({Kind::lock, "pci-0000:81:00.0", 0, "a", "n"}, "gpuspool.pci-0000:81:00%2E0.0.a.n");
-    row({Kind::lock, "../x y%\n", 4294967295u, "a", "n"},
-        "gpuspool.%2E%2E%2Fx%20y%25%0A.4294967295.a.n");
-    row({Kind::lock, "%-x/", 1, "a", "n"}, "gpuspool.%25-x%2F.1.a.n");
-    row({Kind::ticket, "", 1000, "ab12", "n0"}, "gpuspool-ticket.1000.ab12.n0");
-    row({Kind::making, "", 1000, "ab12", "n0"}, ".gpuspool-new.1000.ab12.n0");
-}
-
-void unit_gpu_lock::names() {
-    QFETCH(LockFileName, name);
-    QFETCH(QString, text);
-    QCOMPARE(QString::fromStdString(write_lock_name(name)), text);
-    QCOMPARE(spool::read_lock_name(text.toStdString()), std::optional(name));
-}
-
-void unit_gpu_lock::names_that_are_none_data() {
-    QTest::addColumn<QString>("text");
-    for (const char* text :
-         {"gpuspool", "gpuspool.", "gpuspool.a.1.b", "gpuspool..1.a.n", "gpuspool.a.x.a.n",
-          "gpuspool.a.-1.a.n", "gpuspool.a.4294967296.a.n", "gpuspool.a.1..n", "gpuspool.a.1.a.",
-          "gpuspool.a.1.a.n.o", "gpuspool.a%2.1.a.n", "gpuspool.a%zz.1.a.n", "gpuspool.a b.1.a.n",
-          "gpuspool-ticket.1.a", "x.gpuspool.a.1.a.n", "gpuspool.%-xy.1.a.n"})
-        QTest::newRow(text) << text;
-}
-
-void unit_gpu_lock::names_that_are_none() {
-    QFETCH(QString, text);
-    QVERIFY(!spool::read_lock_name(text.toStdString()));
-}
-
-void unit_gpu_lock::texts() {
-    const std::string long_id(4000, '/'), other_id(4000, '.');
-    QVERIFY(spool::escape_gpu_id(long_id).size() < 130);
-    QVERIFY(spool::escape_gpu_id(long_id) != spool::escape_gpu_id(other_id));
-    QCOMPARE(spool::escape_gpu_id(spool::escape_gpu_id(long_id)), spool::escape_gpu_id(long_id));
-    const LockFileText text{{"GPU-1", "b\xff"},       "n0", "/home/x\xfe", 42, 812, 0,
-                            1'700'000'000'000'000'000};
-    const std::string line = write_lock_text(text);
-    QCOMPARE(spool::read_lock_text(line), std::optional(text));
-    QVERIFY(spool::read_lock_text(line + "garbage of an older, longer text"));
-    for (const char* bad :
-         {"", "{}", "[]", "{\"nonce\":1}", "{\"nonce\":\"a\",\"job\":-1}", "\xff"})
-        QVERIFY2(!spool::read_lock_text(bad), bad);
-    QVERIFY(!spool::read_lock_text(std::string(8000, '[')));
-}
-
-void unit_gpu_lock::a_spool_is_its_directory() {
-    const std::string mark = spool::spool_mark("0123", 1, 2);
-    QCOMPARE(mark.size(), 16u);
-    QCOMPARE(mark, spool::spool_mark("0123", 1, 2));
-    QVERIFY(mark != spool::spool_mark("0123", 1, 3));
-    QVERIFY(mark != spool::spool_mark("0124", 1, 2));
-    QVERIFY(mark != spool::spool_mark("0123", 12, 2));
-}
 
 void unit_gpu_lock::one_spool_at_a_time_data() {
     QTest::addColumn<Making>("making");
@@ -388,97 +286,6 @@ void unit_gpu_lock::tickets() {
     QVERIFY(locks.files().isEmpty());
 }
 
-namespace {
-
-void put(const Locks& locks, const std::string& name, const std::string& text = {}) {
-    QFile file(locks.directory.filePath(QString::fromStdString(name)));
-    if (!file.open(QIODevice::WriteOnly)) qFatal("cannot write %s", name.c_str());
-    file.write(QByteArray::fromStdString(text));
-}
-
-std::string numbered(int number) {
-    return QString("%1").arg(number, 16, 16, QChar('0')).toStdString();
-}
-
-}  // namespace
-
-void unit_gpu_lock::too_many_files_for_a_gpu_hold_it_alone() {
-    const Locks locks;
-    for (int i = 0; i < 300; ++i)
-        put(locks, "gpuspool.GPU-a.61002.0123456789abcdef." + numbered(i));
-    for (int i = 0; i < 200; ++i)
-        put(locks, "gpuspool.GPU-b.61002.0123456789abcdef." + numbered(i));
-    GpuLocks ours = locks.of("m1");
-    const auto scene = ours.look({"GPU-a", "GPU-b"});
-    QVERIFY(scene);
-    QCOMPARE(scene->held.size(), std::size_t{1});
-    QCOMPARE(scene->held[0].gpu, std::string("GPU-a"));
-    QCOMPARE(scene->held[0].uid, geteuid());
-    const QString sentence = QString::fromStdString(scene->problems.at("GPU-a"));
-    for (const QString& part :
-         {QString("GPU-a counts as held: 300 lock files"),
-          locks.directory.filePath("gpuspool.GPU-a.") + "*", QString("remove")})
-        QVERIFY2(sentence.contains(part), qPrintable(sentence));
-    auto refused = ours.take(gpus({"GPU-a"}), 7);
-    QVERIFY(refused);
-    const auto* holder = std::get_if<GpuHolder>(&*refused);
-    QVERIFY(holder);
-    QCOMPARE(holder->too_many, std::size_t{301});  // with the one that it made
-    QVERIFY(take(ours, gpus({"GPU-b"})));
-}
-
-void unit_gpu_lock::what_one_left_behind_goes_however_many() {
-    const Locks locks;
-    for (int i = 0; i < 1000; ++i) {
-        LockFileText text;
-        text.nonce = numbered(i);
-        text.gpus = {"GPU-a"};
-        put(locks, "gpuspool.GPU-a." + std::to_string(geteuid()) + ".m2." + text.nonce,
-            spool::write_lock_text(text));
-    }
-    GpuLocks ours = locks.of("m1");
-    for (int looks = 0; looks < 4; ++looks)
-        QVERIFY(ours.look({"GPU-a"}));
-    QCOMPARE(locks.files(), QStringList{});
-    QVERIFY(ours.look({"GPU-a"})->held.empty());
-}
-
-void unit_gpu_lock::many_tickets_of_one_owner() {
-    const Locks locks;
-    GpuLocks theirs = locks.of("m2");
-    std::vector<spool::GpuTicket> tickets;
-    for (int i = 0; i < 300; ++i) {
-        auto ticket = theirs.make_ticket({});
-        QVERIFY(ticket);
-        tickets.push_back(std::move(*ticket));
-    }
-    QCOMPARE(locks.of("m1").look()->tickets.size(), std::size_t{256});
-}
-
-void unit_gpu_lock::files_are_sorted_within_bounds() {
-    std::vector<std::string> names;
-    for (int i = 0; i < 5000; ++i) {
-        names.push_back("gpuspool.GPU-a.7.m." + numbered(i));
-        names.push_back("gpuspool.OTHER-" + std::to_string(i) + ".7.m.n");
-        names.push_back("gpuspool-ticket.7.m." + numbered(i));
-        names.push_back("gpuspool-ticket." + std::to_string(i) + ".m.n");
-        names.push_back(".gpuspool-new.7.m." + numbered(i));
-        names.push_back(".gpuspool-new.8.m." + numbered(i));
-    }
-    const auto piles = spool::sort_lock_files(names, {"GPU-a"}, 7, "m");
-    QCOMPARE(piles.locks.size(), std::size_t{1});
-    QCOMPARE(piles.locks.at("GPU-a").count, std::size_t{5000});
-    QVERIFY(piles.locks.at("GPU-a").own.size() <= 256);
-    QVERIFY(piles.of_other_gpus.own.size() <= 256);
-    QCOMPARE(piles.of_other_gpus.count, std::size_t{5000});
-    QCOMPARE(piles.tickets.size(), std::size_t{2048});
-    QVERIFY(piles.making.size() <= 256);
-    for (const std::string& name : piles.making)
-        QVERIFY(name.starts_with(".gpuspool-new.7."));
-    for (const std::size_t gpus : {1, 8, 64, 1000})
-        QVERIFY(gpus == 1000 || gpus * spool::LockPile::most_examined(gpus) <= 8192);
-}
-
 void unit_gpu_lock::directories_that_will_not_do() {
     Locks locks;
     QVERIFY(!GpuLocks::open(locks.path() + "/none", "a", "/a"));
@@ -503,6 +310,5 @@ void unit_gpu_lock::delays() {
     QCOMPARE(spool::gpu_retry_delay(1'000'000, 1).count(), 1500);
     QCOMPARE(spool::gpu_retry_delay(-5, -1).count(), 5);
 }
-
 QTEST_GUILESS_MAIN(unit_gpu_lock)
 #include "unit_gpu_lock.moc"

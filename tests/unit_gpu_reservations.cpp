@@ -37,6 +37,7 @@ class UnitGpuReservations : public QObject {
     Q_OBJECT
 
 private slots:
+    void a_slot_of_two_is_two_gpus();
     void one_decision_data();
     void one_decision();
     void what_bob_waits_for_is_said();
@@ -47,6 +48,15 @@ private slots:
     void a_gpu_that_is_being_let_go_of_counts();
     void while_it_is_worn_out_he_may_take();
 };
+
+void UnitGpuReservations::a_slot_of_two_is_two_gpus() {
+    const GpuWish pairs = spool::wish_for_slots(2, {{"0", "1"}, {"2", "3"}, {"4", "5", "6"}});
+    QCOMPARE(pairs.wants, 4);
+    QCOMPARE(pairs.gpus.size(), std::size_t{7});
+    QCOMPARE(spool::wish_for_slots(3, {{"0"}, {"1", "2"}}).wants, 3);
+    QCOMPARE(spool::wish_for_slots(2, {}).wants, 2);
+    QCOMPARE(spool::wish_for_slots(1, {{}}).wants, 1);
+}
 
 void UnitGpuReservations::one_decision_data() {
     QTest::addColumn<Look>("look");

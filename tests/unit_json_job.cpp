@@ -113,6 +113,7 @@ private slots:
         row("{\n\"command\": [\"a\nb\"]}", 2, "no valid JSON");
         row("{\n\"command\": \"\xff\"}", 2, "no valid JSON");
         row("{\"command\": [\"a\"], \"gpus\": 1e999}", 0, "no valid JSON");
+        row("{\"command\": [\"a\"],\n\"gpus\": 0,\n\"gpu_mem\": \"1G\"}", 3, "asks for no GPU");
         row("{}", 1, "needs \"command\"");
         row("{\"gpus\": 1}", 1, "needs \"command\"");
         row("{\n\n\"command\": []}", 3, "'command' is a list of strings");

@@ -3,6 +3,7 @@
 #include <set>
 #include <string>
 
+#include "libspool/gpu_slots.h"
 #include "tests/launch_job.h"
 
 using spool::Environment;
@@ -105,6 +106,15 @@ void LaunchEnvironmentTest::slurm_variables() {
     job.spec.cpus = 3;
     QCOMPARE(job.value("SLURM_SUBMIT_DIR"), "/data");
     QCOMPARE(job.value("SLURM_CPUS_PER_TASK"), "3");
+    QCOMPARE(job.value("SLURM_NTASKS"), "(absent)");
+    QCOMPARE(job.value("SLURM_TASKS_PER_NODE"), "1");
+    QCOMPARE(job.value("SLURM_PROCID"), "(absent)");
+    job.spec.tasks = 4;
+    QCOMPARE(job.value("SLURM_NTASKS"), "4");
+    QCOMPARE(job.value("SLURM_TASKS_PER_NODE"), "4");
+    QCOMPARE(spool::need_of(job.spec).cpus, 12);
+    job.spec.cpus.reset();
+    QCOMPARE(spool::need_of(job.spec).cpus, 4);
 }
 
 void LaunchEnvironmentTest::gpus_data() {

@@ -238,6 +238,7 @@ void LaunchSpecTest::mentioned_data() {
     QTest::newRow("in a list") << QByteArray("true;conda activate x&&module load y")
                                << QStringList{"conda", "module"};
     QTest::newRow("ml") << QByteArray("ml cuda") << QStringList{"module"};
+    QTest::newRow("srun") << QByteArray("srun python train.py") << QStringList{"srun"};
     QTest::newRow("micromamba") << QByteArray("(micromamba activate x)")
                                 << QStringList{"micromamba"};
     QTest::newRow("a path") << QByteArray("cd ~/ml; ./conda.sh; pip install conda-pack modules")

@@ -36,6 +36,7 @@ void drop_jobs(MemoryFiles& files, Truth& truth) {
     drop(files, "failing.job", "exit 3\n", truth);
     drop(files, "invalid.job", "#SPOOL --gpus=banana\ntrue\n", truth);
     drop(files, "two.sh", "true\n", truth);
+    drop(files, "retried.job", "true\n", truth);
     files.sync_all();
 }
 
@@ -87,9 +88,11 @@ void check(MemoryFiles& files, Truth& truth) {
         if (const auto shown = truth.shown.find(result.id);
             shown != truth.shown.end() && shown->second != result.file)
             truth.wrong.push_back("a number shown for " + shown->second + " is of " + result.file);
-        const auto executed = truth.executed.find(file);
+        const std::string attempt =
+            test::attempt_name(file, static_cast<std::uint32_t>(result.attempt));
+        const auto executed = truth.executed.find(attempt);
         const int executions = executed == truth.executed.end() ? 0 : executed->second;
-        const bool ran_well = executions == 1 && truth.finished.contains(file);
+        const bool ran_well = executions == 1 && truth.finished.contains(attempt);
         if (result.state == spool::Outcome::succeeded && !ran_well)
             truth.wrong.push_back(result.file + " succeeded without having run to its end");
     }
@@ -190,8 +193,8 @@ void unit_power_cut::nothing_happens() {
     live(files, clock, 1, truth, "submitted");
     check(files, truth);
     QCOMPARE(truth.wrong, std::vector<std::string>());
-    QCOMPARE(truth.executed.size(), std::size_t{4});
-    QCOMPARE(truth.finished.size(), std::size_t{3});
+    QCOMPARE(truth.executed.size(), std::size_t{6});
+    QCOMPARE(truth.finished.size(), std::size_t{4});
 }
 
 void unit_power_cut::at_every_operation_data() {

@@ -24,6 +24,7 @@ private slots:
     void without_gpus();
     void who_a_process_is();
     void a_process_that_cannot_be_seen();
+    void one_process_on_two_gpus();
     void a_survey_is_read_as_written();
     void damaged_surveys_are_refused_data();
     void damaged_surveys_are_refused();
@@ -152,6 +153,21 @@ void unit_probe_sysfs::a_process_that_cannot_be_seen() {
     process.pid = 812;
     spool::probe::identify(root(), process);
     QVERIFY(process.program.empty() && process.owner.empty() && process.token.empty());
+}
+
+void unit_probe_sysfs::one_process_on_two_gpus() {
+    put("812/comm", "python3\n");
+    std::vector<Gpu> gpus(3);
+    for (const std::size_t index : {0, 2}) {
+        GpuProcess& process = gpus[index].processes.emplace().emplace_back();
+        process.pid = 812;
+        process.memory = index + 1;
+    }
+    spool::probe::identify_all(root(), gpus);
+    for (const std::size_t index : {0, 2}) {
+        QCOMPARE(gpus[index].processes->front().program, std::string("python3"));
+        QCOMPARE(*gpus[index].processes->front().memory, index + 1);
+    }
 }
 
 void unit_probe_sysfs::a_survey_is_read_as_written() {

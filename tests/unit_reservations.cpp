@@ -168,6 +168,27 @@ private slots:
         policy.release(1);
         QCOMPARE(numbers(policy.decide()), Jobs{2});
     }
+
+    void a_label_that_the_machine_has_not_keeps_nothing_from_others() {
+        Policy policy;
+        auto pool = pool_of({"0"}, 1);
+        pool.labels = {"nvlink"};
+        policy.set_pool(pool);
+        for (std::uint64_t job = 1; job <= 2; ++job) {
+            Terms wanted = test::terms(0, need(1));
+            wanted.need.labels = {"nvlink"};
+            if (job == 1) wanted.need.labels.emplace_back("bigmem");
+            policy.add(job, wanted, follows_nobody);
+        }
+        QCOMPARE(numbers(policy.decide()), Jobs{2});
+        QVERIFY(policy.why(1)->kind == WaitReason::Kind::never_label);
+        QCOMPARE(policy.why(1)->detail, std::string("bigmem"));
+        QVERIFY2(!policy.gpus_wanted(), "drivers would be asked for a job that cannot start here");
+        policy.release(2);
+        pool.labels.insert("bigmem");
+        policy.set_pool(pool);
+        QCOMPARE(numbers(policy.decide()), Jobs{1});
+    }
 };
 
 QTEST_GUILESS_MAIN(UnitReservations)

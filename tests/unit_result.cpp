@@ -69,7 +69,8 @@ private slots:
             "id",          "name",          "file",       "state",        "exit_code",  "signal",
             "reason",      "line",          "command",    "cwd",          "gpus",       "gpu_ids",
             "profile",     "host",          "attempt",    "submitted_at", "started_at", "ended_at",
-            "cpu_seconds", "max_rss_bytes", "env_source", "notes",        "retry_of",   "token"};
+            "cpu_seconds", "max_rss_bytes", "env_source", "notes",        "retry_of",   "token",
+            "group",       "attempts"};
         QCOMPARE(keys, expected);
         QCOMPARE(json["state"], "failed");
         QCOMPARE(json["name"], "x\\xFF~2");

@@ -48,7 +48,8 @@ _gpuspool() {
             compopt -o default 2>/dev/null ;;
         */-*) _gpuspool_from_help Options "$verb" ;;
         cancel/*) _gpuspool_jobs incoming running ;;
-        priority/* | top/* | hold/* | release/*) _gpuspool_jobs incoming ;;
+        priority/* | top/* | hold/* | release/* | edit/*) _gpuspool_jobs incoming ;;
+        suspend/* | continue/*) _gpuspool_jobs running ;;
         retry/*) _gpuspool_jobs 'done' ;;
         log/* | show/* | wait/*) _gpuspool_jobs incoming running 'done' ;;
     esac

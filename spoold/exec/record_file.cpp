@@ -131,6 +131,12 @@ bool RecordFile::cancelled() const {
     return check(page) == Validity::valid && page.token == claim_.token;
 }
 
+bool RecordFile::suspended() const {
+    record::Wish wish{};
+    if (read_at(file_.get(), &wish, sizeof wish, record::wish_offset) < 0) return false;
+    return check(wish) == Validity::valid && wish.token == claim_.token && wish.suspended;
+}
+
 template <typename Page>
 int RecordFile::write_page(Page& page, std::size_t number) const {
     seal(page);

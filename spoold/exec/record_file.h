@@ -30,6 +30,8 @@ public:
 
     /// Looks at the cancel page on the disk, now.
     bool cancelled() const;
+    /// Whether the daemon wants the job to stand still, now.
+    bool suspended() const;
     /// Write a sealed page; 0 or an errno. Not synced.
     int write(record::Run& page) const { return write_page(page, record::run_page); }
     int write(record::Exit& page) const { return write_page(page, record::exit_page); }

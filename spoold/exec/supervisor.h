@@ -58,6 +58,9 @@ private:
     void arm_timer();
     void on_signal(int number);
     void note_termination();
+    void follow_wish();
+    void suspend(std::int64_t now);
+    void go_on(std::int64_t now);
     void reap();
     void on_main_ended(int status);
     void advance();
@@ -83,6 +86,9 @@ private:
     pid_t main_ = 0;
     bool main_ended_ = false, judged_ = false, tree_empty_ = false, written_ = false;
     Stop stop_ = Stop::none;
+    bool suspended_ = false;
+    std::int64_t suspended_at_ = 0;
+    std::int64_t warn_then_ = never, limit_then_ = never;  ///< as they were before it
     bool has_cgroup_ = false;  ///< a directory of ours that is to be removed
     bool has_timer_ = false;
     int timer_ = 0;

@@ -95,6 +95,7 @@ std::int64_t Supervisor::next_deadline() const {
 void Supervisor::on_signal(int number) {
     if (number == SIGALRM) armed_ = never;
     if (number == SIGTERM) note_termination();
+    if (number == SIGRTMIN + 1) follow_wish();
     if (number != SIGRTMIN || finished() || !record_.cancelled()) return;
     exit_.flags |= record::cancelled;
     written_ = false;
@@ -103,6 +104,34 @@ void Supervisor::on_signal(int number) {
 
 void Supervisor::note_termination() {
     if (terminated_ == never) terminated_ = boot_time();
+    go_on(boot_time());
+}
+
+/// The wish may be one that was followed already.
+void Supervisor::follow_wish() {
+    const bool may = !main_ended_ && stop_ == Stop::none && terminated_ == never;
+    if (!may || record_.suspended() == suspended_) return;
+    suspended_ ? go_on(boot_time()) : suspend(boot_time());
+}
+
+/// What it may still run does not become less meanwhile.
+void Supervisor::suspend(std::int64_t now) {
+    if (note_at_ != never) note_main();
+    suspended_ = true;
+    suspended_at_ = now;
+    warn_then_ = warn_at_;
+    limit_then_ = limit_at_;
+    warn_at_ = limit_at_ = never;
+    tree_.suspend();
+}
+
+void Supervisor::go_on(std::int64_t now) {
+    if (!suspended_) return;
+    suspended_ = false;
+    const std::int64_t missed = now - suspended_at_;
+    warn_at_ = warn_then_ == never ? never : warn_then_ + missed;
+    limit_at_ = limit_then_ == never ? never : limit_then_ + missed;
+    tree_.go_on();
 }
 
 /// Everything that has ended. No child left means that no descendant is left: orphans become ours.
@@ -130,6 +159,7 @@ void Supervisor::on_main_ended(int status) {
     sigset_t pending;
     if (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM)) note_termination();
     ended_ = boot_time();
+    go_on(ended_);
     exit_.ended_at = wall_time();
     exit_.wait_status = status;
     main_ended_ = true;
@@ -163,6 +193,7 @@ void Supervisor::enforce_limit(std::int64_t now) {
 }
 
 void Supervisor::begin_stop(std::int64_t now) {
+    go_on(now);
     warn_at_ = limit_at_ = leftovers_at_ = never;
     if (stop_ != Stop::none || tree_empty_) return;
     // With its number the page says that the job ran before it was stopped.

@@ -197,6 +197,20 @@ void Tree::terminate() {
     sweep(SIGCONT);
 }
 
+bool Tree::freeze(bool frozen) {
+    if (!cgroup_) return false;
+    const Fd file(openat(cgroup_.get(), "cgroup.freeze", O_WRONLY | O_CLOEXEC));
+    return file && write(file.get(), frozen ? "1" : "0", 1) == 1;
+}
+
+void Tree::suspend() {
+    if (!freeze(true)) stop();
+}
+
+void Tree::go_on() {
+    if (!freeze(false)) sweep(SIGCONT);
+}
+
 void Tree::signal_catchers(int number) {
     sweep(number, true);
 }

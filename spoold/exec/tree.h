@@ -27,6 +27,9 @@ public:
     /// One SIGTERM to each. All are stopped before the first gets it: a child that is born
     /// meanwhile gets it too, and one that a handler starts to clean up does not.
     void terminate();
+    /// All of it stands still, and what it forks meanwhile; goes on.
+    void suspend();
+    void go_on();
     /// To each that catches this signal; the others would merely be ended by a warning.
     void signal_catchers(int number);
     /// Stops all until nothing new appears, then kills all. What forked in between needs another
@@ -48,6 +51,7 @@ private:
     void scan_processes(Table& table);
     void add_cgroup_members(Table& table);
     void stop();
+    bool freeze(bool frozen);
     unsigned sweep(int number, bool only_catchers = false);
 
     Fd cgroup_;

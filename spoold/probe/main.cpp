@@ -26,10 +26,7 @@ public:
         for (auto* survey_vendor : {&spool::probe::survey_amd, &spool::probe::survey_intel})
             for (spool::Gpu& gpu : survey_vendor(options_.sysfs))
                 survey.gpus.push_back(std::move(gpu));
-        for (spool::Gpu& gpu : survey.gpus)
-            if (gpu.processes)
-                for (spool::GpuProcess& process : *gpu.processes)
-                    spool::probe::identify(options_.proc, process);
+        spool::probe::identify_all(options_.proc, survey.gpus);
         return survey;
     }
 

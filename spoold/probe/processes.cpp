@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <map>
 
 namespace spool::probe {
 namespace {
@@ -54,6 +55,21 @@ void identify(const fs::path& proc, GpuProcess& process) {
         process.program.pop_back();
     process.token = token_of(read_all(directory / "environ"));
     process.cgroup = cgroup_of(read_all(directory / "cgroup"));
+}
+
+void identify_all(const fs::path& proc, std::vector<Gpu>& gpus) {
+    std::map<int, GpuProcess> known;
+    for (Gpu& gpu : gpus) {
+        if (!gpu.processes) continue;
+        for (GpuProcess& process : *gpu.processes) {
+            const auto [entry, fresh] = known.try_emplace(process.pid, process);
+            if (fresh) identify(proc, entry->second);
+            process.program = entry->second.program;
+            process.owner = entry->second.owner;
+            process.token = entry->second.token;
+            process.cgroup = entry->second.cgroup;
+        }
+    }
 }
 
 }  // namespace spool::probe

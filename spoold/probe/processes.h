@@ -11,4 +11,7 @@ namespace spool::probe {
 /// "/proc" but in tests.
 void identify(const std::filesystem::path& proc, GpuProcess& process);
 
+/// All of them; each process is looked at once, however many GPUs it uses.
+void identify_all(const std::filesystem::path& proc, std::vector<Gpu>& gpus);
+
 }  // namespace spool::probe

@@ -56,7 +56,7 @@ QStringList crash_run_arguments() {
 
 bool drop_first_jobs(CrashJobs& jobs) {
     return jobs.drop("plain") && jobs.drop("failing", "trap 'echo x >/dev/null' EXIT; exit 3") &&
-           jobs.drop_invalid("invalid") && jobs.submit("submitted") &&
+           jobs.drop_invalid("invalid") && jobs.submit("submitted") && jobs.drop_retried("again") &&
            jobs.drop("long", "sleep 0.7");
 }
 

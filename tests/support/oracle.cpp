@@ -48,6 +48,15 @@ void check_places(const CrashJobs& jobs, const QList<NamedResult>& results, QStr
     }
 }
 
+/// What the last attempt of a job calls itself.
+QString label_of(const CrashJobs& jobs, const NamedResult& result) {
+    const QString file = result.json["file"].toString();
+    for (const CrashJob& job : jobs.jobs())
+        if (job.is_retried && job.file_name == file)
+            return stem_of(file) + "-" + QString::number(result.json["attempt"].toInt());
+    return stem_of(file);
+}
+
 /// What a result says is what the job itself wrote.
 void check_executions(const CrashJobs& jobs, const QList<NamedResult>& results,
                       QStringList& wrong) {
@@ -56,12 +65,13 @@ void check_executions(const CrashJobs& jobs, const QList<NamedResult>& results,
         ++(mark.is_end ? ends : starts)[mark.label];
     for (const CrashJob& job : jobs.jobs()) {
         const QString label = stem_of(job.file_name);
-        if (starts[label] > 1)
-            wrong << label + " was executed " + QString::number(starts[label]) + " times";
         if (!job.may_run && starts[label] > 0) wrong << label + " was executed, it is not valid";
     }
+    for (const QString& label : starts.keys())
+        if (starts[label] > 1)
+            wrong << label + " was executed " + QString::number(starts[label]) + " times";
     for (const NamedResult& result : results) {
-        const QString label = stem_of(result.json["file"].toString());
+        const QString label = label_of(jobs, result);
         const QString state = result.json["state"].toString();
         const bool zero = result.json["exit_code"].isDouble() && result.json["exit_code"] == 0;
         if ((state == "succeeded") != zero)
@@ -137,6 +147,13 @@ bool CrashJobs::write_in_place(const QString& label, const QByteArray& body) {
 bool CrashJobs::drop_invalid(const QString& label) {
     jobs_.append({label + ".job", false});
     return spool_.drop(label + ".job", "#SPOOL --gpus=banana\n" + script(label, {}));
+}
+
+bool CrashJobs::drop_retried(const QString& label) {
+    jobs_.append({label + ".job", true, true});
+    return spool_.drop(label + ".job", "#SPOOL --retries=2 --retry-delay=100ms\n" +
+                                           script(label + "-$GPUSPOOL_ATTEMPT",
+                                                  "[ $GPUSPOOL_ATTEMPT != 1 ] || exit 5"));
 }
 
 bool CrashJobs::submit(const QString& label, const QByteArray& body) {

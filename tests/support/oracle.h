@@ -15,8 +15,9 @@
 #include "tests/support/daemon.h"
 
 struct CrashJob {
-    QString file_name;    ///< as it is dropped into incoming/
-    bool may_run = true;  ///< false: rejected, never executed
+    QString file_name;        ///< as it is dropped into incoming/
+    bool may_run = true;      ///< false: rejected, never executed
+    bool is_retried = false;  ///< its first attempt fails; each marks itself by label and attempt
 };
 
 /// A line that a job wrote.
@@ -38,6 +39,8 @@ public:
     /// Drops that job by rename, or writes it in place.
     bool drop(const QString& label, const QByteArray& body = {});
     bool write_in_place(const QString& label, const QByteArray& body = {});
+    /// Drops a job whose first attempt fails, and that asks for another one.
+    bool drop_retried(const QString& label);
     /// Drops a file that is no valid job.
     bool drop_invalid(const QString& label);
     /// Hands a job to `gpuspool submit`.

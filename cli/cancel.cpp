@@ -20,9 +20,25 @@ spool::Result<bool> withdraw(spool::Spool& spool, const spool::FoundJob& job) {
     return spool.files->sync(spool.incoming.get(), true).map([] { return true; });
 }
 
+/// "42_[3-5]"
+int cancel_tasks(Context& context, spool::Spool& spool, const spool::TaskReference& tasks,
+                 std::vector<Asked>& asked) {
+    const auto job = find_numbered(context, spool, tasks.array);
+    if (!job) return report_search(job.error());
+    spool::Request wish{{}, "cancel", job->id, 0};
+    wish.tasks = spool::tasks_text(tasks.tasks);
+    const auto request = spool::send_request(spool, wish, context.clock);
+    if (!request) return report(request.error());
+    asked.push_back({*request, "array " + job_text(job->id, job->name)});
+    return success;
+}
+
 /// Cancels one job at once or asks for it; a request that was sent is added to `asked`.
 int cancel(Context& context, spool::Spool& spool, const std::string& name,
            std::vector<Asked>& asked) {
+    if (const auto several = spool::parse_task_reference(name);
+        several && name.ends_with(']') && !find_numbered(context, spool, name))
+        return cancel_tasks(context, spool, *several, asked);
     const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
@@ -30,7 +46,7 @@ int cancel(Context& context, spool::Spool& spool, const std::string& name,
         complain(subject + " has ended already: " + outcome_text(*job->result));
         return failure;
     }
-    if (job->waiting && (job->id == 0 || !daemon_runs(context, spool))) {
+    if (job->waiting && !job->task && (job->id == 0 || !daemon_runs(context, spool))) {
         const auto withdrawn = withdraw(spool, *job);
         if (!withdrawn) return report(withdrawn.error());
         if (*withdrawn) {
@@ -42,7 +58,9 @@ int cancel(Context& context, spool::Spool& spool, const std::string& name,
         complain(subject + " has no number yet; try again");
         return failure;
     }
-    const auto request = spool::send_request(spool, {{}, "cancel", job->id, 0}, context.clock);
+    spool::Request wish{{}, "cancel", job->id, 0};
+    if (job->task) wish.tasks = std::to_string(*job->task);
+    const auto request = spool::send_request(spool, wish, context.clock);
     if (!request) return report(request.error());
     asked.push_back({*request, subject});
     return success;

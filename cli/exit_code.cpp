@@ -20,6 +20,7 @@ int exit_code_of(const spool::JobResult& result) {
             break;
     }
     if (result.signal) return 128 + *result.signal;
+    if (result.tasks) return 1;
     if (!result.exit_code) return 127;
     return *result.exit_code == 0 ? 1 : *result.exit_code;
 }

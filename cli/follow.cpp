@@ -58,8 +58,9 @@ public:
 
     /// Looks again. The error is final: the job is not to be found for longer than a move takes.
     spool::Result<void> look() {
-        auto found = spool::find_job(spool_, job_.id != 0 ? std::to_string(job_.id) : job_.name,
-                                     context_.clock);
+        auto found = spool::find_job(
+            spool_, job_.id != 0 ? spool::job_number_text(job_.id, job_.task) : job_.name,
+            context_.clock);
         if (found) {
             job_ = std::move(*found);
             seen_ = steady_clock::now();

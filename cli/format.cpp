@@ -47,13 +47,43 @@ std::string number_text(std::uint64_t id) {
     return id == 0 ? "-" : std::to_string(id);
 }
 
+std::string number_text(std::uint64_t id, std::optional<std::uint64_t> task) {
+    return id == 0 ? "-" : spool::job_number_text(id, task);
+}
+
+std::string name_text(const std::string& name) {
+    const auto task = spool::split_task_name(name);
+    return spool::printable(task ? task->array : name);
+}
+
 std::string job_text(std::uint64_t id, const std::string& name) {
+    if (const auto task = spool::split_task_name(name))
+        return spool::job_number_text(id, task->task) + " (" + name_text(name) + ')';
     return (id == 0 ? std::string() : std::to_string(id) + ' ') + '(' + spool::printable(name) +
            ')';
 }
 
 std::string job_argument(const spool::FoundJob& job) {
-    return job.id == 0 ? spool::printable(job.name) : std::to_string(job.id);
+    return job.id == 0 ? spool::printable(job.name) : spool::job_number_text(job.id, job.task);
+}
+
+std::string tasks_text(const spool::ArrayState& array) {
+    std::string out;
+    const auto add = [&](std::uint64_t count, const std::string& what) {
+        if (count != 0) out += (out.empty() ? "" : ", ") + std::to_string(count) + " " + what;
+    };
+    std::uint64_t done = 0;
+    for (const auto& [outcome, count] : array.ended)
+        done += count;
+    add(array.running, "running");
+    add(array.waiting, "waiting");
+    add(done, "done");
+    std::string bad;
+    for (const auto& [outcome, count] : array.ended)
+        if (outcome != spool::Outcome::succeeded)
+            bad += (bad.empty() ? "" : ", ") + std::to_string(count) + " " +
+                   std::string(spool::outcome_name(outcome));
+    return bad.empty() ? out : out + " (" + bad + ")";
 }
 
 std::string gpus_text(const std::vector<std::string>& gpus) {
@@ -92,6 +122,7 @@ std::string run_time(const spool::JobResult& result) {
 }
 
 std::string activity_text(const spool::FoundJob& job, std::int64_t now) {
+    if (job.array) return "has " + tasks_text(*job.array);
     if (job.waiting) return "waits: " + spool::wait_sentence(job.waiting->reason);
     if (!job.running) return "has ended";
     const std::string& phase = job.running->phase;

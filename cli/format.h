@@ -18,7 +18,13 @@ namespace cli {
 
 /// "42", or "-" for a job that has no number yet.
 [[nodiscard]] std::string number_text(std::uint64_t id);
-/// "42 (x)"; "(x)" without a number.
+/// "42_7" of a task.
+[[nodiscard]] std::string number_text(std::uint64_t id, std::optional<std::uint64_t> task);
+/// The name; of a task that of its array.
+[[nodiscard]] std::string name_text(const std::string& name);
+/// "3 running, 12 waiting, 85 done (2 failed)".
+[[nodiscard]] std::string tasks_text(const spool::ArrayState& array);
+/// "42 (x)", "42_7 (x)"; "(x)" without a number.
 [[nodiscard]] std::string job_text(std::uint64_t id, const std::string& name);
 /// What to type for exactly this job.
 [[nodiscard]] std::string job_argument(const spool::FoundJob& job);

@@ -84,6 +84,7 @@ Json to_json(const spool::WaitingState& job) {
             {"command", text(job.command)},
             {"priority", job.priority},
             {"submitted_at", spool::time_to_json(job.submitted_at)},
+            {"tasks", number_or_null(job.tasks)},
             {"reason", text(spool::wait_sentence(job.reason))},
             {"reason_code", spool::wait_kind_name(job.reason.kind)}};
 }
@@ -100,7 +101,29 @@ Json to_json(const spool::RunningState& job) {
             {"submitted_at", spool::time_to_json(job.submitted_at)},
             {"started_at", spool::time_to_json(job.started_at)},
             {"attempt", job.attempt},
-            {"pid", job.pid == 0 ? Json() : Json(job.pid)}};
+            {"pid", job.pid == 0 ? Json() : Json(job.pid)},
+            {"task", job.task ? Json(*job.task) : Json()},
+            {"number", job.task ? Json(job.number) : number_or_null(job.id)}};
+}
+
+Json to_json(const spool::ArrayState& array) {
+    Json ended = Json::object();
+    for (const auto& [outcome, count] : array.ended)
+        ended[std::string(spool::outcome_name(outcome))] = count;
+    const bool waits = array.waiting > 0;
+    return {{"id", number_or_null(array.id)},
+            {"name", text(array.name)},
+            {"file", text(array.file)},
+            {"command", text(array.command)},
+            {"priority", array.priority},
+            {"submitted_at", spool::time_to_json(array.submitted_at)},
+            {"started_at", spool::time_to_json(array.started_at)},
+            {"count", array.count},
+            {"running", array.running},
+            {"waiting", array.waiting},
+            {"ended", ended},
+            {"reason", waits ? Json(text(spool::wait_sentence(array.reason))) : Json()},
+            {"reason_code", waits ? Json(spool::wait_kind_name(array.reason.kind)) : Json()}};
 }
 
 Json to_json(const spool::SpoolState& state) {
@@ -112,6 +135,7 @@ Json to_json(const spool::SpoolState& state) {
             {"devices", devices_json(state.devices)},
             {"cpu_slots", {{"total", state.cpu_slots}, {"used", state.cpu_slots_used}}},
             {"running", list_of(state.running)},
+            {"arrays", list_of(state.arrays)},
             {"waiting", list_of(state.waiting)},
             {"waiting_count", state.waiting_count},
             {"recent", list_of(state.recent)},

@@ -12,6 +12,7 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json to_json(const spool::JobResult& result);
 [[nodiscard]] Json to_json(const spool::WaitingState& job);
 [[nodiscard]] Json to_json(const spool::RunningState& job);
+[[nodiscard]] Json to_json(const spool::ArrayState& array);
 [[nodiscard]] Json devices_json(const std::vector<spool::DeviceState>& devices);
 [[nodiscard]] Json to_json(const spool::SpoolState& state);
 void print_json(const Json& json);

@@ -55,6 +55,12 @@ int run_log(Context& context, const LogOptions& options) {
     if (!spool) return report(spool.error());
     const auto job = spool::find_job(**spool, options.job, context.clock);
     if (!job) return report_search(job.error());
+    if (job->array || (job->result && job->result->tasks)) {
+        complain("job " + job_text(job->id, job->name) +
+                 " is an array: each task has a log of its own (gpuspool log " +
+                 std::to_string(job->id) + "_0)");
+        return failure;
+    }
     if (!options.follow) return print_once(context, **spool, *job, options.lines);
     const Watched watched = follow_log(context, **spool, *job, options.lines);
     if (!watched.result) return watched.code;

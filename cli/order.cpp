@@ -23,7 +23,11 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
     const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
-    if (job->result || (order.running ? !job->running : !job->waiting)) {
+    if (job->task && !order.running) {
+        complain(subject + " is a task: name its array, " + std::to_string(job->id));
+        return failure;
+    }
+    if (job->result || (order.running ? !job->running : !job->waiting && !job->array)) {
         complain(subject + (job->result     ? " has ended already: " + outcome_text(*job->result)
                             : order.running ? " does not run yet: gpuspool hold keeps it from "
                                               "being started"
@@ -34,8 +38,9 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
         complain(subject + " has no number yet: it gets one when spoold runs");
         return failure;
     }
+    const std::uint64_t number = job->task ? job->running->number : job->id;
     const auto request =
-        spool::send_request(spool, {{}, order.verb, job->id, 0, order.value, {}}, context.clock);
+        spool::send_request(spool, {{}, order.verb, number, 0, order.value, {}}, context.clock);
     if (!request) return report(request.error());
     asked.push_back({*request, subject});
     return success;

@@ -1,4 +1,5 @@
 // gpuspool retry: an ended job again, as a new job.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <limits>
@@ -7,6 +8,7 @@
 
 #include "cli/arguments.h"
 #include "cli/format.h"
+#include "cli/job_options.h"
 #include "cli/verbs.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
@@ -26,7 +28,9 @@ bool wants_retry(spool::Outcome state) {
            state == Outcome::interrupted;
 }
 
-spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool::FoundJob& job) {
+/// `only`: these tasks of an array, "3,7-9"; empty: all.
+spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool::FoundJob& job,
+                                               const std::string& only) {
     const std::string subject = "job " + job_text(job.id, job.name);
     if (!job.result) return spool::content_error({}, {}, subject + " has not ended yet");
     if (job.file_name.empty())
@@ -34,20 +38,44 @@ spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool:
                                     subject + " has no file in done/ any more; submit it anew");
     auto bytes =
         spool::read_whole(*spool.files, spool.done.get(), job.file_name, spool::max_job_file_size);
+    if (!bytes && job.task)  // its array has not ended
+        bytes = spool::read_whole(*spool.files, spool.running.get(), job.file_name,
+                                  spool::max_job_file_size);
     if (!bytes) return tl::unexpected(bytes.error());
     const auto spec = spool::read_job_file(*bytes, "done/" + spool::printable(job.file_name));
     if (!spec) return tl::unexpected(spec.error());
     spool::Submission out;
     out.bytes = std::move(*bytes);
-    out.stem = spool::plain_name(job.name);  // the third run of x is x~3, not x~2~2
+    const auto task = spool::split_task_name(job.name);
+    out.stem =
+        spool::plain_name(task ? task->array : job.name);  // the third run of x is x~3, not x~2~2
     if (const auto name = spool::split_job_name(job.file_name)) out.extension = name->extension;
     out.info = spec->submit.value_or(spool::SubmitInfo{});
     out.info.retry_of = job.id;
+    const std::string tasks = job.task ? std::to_string(*job.task) : only;
+    if (tasks.empty()) return out;
+    // The scripts may share out the work by the number of tasks: that stays what it was.
+    if (out.info.array.empty()) out.info.array = spec->array.tasks;
+    auto narrowed =
+        with_options(out.bytes, {{{"array", spool::array_text({tasks, spec->array.limit})}}, {}});
+    if (!narrowed) return tl::unexpected(narrowed.error());
+    out.bytes = std::move(*narrowed);
     return out;
 }
 
-int retry(Context& context, spool::Spool& spool, const spool::FoundJob& job) {
-    auto submission = submission_of(spool, job);
+/// Of an array those tasks that are worth it; empty of other jobs.
+std::string failed_tasks(const spool::FoundJob& job) {
+    spool::TaskList all;
+    if (!job.result || !job.result->tasks) return {};
+    for (const auto& [outcome, text] : job.result->tasks->by_outcome)
+        if (const auto tasks = spool::parse_tasks(text); tasks && wants_retry(outcome))
+            all.insert(all.end(), tasks->begin(), tasks->end());
+    std::sort(all.begin(), all.end());
+    return spool::tasks_text(all);
+}
+
+int retry(Context& context, spool::Spool& spool, const spool::FoundJob& job, bool failed) {
+    auto submission = submission_of(spool, job, failed ? failed_tasks(job) : "");
     if (!submission) return report(submission.error());
     const auto submitted = spool::submit(spool, std::move(*submission), context.clock);
     if (!submitted) return report(submitted.error());
@@ -106,7 +134,8 @@ int run_retry(Context& context, const RetryOptions& options) {
     int code = success;
     for (const std::string& name : jobs) {
         const auto job = spool::find_job(**spool, name, context.clock);
-        const int one = job ? retry(context, **spool, *job) : report_search(job.error());
+        const int one =
+            job ? retry(context, **spool, *job, options.failed) : report_search(job.error());
         if (one != success) code = one;
     }
     if (!jobs.empty() && !daemon_runs(context, **spool))

@@ -83,26 +83,40 @@ void print(Facts& facts, const spool::JobResult& job) {
         facts.add("attempt " + std::to_string(past.attempt), past_text(past));
     if (job.retry_of) facts.add("retry of", std::to_string(*job.retry_of));
     facts.add("environment", job.environment_source);
+    if (job.tasks)
+        for (const auto& [outcome, tasks] : job.tasks->by_outcome)
+            facts.add(std::string(spool::outcome_name(outcome)), tasks, outcome_style(outcome));
     for (const std::string& note : job.notes)
         facts.add("note", note);
+}
+
+void print(Facts& facts, const spool::ArrayState& array) {
+    facts.add("state", "running", Style::cyan);
+    facts.add("tasks", tasks_text(array));
+    if (array.waiting > 0) facts.add("reason", spool::wait_sentence(array.reason));
+    facts.add("command", array.command);
+    if (array.priority != 0) facts.add("priority", std::to_string(array.priority));
+    facts.add_time("submitted", array.submitted_at);
+    facts.add_time("started", array.started_at);
 }
 
 void add_files(Facts& facts, const spool::Spool& spool, const spool::FoundJob& job) {
     const spool::OpenFile& directory = job.waiting   ? spool.incoming
                                        : job.running ? spool.running
                                                      : spool.done;
-    const std::string path = spool.path + (job.waiting   ? "/incoming/"
-                                           : job.running ? "/running/"
-                                                         : "/done/");
-    if (!job.file_name.empty()) facts.add("file", path + job.file_name);
+    const std::string path = spool.path + (job.waiting                ? "/incoming/"
+                                           : job.running || job.array ? "/running/"
+                                                                      : "/done/");
+    if (!job.file_name.empty() && !job.task) facts.add("file", path + job.file_name);
     const std::string log = job.name + ".log";  // a job that was rejected or withdrawn has none
     if (!job.waiting && spool.files->stat_at(directory.get(), log)) facts.add("log", path + log);
 }
 
 void print_text(const Context& context, const spool::Spool& spool, const spool::FoundJob& job) {
     Facts facts(context.out);
-    facts.add("job", number_text(job.id), Style::bold);
+    facts.add("job", number_text(job.id, job.task), Style::bold);
     facts.add("name", job.name);
+    if (job.array) print(facts, *job.array);
     if (job.waiting) print(facts, *job.waiting);
     if (job.running) print(facts, *job.running, context.clock.wall());
     if (job.result) print(facts, *job.result);
@@ -110,9 +124,11 @@ void print_text(const Context& context, const spool::Spool& spool, const spool::
 }
 
 Json json_of(const spool::FoundJob& job) {
-    Json out = job.waiting   ? to_json(*job.waiting)
+    Json out = job.array     ? to_json(*job.array)
+               : job.waiting ? to_json(*job.waiting)
                : job.running ? to_json(*job.running)
                              : to_json(*job.result);
+    if (job.task) out["task"] = *job.task;
     if (!job.result) out["state"] = job.waiting ? "waiting" : "running";
     return out;
 }

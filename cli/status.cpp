@@ -70,11 +70,28 @@ void print_section(const std::string& title, const Table& table, const Terminal&
     std::printf("\n%s\n%s", paint(out, Style::bold, title).c_str(), table.render(out).c_str());
 }
 
+/// Of all tasks of an array.
+std::string gpus_of(const spool::SpoolState& state, std::uint64_t array) {
+    std::vector<std::string> gpus;
+    for (const spool::RunningState& job : state.running)
+        if (job.task && job.id == array) gpus.insert(gpus.end(), job.gpus.begin(), job.gpus.end());
+    return gpus_text(gpus);
+}
+
 void print_running(const spool::SpoolState& state, const Terminal& out, std::int64_t now) {
     Table table(
         {{"JOB", true}, {"NAME", false, true}, {"GPU"}, {"TIME", true}, {"COMMAND", false, true}},
         2);
+    for (const spool::ArrayState& array : state.arrays) {
+        if (array.running == 0) continue;
+        table.add({{number_text(array.id), Style::bold},
+                   {spool::printable(array.name)},
+                   {gpus_of(state, array.id)},
+                   {format_duration(now - array.started_at)},
+                   {tasks_text(array)}});
+    }
     for (const spool::RunningState& job : state.running) {
+        if (job.task) continue;  // in one row with its array
         const std::string time = job.started_at == 0 ? "-" : format_duration(now - job.started_at);
         std::string command = spool::printable(job.command);
         if (!job.detail.empty())
@@ -92,10 +109,19 @@ void print_running(const spool::SpoolState& state, const Terminal& out, std::int
 
 void print_waiting(const spool::SpoolState& state, const Terminal& out) {
     Table table({{"JOB", true}, {"NAME", false, true}, {"WHY", false, true}}, 2);
-    for (const spool::WaitingState& job : state.waiting)
+    for (const spool::ArrayState& array : state.arrays)
+        if (array.running == 0 && array.waiting != 0)
+            table.add({{number_text(array.id), Style::bold},
+                       {spool::printable(array.name)},
+                       {"[" + tasks_text(array) + "] " +
+                        spool::printable(spool::wait_sentence(array.reason))}});
+    for (const spool::WaitingState& job : state.waiting) {
+        const std::string tasks =
+            job.tasks == 0 ? "" : "[" + std::to_string(job.tasks) + " tasks] ";
         table.add({{number_text(job.id), Style::bold},
                    {spool::printable(job.name)},
-                   {spool::printable(spool::wait_sentence(job.reason))}});
+                   {tasks + spool::printable(spool::wait_sentence(job.reason))}});
+    }
     if (!table.empty()) print_section("Waiting", table, out);
     if (state.waiting_count > state.waiting.size())
         std::printf("  … and %llu more\n",
@@ -151,7 +177,8 @@ int show_status(Context& context, bool json) {
     print_waiting(*state, context.out);
     print_recent(*state, context.out, now);
     print_ignored(*state, context.out);
-    if (state->running.empty() && state->waiting.empty() && state->recent.empty())
+    if (state->running.empty() && state->arrays.empty() && state->waiting.empty() &&
+        state->recent.empty())
         std::printf("\nNo jobs yet. A first one: gpuspool submit -- nvidia-smi\n");
     return success;
 }

@@ -44,6 +44,7 @@ constexpr SettingOption setting_options[] = {
     {"--begin", "begin", "Not before, as now+2hours, 16:00, 2026-12-24T08:00"},
     {"-d,--dependency", "dependency",
      "afterok:JOB, afternotok:JOB, afterany:JOB, after:JOB, singleton"},
+    {"-a,--array", "array", "Tasks of an array, as 0-99 or 1,3,5-9; 0-99%4: at most 4 at once"},
     {"--group", "group", "Name of a group; NAME%N: at most N of it at once"},
     {"--retries", "retries", "So many further attempts after failures"},
     {"--retry-on", "retry-on", "Only after these exit codes, as 1,75-78"},

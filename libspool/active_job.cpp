@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libspool/array_spec.h"
 #include "libspool/json_fields.h"
 #include "libspool/json_writer.h"
 #include "libspool/result_json.h"
@@ -24,6 +25,8 @@ void each_member(Fields& fields, Facts& facts) {
     fields.bytes("program", facts.program);
     fields.flag("interprets", facts.interprets);
     fields.number("priority", facts.wishes.priority);
+    fields.number("array", facts.array);
+    fields.number("task", facts.task);
     fields.bytes("group", facts.group);
 }
 
@@ -124,6 +127,10 @@ std::string write_run_gpus(const GrantedGpus& gpus) {
         text = document.dump();
     }
     return text;
+}
+
+std::string ActiveJob::shown_number() const {
+    return job_number_text(facts.array != 0 ? facts.array : number, facts.task);
 }
 
 std::vector<std::uint32_t> attempts_with_logs(const ActiveJob& job) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct ResultFacts {
     AttemptCounts counts{};              ///< of the attempts before this one
     std::vector<PastAttempt> earlier{};  ///< the last of them
     std::string group{};
+    std::uint64_t array = 0;  ///< of a task: the number of its array; 0: it is none
+    std::optional<std::uint64_t> task;
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);
@@ -52,6 +55,10 @@ struct ActiveJob {
     [[nodiscard]] std::string job_file() const { return name + extension; }
     [[nodiscard]] std::string log_file() const { return name + ".log"; }
     [[nodiscard]] std::string json_file() const { return name + ".json"; }
+    /// Whether it is a task of an array: then it has no file of its own (docs/protocol.md §14).
+    [[nodiscard]] bool is_task() const { return name.find('/') != std::string::npos; }
+    /// What people are shown: "42", "42_7".
+    [[nodiscard]] std::string shown_number() const;
 };
 
 /// The earlier attempts of a job whose logs have been moved aside (`attempt_log`).

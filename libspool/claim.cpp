@@ -4,29 +4,12 @@
 #include <cerrno>
 
 #include "libspool/job_file.h"
+#include "libspool/lease.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 
 namespace spool {
 namespace {
-
-/// A read lease for as long as this lives: nobody can have the file open for writing meanwhile.
-/// Where the file system has no leases, the settling time alone decides.
-class Lease {
-public:
-    Lease(Files& files, Handle file) : files_(files), file_(file), answer_(files.lease(file)) {}
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    ~Lease() {
-        if (answer_ == LeaseAnswer::granted) files_.release_lease(file_);
-    }
-    [[nodiscard]] bool refused() const { return answer_ == LeaseAnswer::refused; }
-
-private:
-    Files& files_;
-    Handle file_;
-    LeaseAnswer answer_;
-};
 
 template <std::size_t size>
 std::uint16_t copy_name(char (&target)[size], const std::string& name) {
@@ -86,10 +69,18 @@ void link_log(Spool& spool, const std::string& log, const std::string& output) {
         (void)files.remove(spool.temporary.get(), temporary);
 }
 
-Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& clock,
-                                   const record::BootId& boot, const ClaimRequest& request,
-                                   const ClaimIdentity& identity, const std::string& bytes) {
-    Files& files = *spool.files;
+/// Of a claim that was not completed.
+void free_record(Spool& spool, RecordPool& pool, ActiveJob job) {
+    record::Claim page{};
+    page.token = job.token;
+    page.state = record::ClaimState::free;
+    (void)write_page(*spool.files, job.record, record::claim_page, page);
+    pool.give_back(std::move(job.record));
+}
+
+Result<ActiveJob> write_record(Spool& spool, RecordPool& pool, const Clock& clock,
+                               const record::BootId& boot, const ClaimRequest& request,
+                               const ClaimIdentity& identity, const std::string& bytes) {
     const Launch launch = request.launch(identity, bytes);
     record::Claim page = make_claim_page(identity, request, launch, boot, clock);
     auto record = pool.take();
@@ -107,19 +98,31 @@ Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& 
                   request.file_name, identity.token,   request.seen.device, request.seen.inode,
                   launch.directory,  launch.facts,     std::move(*record)};
     if (!launch.output.empty()) link_log(spool, job.log_file(), launch.output);
-    auto done = write_claim(files, job.record, page, body).and_then([&] {
-        return move_file(spool, spool.incoming.get(), request.file_name, spool.running.get(),
-                         job.job_file());
-    });
-    if (done) return job;
-    page.state = record::ClaimState::free;
-    (void)write_page(files, job.record, record::claim_page, page);
-    pool.give_back(std::move(job.record));
-    return tl::unexpected(done.error());
+    if (auto written = write_claim(*spool.files, job.record, page, body); !written) {
+        free_record(spool, pool, std::move(job));
+        return tl::unexpected(written.error());
+    }
+    return job;
+}
+
+Result<ActiveJob> write_and_rename(Spool& spool, RecordPool& pool, const Clock& clock,
+                                   const record::BootId& boot, const ClaimRequest& request,
+                                   const ClaimIdentity& identity, const std::string& bytes) {
+    auto job = write_record(spool, pool, clock, boot, request, identity, bytes);
+    if (!job) return job;
+    auto moved = move_file(spool, spool.incoming.get(), request.file_name, spool.running.get(),
+                           job->job_file());
+    if (moved) return job;
+    free_record(spool, pool, std::move(*job));
+    return tl::unexpected(moved.error());
 }
 
 /// `job.file_name` is where it is from then on.
 Result<void> return_file(Spool& spool, ActiveJob& job) {
+    if (job.is_task()) {
+        (void)spool.files->remove(spool.running.get(), job.log_file());
+        return {};
+    }
     return return_to_incoming(spool, spool.running.get(), job.job_file(), job.file_name)
         .map([&](const std::string& name) {
             if (!name.empty()) job.file_name = name;
@@ -260,9 +263,29 @@ void SyncSet::add_directory(Handle directory) {
         if (item.file == directory) item.directory = true;
 }
 
+Result<ActiveJob> claim_task(Spool& spool, RecordPool& pool, const Clock& clock,
+                             const record::BootId& boot, const ClaimRequest& request,
+                             const ClaimIdentity& identity, const std::string& bytes) {
+    Files& files = *spool.files;
+    const std::string directory = identity.name.substr(0, identity.name.rfind('/'));
+    for (const OpenFile* place : {&spool.running, &spool.scripts})
+        if (auto made = files.make_directory(place->get(), directory);
+            !made && made.error().code != EEXIST)
+            return tl::unexpected(made.error());
+    // What a claim of it that was undone has left: a task that waits has never been executed.
+    const std::string log = identity.name + ".log";
+    (void)files.remove(spool.running.get(), log);
+    if (auto made = open_file(files, spool.running.get(), log, OpenMode::create_exclusive); !made)
+        return tl::unexpected(made.error());
+    auto job = write_record(spool, pool, clock, boot, request, identity, bytes);
+    if (!job) (void)files.remove(spool.running.get(), log);
+    return job;
+}
+
 void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier) {
     barrier.add(job.record.file.get(), job.record.fresh);
     if (job.record.fresh) barrier.add_directory(spool.records.get());
+    if (job.is_task()) return;  // no file has moved
     // A group of barriers syncs each directory once: in this order no file is gone from its old
     // place before it is at its new one, be it claimed or published.
     barrier.add_directory(spool.done.get());

@@ -62,6 +62,12 @@ Result<std::variant<ActiveJob, NotClaimed>> claim(Spool& spool, RecordPool& pool
                                                   const Clock& clock, const record::BootId& boot,
                                                   const ClaimRequest& request);
 
+/// Claims a task of an open array (docs/protocol.md §14): a record and a log, no file moves.
+/// `identity` has the task's name and number, `bytes` is the array's job file.
+Result<ActiveJob> claim_task(Spool& spool, RecordPool& pool, const Clock& clock,
+                             const record::BootId& boot, const ClaimRequest& request,
+                             const ClaimIdentity& identity, const std::string& bytes);
+
 void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier);
 
 /// Undoes a claim whose job was not started: the record is marked free, durably, then the file goes

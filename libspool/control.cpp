@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "libspool/array_spec.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/text.h"
@@ -71,6 +72,10 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
                              "'" + out.verb + "' needs 'job', the number of a job");
     out.subject = text_of(json, "subject");
     out.reason = text_of(json, "reason");
+    out.tasks = text_of(json, "tasks");
+    if (!out.tasks.empty() && (out.verb != "cancel" || !parse_tasks(out.tasks)))
+        return content_error(path, std::nullopt,
+                             "'tasks' is a list such as 3-5,8 of what is to be cancelled");
     if ((out.verb.starts_with("gpu-") || out.verb.starts_with("group-") ||
          out.verb == "priority") &&
         out.subject.empty())
@@ -100,6 +105,7 @@ Result<Request> send_request(Spool& spool, Request request, const Clock& clock) 
     Json json{{"verb", request.verb}};
     if (request.job) json["job"] = *request.job;
     if (!request.subject.empty()) json["subject"] = to_json_text(request.subject);
+    if (!request.tasks.empty()) json["tasks"] = request.tasks;
     if (!request.reason.empty()) json["reason"] = to_json_text(request.reason);
     json["at"] = format_time(request.at);
     const std::string name = request.nonce + std::string(request_ending);

@@ -23,6 +23,7 @@ struct Request {
     /// "priority": the number. Of those on groups: the group.
     std::string subject{};
     std::string reason{};  ///< of "gpu-drain": for people; may be empty
+    std::string tasks{};   ///< of "cancel": only these of an array, "3-5,8"; empty: the whole job
 };
 
 [[nodiscard]] bool is_job_verb(std::string_view verb);

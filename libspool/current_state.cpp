@@ -5,6 +5,7 @@
 #include <tuple>
 #include <unordered_set>
 
+#include "libspool/array_record.h"
 #include "libspool/control.h"
 #include "libspool/job_file.h"
 #include "libspool/job_numbers.h"
@@ -87,6 +88,8 @@ WaitingState waiting_from(const std::string& file_name, const JobFile& file, Job
         out.command = command_line(*file.spec, file.bytes);
         out.priority = file.spec->priority;
     }
+    if (file.spec)
+        if (const auto tasks = parse_tasks(file.spec->array.tasks)) out.tasks = tasks->size();
     out.reason.kind = daemon ? WaitReason::Kind::next : WaitReason::Kind::daemon_down;
     if (!file.bytes.empty() || file.stat.size == 0)
         if (!has_command(file.bytes)) out.reason.kind = WaitReason::Kind::no_command;
@@ -122,9 +125,12 @@ public:
 
     void running() {
         const std::unordered_set<std::string> there = stems(listing_.running);
+        arrays(there);
         std::erase_if(state_.running, [&](const RunningState& job) {
+            const auto task = split_task_name(job.name);
+            const bool missing = !there.contains(task ? task->array : job.name);
             const bool gone =
-                !there.contains(job.name) && (!state_.daemon.running || has_ended(job.name));
+                (missing && !state_.daemon.running) || ((missing || task) && has_ended(job.name));
             if (gone) ended_.insert(job.id);
             return gone;
         });
@@ -133,6 +139,8 @@ public:
         std::unordered_set<std::uint64_t> claimed_ahead;
         for (const RunningState& job : state_.running)
             known.insert(job.name);
+        for (const ArrayState& array : state_.arrays)
+            known.insert(array.name);
         for (const WaitingState& job : state_.waiting)
             claimed_ahead.insert(job.id);
         for (const std::string& file_name : listing_.running) {
@@ -178,6 +186,46 @@ private:
         std::unordered_set<std::string> out;
         for (const std::string& name : file_names)
             out.insert(stem_of(name));
+        return out;
+    }
+    /// What the records of open arrays say is newer than what was published.
+    void arrays(const std::unordered_set<std::string>& there) {
+        std::erase_if(state_.arrays, [&](const ArrayState& array) {
+            return !there.contains(array.name) && (!state_.daemon.running || has_ended(array.name));
+        });
+        const auto names = array_record_names(spool_);
+        if (!names) return;
+        for (const std::string& name : *names)
+            if (const auto record = load_array(spool_, name, OpenMode::read))
+                if (there.contains(record->name) && !has_ended(record->name)) update(*record);
+    }
+    void update(const ArrayRecord& record) {
+        const auto known =
+            std::find_if(state_.arrays.begin(), state_.arrays.end(),
+                         [&](const ArrayState& array) { return array.id == record.number; });
+        ArrayState& array =
+            known == state_.arrays.end() ? state_.arrays.emplace_back(array_state(record)) : *known;
+        array.ended = record.counts;
+        array.running = static_cast<std::uint64_t>(std::count_if(
+            state_.running.begin(), state_.running.end(), [&](const RunningState& job) {
+                return job.task && job.id == array.id && !has_ended(job.name);
+            }));
+        const std::uint64_t busy = record.ended() + array.running;
+        array.waiting = array.count > busy ? array.count - busy : 0;
+        if (!state_.daemon.running) array.reason = {WaitReason::Kind::daemon_down, 0, 0, {}, {}};
+    }
+    static ArrayState array_state(const ArrayRecord& record) {
+        ArrayState out;
+        out.id = record.number;
+        out.name = record.name;
+        out.file = record.file_name;
+        out.submitted_at = record.submitted_at;
+        out.started_at = record.opened_at;
+        out.count = record.tasks.size();
+        if (const auto spec = read_job_file(record.job_file, record.file_name)) {
+            out.command = command_line(*spec, record.job_file);
+            out.priority = record.wishes.priority.value_or(spec->priority);
+        }
         return out;
     }
     bool has_ended(const std::string& name) {

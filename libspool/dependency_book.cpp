@@ -10,6 +10,7 @@ Verdict judge(After after, Standing standing) {
     const bool ended = standing == succeeded || standing == failed;
     switch (after) {
         case After::start:
+        case After::task_success:  // the rest is a matter of its tasks
             return standing == waiting ? Verdict::open : Verdict::met;
         case After::end:
             return ended ? Verdict::met : Verdict::open;

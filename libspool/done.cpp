@@ -14,7 +14,7 @@ Result<std::vector<std::string>> result_names(Spool& spool) {
     return out;
 }
 
-Result<JobResult> read_done(Spool& spool, const std::string& name) {
+Result<JobResult> read_done(const Spool& spool, const std::string& name) {
     const std::string path = "done/" + printable(name) + ".json";
     auto bytes = read_whole(*spool.files, spool.done.get(), name + ".json");
     if (bytes) return read_result(*bytes, path);

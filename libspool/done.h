@@ -14,6 +14,6 @@ namespace spool {
 
 /// done/<name>.json. The error has the code of the system call that failed (ENOENT: it is not
 /// there), or none if the file is no result.
-[[nodiscard]] Result<JobResult> read_done(Spool& spool, const std::string& name);
+[[nodiscard]] Result<JobResult> read_done(const Spool& spool, const std::string& name);
 
 }  // namespace spool

@@ -87,6 +87,8 @@ public:
     virtual Result<void> replace(Handle from, std::string_view name, Handle to,
                                  std::string_view new_name) = 0;
     virtual Result<void> remove(Handle directory, std::string_view name) = 0;
+    /// An empty directory.
+    virtual Result<void> remove_directory(Handle directory, std::string_view name) = 0;
     virtual Result<void> make_symlink(Handle directory, std::string_view name,
                                       std::string_view target) = 0;
 

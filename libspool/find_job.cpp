@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "libspool/array_record.h"
 #include "libspool/current_state.h"
 #include "libspool/done.h"
+#include "libspool/find_task.h"
 #include "libspool/job_file.h"
 #include "libspool/journal_reader.h"
 #include "libspool/names.h"
@@ -31,6 +33,18 @@ FoundJob found(Spool& spool, RunningState job) {
     FoundJob out{
         Place::running, job.id, job.name, job_file_in(spool, spool.running, job.name), {}, {}, {}};
     out.running = std::move(job);
+    return out;
+}
+
+FoundJob found(Spool& spool, ArrayState array) {
+    FoundJob out{Place::running,
+                 array.id,
+                 array.name,
+                 job_file_in(spool, spool.running, array.name),
+                 {},
+                 {},
+                 {}};
+    out.array = std::move(array);
     return out;
 }
 
@@ -67,7 +81,9 @@ std::optional<FoundJob> newest_active(Spool& spool, const SpoolState& state, Acc
     for (const WaitingState& job : state.waiting)
         if (accept(job.id, job.name)) keep_newer(best, found(job));
     for (const RunningState& job : state.running)
-        if (accept(job.id, job.name)) keep_newer(best, found(spool, job));
+        if (!job.task && accept(job.id, job.name)) keep_newer(best, found(spool, job));
+    for (const ArrayState& array : state.arrays)
+        if (accept(array.id, array.name)) keep_newer(best, found(spool, array));
     return best;
 }
 
@@ -140,6 +156,8 @@ tl::unexpected<Error> no_such_job(Spool& spool, const SpoolState& state, const s
         names.push_back(waiting.name);
     for (const RunningState& running : state.running)
         names.push_back(running.name);
+    for (const ArrayState& array : state.arrays)
+        names.push_back(array.name);
     std::string message = "no job '" + printable(job) + "'";
     if (const auto meant = as_number(job) ? std::nullopt : nearest(job, names))
         message += "; did you mean '" + printable(*meant) + "'";
@@ -162,6 +180,10 @@ Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clo
     }
     if (!best)
         if (const auto name = split_job_name(job)) best = look_up(spool, *state, name->stem);
+    const auto reference = best ? std::nullopt : parse_task_reference(job);
+    if (reference && reference->tasks.size() == 1)
+        if (const auto array = look_up(spool, *state, reference->array))
+            return find_task(spool, *state, *array, reference->tasks.front());
     if (!best) return no_such_job(spool, *state, job);
     return std::move(*best);
 }

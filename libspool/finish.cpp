@@ -118,7 +118,9 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
         return tl::unexpected(moved.error());
     if (auto moved = move_if_there(spool, spool.running.get(), job.log_file(), names.log); !moved)
         return tl::unexpected(moved.error());
-    if (auto moved = move_job_file(spool, job, names); !moved) return tl::unexpected(moved.error());
+    if (!job.is_task())
+        if (auto moved = move_job_file(spool, job, names); !moved)
+            return tl::unexpected(moved.error());
     result.name = name;
     for (PastAttempt& past : result.attempts)
         if (!past.log.empty())
@@ -126,6 +128,21 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
     auto json = create_in(spool, spool.done.get(), names.json, write_result(result));
     if (!json) return tl::unexpected(json.error());
     return Published{name, std::move(*json)};
+}
+
+/// As `publish`, wherever the names lie.
+Result<Published> publish_job(Spool& spool, const ActiveJob& job, JobResult& result) {
+    for (int n = 1;; ++n) {
+        const std::string name = n == 1 ? job.name : candidate_name(job.name, n);
+        auto published = publish_as(spool, job, result, name);
+        if (published || published.error().code != EEXIST) return published;
+        if (is_published(spool, name, job.token)) {
+            auto json = open_file(*spool.files, spool.done.get(), name + ".json", OpenMode::read);
+            if (!json) return tl::unexpected(json.error());
+            result.name = name;
+            return Published{name, std::move(*json)};
+        }
+    }
 }
 
 /// Whether somebody has saved the file anew, or mended its mode, since it was judged.
@@ -170,17 +187,20 @@ Result<void> restore_job_file(Spool& spool, const ActiveJob& job, Handle directo
 }
 
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result) {
-    for (int n = 1;; ++n) {
-        const std::string name = n == 1 ? job.name : candidate_name(job.name, n);
-        auto published = publish_as(spool, job, result, name);
-        if (published || published.error().code != EEXIST) return published;
-        if (is_published(spool, name, job.token)) {
-            auto json = open_file(*spool.files, spool.done.get(), name + ".json", OpenMode::read);
-            if (!json) return tl::unexpected(json.error());
-            result.name = name;
-            return Published{name, std::move(*json)};
-        }
-    }
+    if (!job.is_task()) return publish_job(spool, job, result);
+    auto directory = task_results(spool, job.name.substr(0, job.name.rfind('/')));
+    if (!directory) return tl::unexpected(directory.error());
+    return publish_job(spool, job, result).map([&](Published published) {
+        published.tasks = std::move(*directory);
+        return published;
+    });
+}
+
+Result<OpenFile> task_results(Spool& spool, const std::string& directory) {
+    if (auto made = spool.files->make_directory(spool.done.get(), directory);
+        !made && made.error().code != EEXIST)
+        return tl::unexpected(made.error());
+    return open_file(*spool.files, spool.done.get(), directory, OpenMode::directory);
 }
 
 Result<Published> publish_unstarted(Spool& spool, JobResult& result, const UnstartedFile& file,
@@ -211,6 +231,7 @@ Result<Published> publish_unstarted(Spool& spool, JobResult& result, const Unsta
 
 void add_publish_barrier(const Spool& spool, const Published& published, SyncSet& barrier) {
     barrier.add(published.json.get(), true);
+    if (published.tasks) barrier.add_directory(published.tasks.get());
     barrier.add_directory(spool.done.get());
     barrier.add_directory(spool.running.get());
 }

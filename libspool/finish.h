@@ -10,12 +10,16 @@ namespace spool {
 struct Published {
     std::string name;  ///< under which it stands in done/ (`result.name`, or a later suffix)
     OpenFile json;     ///< to be synced with metadata
+    OpenFile tasks{};  ///< of a task: the directory in done/ that it is in
 };
 
 /// Publishes the end of an active job: log, job file (written anew from the record where it is
 /// missing), and last x.json, which commits it. The record's exit page must be on the disk already.
 /// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
+
+/// Makes sure that done/ has this directory for the results of an array's tasks.
+Result<OpenFile> task_results(Spool& spool, const std::string& directory);
 
 /// The file in incoming/ of a job that ends without having run.
 struct UnstartedFile {

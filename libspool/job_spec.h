@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "libspool/array_spec.h"
 #include "libspool/retry_rules.h"
 
 namespace spool {
@@ -23,12 +24,16 @@ struct SubmitInfo {
     std::string submitted_at;            ///< RFC 3339
     std::vector<std::string> arguments;  ///< positional arguments of a script
     std::optional<std::uint64_t> retry_of;
+    /// Of an array that has some tasks of another once more: all tasks of that one, "0-99". The
+    /// counts in the environment come from it.
+    std::string array;
 
     bool operator==(const SubmitInfo&) const = default;
 };
 
 /// What must have become of another job before this one may start.
-enum class After { start, success, failure, end };
+/// `task_success`: of two arrays, for each task that with the same index.
+enum class After { start, success, failure, end, task_success };
 
 /// A condition as its author wrote it.
 struct AfterJob {
@@ -92,6 +97,7 @@ struct JobSpec {
     /// Remarks for the result: #SBATCH options that mean nothing here, one sentence each.
     std::vector<std::string> notes;
     std::optional<SubmitInfo> submit;
+    ArraySpec array;   ///< `--array=`
     RetryRules rules;  ///< `--retries=`, `--requeue`, …
 
     bool operator==(const JobSpec&) const = default;

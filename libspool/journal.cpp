@@ -42,7 +42,12 @@ Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
 }  // namespace
 
 HistoryEntry history_entry(const JobResult& result) {
-    return {result.id, result.name, result.state, result.exit_code, result.ended_at};
+    HistoryEntry entry{result.id, result.name, result.state, result.exit_code, result.ended_at};
+    if (result.tasks && result.tasks->count != 0) {
+        entry.first_task = result.tasks->first_number;
+        entry.last_task = entry.first_task + result.tasks->count - 1;
+    }
+    return entry;
 }
 
 std::string write_line(const WaitingEntry& entry) {
@@ -62,6 +67,7 @@ std::string write_line(const HistoryEntry& entry) {
                  {"state", outcome_name(entry.state)},
                  {"ended_at", entry.ended_at}};
     line["exit_code"] = entry.exit_code ? json(*entry.exit_code) : json(nullptr);
+    if (entry.first_task != 0) line["tasks"] = {entry.first_task, entry.last_task};
     return line.dump() + "\n";
 }
 
@@ -94,6 +100,10 @@ std::optional<HistoryEntry> read_history_entry(std::string_view line) {
         entry.state = *state;
         if (document.at("exit_code").is_number_integer())
             entry.exit_code = document["exit_code"].get<int>();
+        if (const auto tasks = document.find("tasks"); tasks != document.end()) {
+            entry.first_task = tasks->at(0).get<std::uint64_t>();
+            entry.last_task = tasks->at(1).get<std::uint64_t>();
+        }
         return entry;
     } catch (const json::exception&) {
         return std::nullopt;

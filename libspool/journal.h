@@ -36,6 +36,8 @@ struct HistoryEntry {
     Outcome state = Outcome::lost;
     std::optional<int> exit_code;
     std::int64_t ended_at = 0;
+    /// Of an array: the numbers of its tasks; 0: it is none.
+    std::uint64_t first_task = 0, last_task = 0;
 };
 
 [[nodiscard]] HistoryEntry history_entry(const JobResult& result);

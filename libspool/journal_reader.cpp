@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libspool/array_record.h"
 #include "libspool/done.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
@@ -47,6 +48,9 @@ std::uint64_t highest_in_records(Spool& spool) {
     if (!entries) return 0;
     for (const DirectoryEntry& entry : *entries) {
         const auto index = record_index(entry.name);
+        if (array_record_number(entry.name))
+            if (const auto array = load_array(spool, entry.name, OpenMode::read))
+                highest = std::max(highest, array->first + array->tasks.size() - 1);
         if (!index) continue;
         auto file = open_file(*spool.files, spool.records.get(), entry.name, OpenMode::read);
         if (!file) continue;
@@ -77,7 +81,10 @@ std::uint64_t highest_submitted(Spool& spool) {
 std::uint64_t highest_in_results(Spool& spool) {
     std::uint64_t highest = 0;
     for (const std::string& name : result_names(spool).value_or(std::vector<std::string>()))
-        if (const auto result = read_done(spool, name)) highest = std::max(highest, result->id);
+        if (const auto result = read_done(spool, name)) {
+            const HistoryEntry entry = history_entry(*result);
+            highest = std::max({highest, entry.number, entry.last_task});
+        }
     return highest;
 }
 
@@ -105,7 +112,8 @@ std::uint64_t highest_known_number(Spool& spool) {
     for (const WaitingEntry& line : read_waiting_entries(spool))
         highest = std::max(highest, line.number);
     for_each_line(whole(spool, "history"), [&](std::string_view line) {
-        if (const auto read = read_history_entry(line)) highest = std::max(highest, read->number);
+        if (const auto read = read_history_entry(line))
+            highest = std::max({highest, read->number, read->last_task});
     });
     return highest;
 }

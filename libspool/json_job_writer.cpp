@@ -91,6 +91,7 @@ private:
         if (spec_.warn_signal != 0)
             out_["signal"] = std::to_string(spec_.warn_signal) + "@" +
                              std::to_string(spec_.warn_before.count() / 1000);
+        text("array", array_text(spec_.array));
         text("begin", spec_.begin);
         text("dependency", after_text(spec_.after));
         if (spec_.held) out_["hold"] = true;

@@ -95,6 +95,16 @@ void set_job_variables(const LaunchRequest& request, Variables& variables) {
     variables.set("GPUSPOOL_ATTEMPT", std::to_string(request.attempt));
 }
 
+/// Under Slurm's names too, whether or not it has #SBATCH lines: scripts for arrays read them.
+void set_task_variables(const ArrayTask& task, Variables& variables) {
+    const std::pair<const char*, std::uint64_t> values[] = {
+        {"JOB_ID", task.array},   {"TASK_ID", task.task},  {"TASK_COUNT", task.count},
+        {"TASK_MIN", task.least}, {"TASK_MAX", task.most}, {"TASK_STEP", task.step}};
+    for (const std::string prefix : {"SLURM_ARRAY_", "GPUSPOOL_ARRAY_"})
+        for (const auto& [name, value] : values)
+            variables.set(prefix + name, std::to_string(value));
+}
+
 void set_defaults(const LaunchRequest& request, Variables& variables) {
     const std::string port = std::to_string(master_port(request.number));
     variables.set_default("PYTHONUNBUFFERED", "1");
@@ -158,6 +168,7 @@ Environment environment_of(const LaunchRequest& request, bool prelude, const std
     variables.set_all(request.spec.environment);
     set_defaults(request, variables);
     set_job_variables(request, variables);
+    if (request.task) set_task_variables(*request.task, variables);
     variables.set("PWD", job_directory(request.spec, request.config, request.home));
     if (prelude) set_prelude(request, tools, variables);
     return variables.take();
@@ -223,6 +234,10 @@ std::vector<std::string> split_interpreter(std::string_view line) {
     const std::size_t argument = line.find_first_not_of(blanks, end);
     if (argument != std::string_view::npos) out.emplace_back(line.substr(argument));
     return out;
+}
+
+ArrayTask array_task(std::uint64_t array, std::uint64_t task, const TaskList& tasks) {
+    return {array, task, tasks.size(), tasks.front(), tasks.back(), step_of(tasks)};
 }
 
 int master_port(std::uint64_t number) {

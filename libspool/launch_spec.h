@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,15 @@
 #include "libspool/job_spec.h"
 
 namespace spool {
+
+/// What a task is told of its array.
+struct ArrayTask {
+    std::uint64_t array = 0, task = 0;
+    std::size_t count = 0;
+    std::uint32_t least = 0, most = 0, step = 1;
+};
+/// `tasks` are all of the array, at least one.
+[[nodiscard]] ArrayTask array_task(std::uint64_t array, std::uint64_t task, const TaskList& tasks);
 
 /// What is known about a job when it is about to be started. References must outlive the call.
 struct LaunchRequest {
@@ -34,6 +44,7 @@ struct LaunchRequest {
     std::string host{};  ///< the machine's name, for SLURM_JOB_NODELIST
     /// Whether there is a program of this name on the PATH (asked for "bash").
     std::function<bool(const std::string&)> has_program;
+    std::optional<ArrayTask> task{};
 };
 
 struct LaunchSpec {

@@ -117,7 +117,8 @@ JobResult result_of_file(std::uint64_t number, const std::string& file_name, std
 JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
                          const record::BootId& boot, std::int64_t now) {
     JobResult result;
-    result.id = job.number;
+    result.id = job.facts.array != 0 ? job.facts.array : job.number;
+    result.task = job.facts.task;
     result.name = job.name;
     result.file = job.file_name;
     result.command = job.facts.command;

@@ -27,8 +27,9 @@ std::optional<std::string> replacement(char letter, std::size_t width,
     switch (letter) {
         case 'j':
         case 'J':
-        case 'A':
             return padded(context.job, width);
+        case 'A':
+            return padded(context.array.value_or(context.job), width);
         case 'a':
             return padded(context.task.value_or(0), width);
         case 'b':

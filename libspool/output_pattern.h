@@ -9,11 +9,12 @@
 namespace spool {
 
 struct OutputContext {
-    std::uint64_t job = 0;              ///< %j, %J, and %A of a job without tasks
-    std::optional<std::uint64_t> task;  ///< %a
-    std::string name;                   ///< %x
-    std::string host;                   ///< %N, without its domain
-    std::string user;                   ///< %u
+    std::uint64_t job = 0;                 ///< %j, %J; of a task its own number
+    std::optional<std::uint64_t> task;     ///< %a
+    std::string name;                      ///< %x
+    std::string host;                      ///< %N, without its domain
+    std::string user;                      ///< %u
+    std::optional<std::uint64_t> array{};  ///< %A; of a job that is no task `job`
 };
 
 /// `pattern` with %j %J %A %a %b %x %N %n %s %t %u and %% replaced; a number after the % pads

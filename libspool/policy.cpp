@@ -33,7 +33,7 @@ void Policy::remove(std::uint64_t job) {
 bool Policy::may_go(std::uint64_t job, const Waiting& waiting) const {
     const Terms& terms = waiting.terms;
     return !terms.held && terms.begin <= wall_ && !held_groups_.contains(terms.group) &&
-           dependencies_.verdict(job) == Verdict::met;
+           dependencies_.verdict(job) == Verdict::met && !array_is_full(job, waiting);
 }
 
 /// Puts a job where it belongs, in no bucket before.
@@ -164,10 +164,9 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
         const bool may_start = decidable && !is_behind;
         if (auto grant = may_start ? reservations_.fit(book_, shape.need, until) : std::nullopt) {
             reservations_.note_start(*grant, until);
-            starts.push_back({turn.job, *grant});
-            start(turn, std::move(*grant), now);
-            // The next of its bucket is a head now, behind this turn.
-            head = heads_.upper_bound(turn);
+            starts.push_back(start(turn, std::move(*grant), now));
+            // The next of its bucket is a head now, behind this turn; an array may be one still.
+            head = heads_.lower_bound(turn);
             continue;
         }
         if (is_behind)
@@ -183,22 +182,26 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
     return starts;
 }
 
-void Policy::start(const Turn& turn, Grant grant, Moment now) {
+Start Policy::start(const Turn& turn, Grant grant, Moment now) {
     const Terms terms = waiting_.at(turn.job).terms;
-    remove(turn.job);
-    book_.take(turn.job, grant, {now.monotonic, end_of(shape_of(terms), now)});
+    const std::uint64_t job = take_task(turn);
+    book_.take(job, grant, {now.monotonic, end_of(shape_of(terms), now)});
     if (!terms.group.empty()) {
-        groups_[turn.job] = terms.group;
+        groups_[job] = terms.group;
         ++group_sizes_[terms.group];
     }
-    started_[turn.job] = terms;
+    started_[job] = terms;
+    return {job, std::move(grant), job == turn.job ? 0 : turn.job};
 }
 
 void Policy::take_back(std::uint64_t job) {
     const auto found = started_.find(job);
     if (found == started_.end()) return;
     Terms terms = std::move(found->second);
+    const auto task = array_of_.find(job);
+    const std::uint64_t array = task == array_of_.end() ? 0 : task->second;
     release(job);
+    if (array != 0) return open_task(array, job, terms);
     // What it followed had come as far as it must.
     terms.after = {};
     add(job, std::move(terms), [](std::uint64_t) { return Standing::unknown; });
@@ -215,6 +218,7 @@ void Policy::adopt(std::uint64_t job, const std::string& group, const GrantedGpu
 void Policy::release(std::uint64_t job) {
     book_.release(job);
     started_.erase(job);
+    forget_task(job);
     const auto found = groups_.find(job);
     if (found == groups_.end()) return;
     const auto size = group_sizes_.find(found->second);
@@ -269,7 +273,7 @@ std::vector<std::uint64_t> Policy::next(std::size_t count) const {
     std::vector<std::uint64_t> jobs;
     if (count == 0) return jobs;
     in_order([&](std::uint64_t job, const Need& need) {
-        if (in_reach(need)) jobs.push_back(job);
+        if (in_reach(need) && waiting_.at(job).terms.tasks == 0) jobs.push_back(job);
         return jobs.size() < count;
     });
     return jobs;

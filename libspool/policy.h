@@ -6,6 +6,9 @@
 // back nobody; nor does a job that waits for anything else than the machine: that is held, whose
 // time has not come, that follows another job, or whose group is full.
 //
+// An array that is open is one of these jobs, however many of its tasks wait: it starts them one
+// after the other, each under a number of its own.
+//
 // Jobs that ask for the same share their fate, so they are kept together, and a decision looks at
 // the first of each kind alone: it costs the same however many there are.
 #pragma once
@@ -19,6 +22,7 @@
 #include <vector>
 
 #include "libspool/dependency_book.h"
+#include "libspool/number_set.h"
 #include "libspool/reservations.h"
 #include "libspool/slot_book.h"
 #include "libspool/state.h"
@@ -29,6 +33,7 @@ namespace spool {
 struct Start {
     std::uint64_t job = 0;
     Grant grant;
+    std::uint64_t array = 0;  ///< whose task it is; 0: it is none
 };
 
 /// The time of a decision on two clocks.
@@ -44,6 +49,19 @@ public:
 
     /// `standing` tells of the jobs that it follows.
     void add(std::uint64_t job, Terms terms, const DependencyBook::Lookup& standing);
+    /// An open array, with the numbers of its tasks that may go; what it followed is over.
+    void add_array(std::uint64_t array, Terms terms, NumberSet tasks);
+    /// One more of its tasks may go. The terms are those of `add_array`.
+    void open_task(std::uint64_t array, std::uint64_t task, const Terms& terms);
+    /// A waiting task does not go any more.
+    void close_task(std::uint64_t array, std::uint64_t task);
+    /// A task that runs, beside `adopt`.
+    void adopt_task(std::uint64_t array, std::uint64_t task);
+    /// The numbers of the tasks of an array that may go; null if it has none.
+    [[nodiscard]] const NumberSet* open_tasks(std::uint64_t array) const;
+    /// How many of its tasks have what they need.
+    [[nodiscard]] int tasks_started(std::uint64_t array) const;
+
     void remove(std::uint64_t job);  ///< withdrawn, rejected, or no longer ready
     /// Nothing happens to a job that does not wait.
     void set_priority(std::uint64_t job, int priority);
@@ -70,7 +88,8 @@ public:
     /// and does not wait for others of ours alone (Pool::max_gpus).
     [[nodiscard]] bool gpus_wanted() const;
     [[nodiscard]] std::optional<std::uint64_t> first_for_gpus() const;
-    /// Up to `count` waiting jobs that are next in line, in order, of those that can run at all.
+    /// Up to `count` waiting jobs that are next in line, in order, of those that can run at all,
+    /// arrays and their tasks left out.
     [[nodiscard]] std::vector<std::uint64_t> next(std::size_t count) const;
 
     void adopt(std::uint64_t job, const std::string& group, const GrantedGpus& gpus,
@@ -118,6 +137,7 @@ private:
         Terms terms;
         /// Where it is; nothing while it waits for anything else than the machine.
         std::optional<Bucket> bucket;
+        std::optional<NumberSet> tasks{};  ///< of an open array: those that may go
     };
 
     using Among = SlotBook::Among;
@@ -136,7 +156,10 @@ private:
     void unplace(std::uint64_t job, Waiting& waiting);
     void replace(std::uint64_t job);
     void wake(Moment now);
-    void start(const Turn& turn, Grant grant, Moment now);
+    [[nodiscard]] bool array_is_full(std::uint64_t job, const Waiting& waiting) const;
+    Start start(const Turn& turn, Grant grant, Moment now);
+    std::uint64_t take_task(const Turn& turn);
+    void forget_task(std::uint64_t task);
     template <typename Visit>
     void in_order(Visit visit) const;
 
@@ -155,7 +178,9 @@ private:
     std::map<std::string, int> group_sizes_;                   ///< how many of each run
     /// Places in groups, that the last decision kept for jobs that wait for the machine.
     std::map<std::string, std::vector<Turn>> kept_places_;
-    std::map<std::uint64_t, Terms> started_;  ///< until they are released
+    std::map<std::uint64_t, Terms> started_;           ///< until they are released
+    std::map<std::uint64_t, std::uint64_t> array_of_;  ///< by task that was started
+    std::map<std::uint64_t, int> started_tasks_;       ///< by array
     Reservations reservations_;
 };
 

@@ -22,6 +22,7 @@ std::string listed(const std::vector<std::uint64_t>& jobs) {
 std::string condition(const Dependency& dependency) {
     switch (dependency.after) {
         case After::start:
+        case After::task_success:
             return "job " + std::to_string(dependency.job) + " to start";
         case After::success:
             return "job " + std::to_string(dependency.job) + " to succeed";
@@ -55,6 +56,7 @@ std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& 
                    ? reason(Kind::never_dependency, hopeless_text(*obstacle, {}))
                    : reason(Kind::dependency, condition(*obstacle));
     if (terms.begin > wall_) return reason(Kind::begin, format_time(terms.begin));
+    if (array_is_full(job, waiting)) return reason(Kind::array_limit, {}, 1, terms.array_limit);
     if (group_is_full(shape_of(terms), {terms.priority, job}))
         return reason(Kind::group_limit, terms.group, 1, terms.group_limit);
     return std::nullopt;

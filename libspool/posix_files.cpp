@@ -222,6 +222,13 @@ Result<void> PosixFiles::remove(Handle directory, std::string_view name) {
     return {};
 }
 
+Result<void> PosixFiles::remove_directory(Handle directory, std::string_view name) {
+    const std::string path(name);
+    if (unlinkat(fd(directory), path.c_str(), AT_REMOVEDIR) != 0)
+        return system_error("remove directory", path, errno);
+    return {};
+}
+
 Result<void> PosixFiles::make_symlink(Handle directory, std::string_view name,
                                       std::string_view target) {
     const std::string path(name), content(target);

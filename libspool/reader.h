@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "libspool/array_spec.h"
 #include "libspool/layout.h"
 #include "libspool/state.h"
 
@@ -27,11 +28,14 @@ struct FoundJob {
     std::optional<JobResult> result;  ///< if done
     std::optional<WaitingState> waiting;
     std::optional<RunningState> running;
+    std::optional<ArrayState> array{};  ///< of an array that is open; `place` is then running
+    std::optional<std::uint64_t>
+        task{};  ///< of a task: its index; `id` is its array's, the file too
 };
 
 /// Resolves what the user calls a job: a number, a name (plain: its newest job, running before
-/// done; "x~2": exactly that), or
-/// "" for the newest job of all. The error names what is there instead.
+/// done; "x~2": exactly that), a task of an array ("42_7", "x_7", unless a job is called so), or ""
+/// for the newest job of all. The error names what is there instead.
 Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock);
 
 /// All results in done/, newest first, at most `limit`. Those that were looked at and cannot be

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "libspool/array_steps.h"
 #include "libspool/claim.h"
 #include "libspool/done.h"
 #include "libspool/finish.h"
@@ -56,6 +57,13 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     facts.cancelled = content.cancelled();
     facts.lock_held = *locked;
     facts.published = is_published(spool, content.name(), content.claim.token);
+    const bool complete = facts.ended && content.exit.phase == record::Phase::complete;
+    const bool ran = facts.started || facts.ended;
+    facts.tree_alive =
+        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content.claim.token);
+    // A task has no file; its array is in running/.
+    facts.in_running = split_task_name(content.name()).has_value();
+    if (facts.in_running) return facts;
     const auto in_running = is_claimed_file(
         spool, spool.running.get(), content.name() + content.claim.extension, content.claim);
     if (!in_running) return tl::unexpected(in_running.error());
@@ -63,10 +71,6 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     const auto waits = in_incoming(spool, content);
     if (!waits) return tl::unexpected(waits.error());
     facts.in_incoming = *waits;
-    const bool complete = facts.ended && content.exit.phase == record::Phase::complete;
-    const bool ran = facts.started || facts.ended;
-    facts.tree_alive =
-        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content.claim.token);
     return facts;
 }
 
@@ -189,6 +193,41 @@ public:
            const std::function<bool(const record::Token&)>& tree_alive)
         : spool_(spool), pool_(pool), boot_(boot), tree_alive_(tree_alive) {}
 
+    Result<void> take_arrays() {
+        std::vector<std::string> unreadable;
+        auto arrays = recover_arrays(spool_, unreadable);
+        if (!arrays) return tl::unexpected(arrays.error());
+        for (std::string& problem : unreadable)
+            leave_array(std::move(problem));
+        recovery_.arrays = std::move(*arrays);
+        for (const ArrayRecord& array : recovery_.arrays)
+            named_.insert(array.name);
+        return {};
+    }
+
+    /// After the records: what they say of tasks counts.
+    Result<void> undo_void_arrays() {
+        for (auto array = recovery_.arrays.begin(); array != recovery_.arrays.end();) {
+            const auto has_job = [&](const Recovered& recovered) {
+                return array->has(recovered.job.number);
+            };
+            const bool has_tasks =
+                std::any_of(recovery_.jobs.begin(), recovery_.jobs.end(), has_job);
+            const auto nothing = is_void(spool_, *array, has_tasks);
+            if (!nothing) return tl::unexpected(nothing.error());
+            if (!*nothing) {
+                ++array;
+                continue;
+            }
+            if (auto closed = close_untouched(spool_, *array); !closed) return closed;
+            recovery_.undone.push_back({array->number, array->device, array->inode,
+                                        array->file_name, array->submitted_at, array->wishes});
+            named_.erase(array->name);
+            array = recovery_.arrays.erase(array);
+        }
+        return {};
+    }
+
     Result<void> sort(RecordFile record) {
         auto content = read_record(*spool_.files, record);
         if (!content) return tl::unexpected(content.error());
@@ -247,6 +286,17 @@ private:
         const auto body = read_body(*spool_.files, record, content.claim);
         if (!body) recovery_.problems.push_back(body.error().text());
         ActiveJob job = active_job(std::move(record), content, body.value_or(RecordBody{}));
+        if (job.is_task()) {
+            const ArrayRecord* array = array_of(job.number);
+            if (array == nullptr) {
+                leave(std::to_string(job.record.index),
+                      "has a task of an array (" + printable(job.name) + ") that has no record");
+                return {};
+            }
+            job.facts.array = array->number;
+            job.facts.task = array->tasks[array->place_of_number(job.number)];
+            if (action == RecoveryAction::start && job.attempt == 1) action = RecoveryAction::undo;
+        }
         // Without a sound body there is nothing to execute; the file itself is still there.
         if (!body && action == RecoveryAction::start)
             action = job.attempt == 1 ? RecoveryAction::undo : RecoveryAction::finish;
@@ -258,6 +308,17 @@ private:
         scripts_.insert(job.job_file());
         recovery_.jobs.push_back({action, std::move(job), content});
         return {};
+    }
+
+    [[nodiscard]] const ArrayRecord* array_of(std::uint64_t task) const {
+        const auto found = std::find_if(recovery_.arrays.begin(), recovery_.arrays.end(),
+                                        [&](const ArrayRecord& array) { return array.has(task); });
+        return found == recovery_.arrays.end() ? nullptr : &*found;
+    }
+
+    void leave_array(std::string problem) {
+        recovery_.problems.push_back(std::move(problem));
+        all_named_ = false;
     }
 
     /// What did not reach the disk as a whole, and was not started, is void.
@@ -282,7 +343,7 @@ private:
     Result<void> undo(ActiveJob job) {
         const auto undone = unclaim(spool_, job);
         if (!undone) return tl::unexpected(undone.error());
-        recovery_.undone.push_back(waiting_entry(job));
+        if (!job.is_task()) recovery_.undone.push_back(waiting_entry(job));
         *undone ? pool_.give_back(std::move(job.record)) : pool_.discard(std::move(job.record));
         return {};
     }
@@ -321,11 +382,13 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());
     Sorter sorter(spool, pool, boot, tree_alive);
+    if (auto taken = sorter.take_arrays(); !taken) return tl::unexpected(taken.error());
     for (const std::string& name : no_records)
         sorter.leave(name, "is no file that can be read and written");
     for (RecordFile& record : *records)
         if (auto sorted = sorter.sort(std::move(record)); !sorted)
             return tl::unexpected(sorted.error());
+    if (auto undone = sorter.undo_void_arrays(); !undone) return tl::unexpected(undone.error());
     if (auto settled = sorter.settle_files(); !settled) return tl::unexpected(settled.error());
     sorter.settle_attempts();
     remove_old_temporaries(spool, clock.wall());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "libspool/active_job.h"
+#include "libspool/array_record.h"
 #include "libspool/finish.h"
 #include "libspool/journal.h"
 
@@ -52,10 +53,19 @@ struct Recovery {
     std::vector<std::string> problems;  ///< records left alone
     std::vector<WaitingEntry> undone;   ///< jobs whose claim was undone: they keep their numbers
     std::vector<std::string> requeued;  ///< files of running/ that went back to incoming/
+    std::vector<ArrayRecord> arrays{};  ///< open ones
 };
 
 /// The entry of a job that waits again, under its number.
 [[nodiscard]] WaitingEntry waiting_entry(const ActiveJob& job);
+
+/// Arrays that an earlier daemon left open, those that are published already among them. Such as
+/// cannot be read are told in `problems`.
+Result<std::vector<ArrayRecord>> recover_arrays(Spool& spool, std::vector<std::string>& problems);
+
+/// Whether nothing of the array was started and its file has not left incoming/, so that the
+/// opening is to be undone. `has_tasks`: a record has one of its tasks.
+Result<bool> is_void(Spool& spool, const ArrayRecord& array, bool has_tasks);
 
 /// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
 /// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks

@@ -57,6 +57,24 @@ void each_member(Fields& fields, Result& result) {
     fields.number("retry_of", result.retry_of);
     fields.text("token", result.token);
     fields.bytes("group", result.group);
+    fields.number("task", result.task);
+}
+
+nlohmann::ordered_json tasks_to_json(const TaskResults& tasks) {
+    nlohmann::ordered_json out{{"count", tasks.count}, {"first_number", tasks.first_number}};
+    for (const auto& [outcome, list] : tasks.by_outcome)
+        out[std::string(outcome_name(outcome))] = list;
+    return out;
+}
+
+TaskResults tasks_from_fields(const JsonFields& fields) {
+    TaskResults out;
+    fields.number("count", out.count);
+    fields.number("first_number", out.first_number);
+    for (const Named<Outcome>& entry : outcome_table)
+        if (fields.find(std::string(entry.name).c_str()))
+            fields.text(std::string(entry.name).c_str(), out.by_outcome[entry.value]);
+    return out;
 }
 
 }  // namespace
@@ -80,6 +98,7 @@ nlohmann::ordered_json result_to_json(const JobResult& result, std::size_t longe
     JsonWriter out(longest);
     each_member(out, result);
     auto json = out.take();
+    if (result.tasks) json["tasks"] = tasks_to_json(*result.tasks);
     json["attempts"] = attempts_to_json(result.attempts);
     return json;
 }
@@ -104,6 +123,10 @@ std::vector<PastAttempt> attempts_from_fields(const JsonFields& fields, const ch
 JobResult result_from_fields(const JsonFields& fields) {
     JobResult out;
     each_member(fields, out);
+    if (const nlohmann::json* tasks = fields.find("tasks")) {
+        std::string ignored;
+        out.tasks = tasks_from_fields({*tasks, ignored});
+    }
     out.attempts = attempts_from_fields(fields, "attempts");
     if (!fields.find("id")) fields.fail("there", "id");
     return out;

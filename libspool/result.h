@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,15 @@ enum class Outcome { succeeded, failed, cancelled, timeout, lost, interrupted, r
 [[nodiscard]] std::string_view outcome_name(Outcome outcome);
 [[nodiscard]] std::optional<Outcome> outcome_from_name(std::string_view name);
 [[nodiscard]] std::vector<std::string> outcome_names();
+
+/// What became of the tasks of an array.
+struct TaskResults {
+    std::uint64_t count = 0;                    ///< of all
+    std::map<Outcome, std::string> by_outcome;  ///< "3,7-9"; of outcomes that occurred
+    std::uint64_t first_number = 0;             ///< of the first task; the others' follow
+
+    bool operator==(const TaskResults&) const = default;
+};
 
 /// What became of an attempt after which the job was executed again.
 struct PastAttempt {
@@ -55,6 +65,8 @@ struct JobResult {
     std::string token;                    ///< hexadecimal; which attempt wrote it (for recovery)
     std::vector<PastAttempt> attempts{};  ///< earlier ones; the last `most_past_attempts` of them
     std::string group{};
+    std::optional<std::uint64_t> task;  ///< of a task: its index; `id` is then its array's
+    std::optional<TaskResults> tasks;   ///< of an array
 
     bool operator==(const JobResult&) const = default;
 };

@@ -36,6 +36,7 @@ constexpr SbatchOption options[] = {
     {"ntasks", 'n', Takes::value, Meaning::ntasks},
 
     {"dependency", 'd', Takes::value, Meaning::set, "dependency"},
+    {"array", 'a', Takes::value, Meaning::set, "array"},
     {"begin", 'b', Takes::value, Meaning::set, "begin"},
     {"signal", 0, Takes::value, Meaning::set, "signal"},
     {"hold", 'H', Takes::nothing, Meaning::hold},
@@ -43,7 +44,6 @@ constexpr SbatchOption options[] = {
     {"no-requeue", 0, Takes::nothing, Meaning::no_requeue},
     {"mem-per-cpu", 0, Takes::value, Meaning::memory_per_cpu},
     {"mem-per-gpu", 0, Takes::value, Meaning::memory_per_gpu},
-    {"array", 'a', Takes::value, Meaning::refuse},
     {"input", 'i', Takes::value, Meaning::refuse},
     {"container", 0, Takes::value, Meaning::refuse},
     {"export-file", 0, Takes::value, Meaning::refuse},

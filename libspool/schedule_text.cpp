@@ -24,7 +24,8 @@ std::string lower_case(std::string_view text) {
 constexpr Named<After> after_names[] = {{After::start, "after"},
                                         {After::success, "afterok"},
                                         {After::failure, "afternotok"},
-                                        {After::end, "afterany"}};
+                                        {After::end, "afterany"},
+                                        {After::task_success, "aftercorr"}};
 
 /// "afterok:12:13"
 bool add_conditions(std::string_view text, AfterJobs& out) {

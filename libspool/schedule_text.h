@@ -12,7 +12,7 @@
 namespace spool {
 
 /// "afterok:12:prep,afterany:13" (all of them), "afterok:12?afternotok:13" (one of them),
-/// "singleton"; after, afterok, afternotok, afterany.
+/// "singleton"; after, afterok, afternotok, afterany, aftercorr.
 [[nodiscard]] std::optional<AfterJobs> parse_after(std::string_view text);
 
 /// What parse_after reads as the same.

@@ -12,7 +12,7 @@ namespace spool {
 namespace {
 
 constexpr std::int64_t most_gpus = 1024, most_cpus = 65'536, most_priority = 1'000'000'000,
-                       most_tasks = 1'000'000, most_attempts = 10'000, most_exit_code = 255;
+                       most_together = 1'000'000, most_attempts = 10'000, most_exit_code = 255;
 constexpr std::chrono::hours longest_retry_delay{24 * 365};
 
 constexpr std::string_view a_text = "some text";
@@ -86,9 +86,15 @@ bool set_group(JobSpec& spec, std::string_view value) {
     const std::size_t percent = value.rfind('%');
     spec.group_limit = 0;
     if (percent != value.npos &&
-        !set_number(spec.group_limit, value.substr(percent + 1), 1, most_tasks))
+        !set_number(spec.group_limit, value.substr(percent + 1), 1, most_together))
         return false;
     return set_text(spec.group, value.substr(0, percent));
+}
+
+bool set_array(JobSpec& spec, std::string_view value) {
+    const auto array = parse_array(value);
+    if (array) spec.array = *array;
+    return array.has_value();
 }
 
 bool set_flag(bool& out, std::string_view value) {
@@ -147,11 +153,17 @@ constexpr Setting settings[] = {
     {"priority", "a number from -1000000000 to 1000000000",
      [](JobSpec& s, Text v) { return set_number(s.priority, v, -most_priority, most_priority); }},
     {"group", "a name, or NAME%N for at most N of them at once", set_group},
+    {"array",
+     "task numbers such as 0-99, 0-99:3 or 1,3,5-9, at most 100000 of them, none above 4000000, "
+     "and "
+     "%N for at most N at once",
+     set_array},
     {"hold", "'yes' or 'no'", [](JobSpec& s, Text v) { return set_flag(s.held, v); }, false, true},
     {"begin", "a time such as now+2hours, 16:00, tomorrow or 2026-12-24T08:00:00", set_begin},
     {"dependency",
-     "after:JOB, afterok:JOB, afternotok:JOB, afterany:JOB or singleton, joined by , (all) or ? "
-     "(any)",
+     "after:JOB, afterok:JOB, afternotok:JOB, afterany:JOB, aftercorr:ARRAY or singleton, joined "
+     "by "
+     ", (all) or ? (any)",
      set_after},
     {"retries", "a number from 0 to 10000",
      [](JobSpec& s, Text v) { return set_number(s.rules.retries, v, 0, most_attempts); }},

@@ -63,6 +63,8 @@ void each_member(Fields& fields, Job& job) {
     fields.time("started_at", job.started_at);
     fields.number("attempt", job.attempt);
     fields.number("pid", job.pid);
+    fields.number("task", job.task);
+    fields.number("number", job.number);
 }
 
 template <typename Fields, Either<WaitingState> Job>
@@ -73,6 +75,21 @@ void each_member(Fields& fields, Job& job) {
     fields.bytes("command", job.command);
     fields.number("priority", job.priority);
     fields.time("submitted_at", job.submitted_at);
+    fields.number("tasks", job.tasks);
+}
+
+template <typename Fields, Either<ArrayState> Array>
+void each_member(Fields& fields, Array& array) {
+    fields.number("id", array.id);
+    fields.bytes("name", array.name);
+    fields.bytes("file", array.file);
+    fields.bytes("command", array.command);
+    fields.number("priority", array.priority);
+    fields.time("submitted_at", array.submitted_at);
+    fields.time("started_at", array.started_at);
+    fields.number("count", array.count);
+    fields.number("running", array.running);
+    fields.number("waiting", array.waiting);
 }
 
 template <typename Fields, Either<IgnoredState> Entry>
@@ -111,6 +128,15 @@ Json to_json(const WaitReason& reason) {
 Json to_json(const WaitingState& job) {
     Json out = to_json<WaitingState>(job);
     out["reason"] = to_json(job.reason);
+    return out;
+}
+
+Json to_json(const ArrayState& array) {
+    Json out = to_json<ArrayState>(array);
+    out["ended"] = Json::object();
+    for (const auto& [outcome, count] : array.ended)
+        out["ended"][std::string(outcome_name(outcome))] = count;
+    out["reason"] = to_json(array.reason);
     return out;
 }
 
@@ -171,6 +197,7 @@ Json frame(const SpoolState& state) {
         {"devices", empty},
         {"surveyed_at", time_to_json(state.surveyed_at)},
         {"running", empty},
+        {"arrays", empty},
         {"counts",
          Json{{"running", state.running.size()},
               {"waiting", std::max<std::uint64_t>(state.waiting_count, state.waiting.size())},
@@ -209,6 +236,19 @@ WaitingState read_waiting(const JsonFields& fields, std::string& error) {
     return out;
 }
 
+ArrayState read_array(const JsonFields& fields, std::string& error) {
+    auto out = from_fields<ArrayState>(fields);
+    if (const nlohmann::json* found = fields.find("ended")) {
+        const JsonFields ended(*found, error);
+        for (const std::string& name : outcome_names())
+            if (ended.find(name.c_str()))
+                ended.number(name.c_str(), out.ended[*outcome_from_name(name)]);
+    }
+    if (const nlohmann::json* reason = fields.find("reason"))
+        out.reason = read_reason({*reason, error});
+    return out;
+}
+
 SpoolState read_fields(const JsonFields& fields, std::string& error) {
     SpoolState out;
     if (const nlohmann::json* daemon = fields.find("daemon"))
@@ -226,6 +266,7 @@ SpoolState read_fields(const JsonFields& fields, std::string& error) {
     each("devices", out.devices, read_device);
     fields.time("surveyed_at", out.surveyed_at);
     each("running", out.running, from_fields<RunningState>);
+    each("arrays", out.arrays, [&](const JsonFields& array) { return read_array(array, error); });
     each("waiting", out.waiting, [&](const JsonFields& job) { return read_waiting(job, error); });
     each("recent", out.recent, result_from_fields);
     each("ignored", out.ignored, from_fields<IgnoredState>);
@@ -247,6 +288,7 @@ std::string write_state(const SpoolState& state) {
     out.add("devices", state.devices, state.devices.size());
     out.add("problems", state.daemon.problems, most_problems);
     out.add("running", state.running, state.running.size());
+    out.add("arrays", state.arrays, SpoolState::max_waiting);
     out.add("recent", state.recent, SpoolState::max_recent);
     out.add("ignored", state.ignored, most_ignored);
     out.add("waiting", state.waiting, SpoolState::max_waiting);

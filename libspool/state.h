@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,7 @@ struct WaitReason {
         held,              ///< until it is released
         group_held,        ///< `detail`: the group, and why
         group_limit,       ///< of its group (`detail`) `free` run, as many as it allows
+        array_limit,       ///< `free` tasks of the array run, as many as it allows
         begin,             ///< `detail`: its time
         dependency,        ///< `detail`: "job 12 to succeed"
         never_dependency,  ///< `detail`: the same, which can never be, or a circle
@@ -97,6 +99,8 @@ struct RunningState {
     std::int64_t submitted_at = 0, started_at = 0;
     int attempt = 1;
     int pid = 0;  ///< of the job's main process on the spool's host; 0 = not known
+    std::optional<std::uint64_t> task;  ///< of a task: its index; `id` is then its array's
+    std::uint64_t number = 0;           ///< of a task: its own number
 
     bool operator==(const RunningState&) const = default;
 };
@@ -110,8 +114,23 @@ struct WaitingState {
     int priority = 0;
     std::int64_t submitted_at = 0;
     WaitReason reason;
+    std::uint64_t tasks =
+        0;  ///< of an array that was not opened yet: how many it has; 0: it is none
 
     bool operator==(const WaitingState&) const = default;
+};
+
+/// An open array; those of its tasks that run are in `running` too.
+struct ArrayState {
+    std::uint64_t id = 0;
+    std::string name, file, command;
+    int priority = 0;
+    std::int64_t submitted_at = 0, started_at = 0;
+    std::uint64_t count = 0, running = 0, waiting = 0;  ///< tasks
+    std::map<Outcome, std::uint64_t> ended{};           ///< of them
+    WaitReason reason{};                                ///< why those wait that do
+
+    bool operator==(const ArrayState&) const = default;
 };
 
 struct IgnoredState {
@@ -144,6 +163,7 @@ struct SpoolState {
     std::uint64_t waiting_count = 0;  ///< of all
     std::vector<JobResult> recent;    ///< last ended, newest first
     std::vector<IgnoredState> ignored;
+    std::vector<ArrayState> arrays;
 
     static constexpr std::size_t max_waiting = 200;
     static constexpr std::size_t max_recent = 20;

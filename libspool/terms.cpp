@@ -12,6 +12,8 @@ Terms terms_of(const JobSpec& spec, std::int64_t submitted_at) {
     terms.group = spec.group;
     terms.group_limit = spec.group_limit;
     terms.held = spec.held;
+    if (const auto tasks = parse_tasks(spec.array.tasks)) terms.tasks = tasks->size();
+    terms.array_limit = spec.array.limit;
     if (!spec.begin.empty()) terms.begin = parse_begin(spec.begin, submitted_at).value_or(0);
     return terms;
 }

@@ -36,6 +36,8 @@ struct Terms {
     bool held = false;       ///< until somebody releases it
     std::int64_t begin = 0;  ///< not before: nanoseconds of the wall clock
     Dependencies after;
+    std::size_t tasks = 0;  ///< of an array: how many it has; 0: it is none
+    int array_limit = 0;    ///< so many of them at once; 0: however many
 
     bool operator==(const Terms&) const = default;
 };

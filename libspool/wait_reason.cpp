@@ -28,6 +28,7 @@ constexpr Named<Kind> kind_table[] = {
     {Kind::held, "held"},
     {Kind::group_held, "group_held"},
     {Kind::group_limit, "group_limit"},
+    {Kind::array_limit, "array_limit"},
     {Kind::begin, "begin"},
     {Kind::dependency, "dependency"},
     {Kind::never_dependency, "never_dependency"},
@@ -168,6 +169,9 @@ std::string wait_sentence(const WaitReason& reason) {
         case Kind::group_limit:
             return counted(reason.free, "job") + " of its group " + printable(reason.detail) +
                    " run, as many as it allows at once";
+        case Kind::array_limit:
+            return counted(reason.free, "task") + (reason.free == 1 ? " runs" : " run") +
+                   ", as many as the array allows at once";
         case Kind::begin:
             return "not before " + printable(reason.detail);
         case Kind::dependency:

@@ -80,32 +80,36 @@ bool ActiveJobs::file_is_missing(Active& active) {
     return now - *active.missing_since >= 1s;
 }
 
-void ActiveJobs::look_at_files() {
+std::size_t ActiveJobs::look_at_files(std::size_t others) {
     std::vector<Active*> absent;
     Active* missing = nullptr;
     for (auto& [number, active] : jobs_) {
-        if (active.stage >= Stage::syncing_exit || active.content.cancelled()) {
+        if (active.job.is_task() || active.stage >= Stage::syncing_exit ||
+            active.content.cancelled()) {
             active.missing_since.reset();  // else a time that has passed would wake the loop
             continue;
         }
         if (file_is_missing(active)) missing = &active;
         if (active.missing_since) absent.push_back(&active);
     }
-    if (std::exchange(restoring_, false) && !absent.empty())
-        return put_back(absent, "running/ was removed or moved with the files of jobs");
-    if (missing == nullptr) return;
-    // One file is deleted by somebody who wants that job to end; several are an accident, those
-    // that went within the last second included: rm takes them one after another.
-    if (absent.size() > 1)
-        return put_back(absent, "several job files vanished from running/ at once");
-    // Where the mark cannot be written, the next try has its time too.
-    missing->missing_since = clock_.monotonic();
-    cancel(missing->job.number, "its file was removed from running/",
-           [this](const spool::Result<void>& marked) {
-               if (!marked)
-                   listener_.trouble("cancel",
-                                     "a job cannot be cancelled: " + marked.error().text());
-           });
+    const std::size_t count = absent.size();
+    if (std::exchange(restoring_, false) && count != 0) {
+        put_back(absent, "running/ was removed or moved with the files of jobs");
+    } else if (missing != nullptr && count + others > 1) {
+        // One file is deleted by somebody who wants that job to end; several are an accident, those
+        // that went within the last second included: rm takes them one after another.
+        put_back(absent, "several job files vanished from running/ at once");
+    } else if (missing != nullptr) {
+        // Where the mark cannot be written, the next try has its time too.
+        missing->missing_since = clock_.monotonic();
+        cancel(missing->job.number, "its file was removed from running/",
+               [this](const spool::Result<void>& marked) {
+                   if (!marked)
+                       listener_.trouble("cancel",
+                                         "a job cannot be cancelled: " + marked.error().text());
+               });
+    }
+    return count;
 }
 
 void ActiveJobs::put_back(const std::vector<Active*>& absent, const std::string& what) {

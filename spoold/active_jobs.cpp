@@ -37,7 +37,7 @@ ActiveJobs::ActiveJobs(spool::Spool& spool, const spool::Clock& clock,
       listener_(std::move(listener)) {}
 
 std::string title(const spool::ActiveJob& job) {
-    return "job " + std::to_string(job.number) + " (" + job.name + ")";
+    return "job " + job.shown_number() + " (" + job.name + ")";
 }
 
 std::string damage_of(const spool::ActiveJob& job) {

@@ -54,6 +54,7 @@ struct Active {
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_look;      ///< beside what events say
     std::optional<spool::Published> published;
+    bool kept = false;           ///< its record stays claimed: only it has the truth
     std::optional<Retry> retry;  ///< until the claim of that attempt is on the disk
     std::optional<spool::ActiveJob> ended_attempt;  ///< the same: with the earlier record
     bool marking = false;             ///< it is being cancelled between attempts: none begins
@@ -88,6 +89,9 @@ struct ActiveJobsListener {
     std::function<std::vector<std::string>(const spool::ActiveJob& job)> secrets;
     std::function<void(const std::string& what, const std::string& problem)>
         trouble;  ///< "" = over
+    /// Adds to barrier 3 what else must reach the disk with a task's result. False: something is
+    /// missing, its record is to be kept.
+    std::function<bool(const spool::ActiveJob& job, spool::SyncSet& barrier)> sync_with{};
 };
 
 class ActiveJobs {
@@ -109,8 +113,9 @@ public:
     void look_at_all();
     /// Looks at those that need it by time; returns when the next one does.
     std::optional<std::chrono::nanoseconds> advance();
-    /// Looks whether the files in running/ are still there (docs/protocol.md §7, 2).
-    void look_at_files();
+    /// Looks whether the files in running/ are still there (docs/protocol.md §7, 2); returns how
+    /// many are not. `others` are not there either.
+    std::size_t look_at_files(std::size_t others = 0);
     /// At the next look, files that are missing are put back, whatever their number: running/
     /// itself was removed or moved.
     void restore_files() { restoring_ = true; }

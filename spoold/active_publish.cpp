@@ -64,7 +64,8 @@ void ActiveJobs::publish(std::uint64_t number) {
         (void)spool_.files->remove(spool_.scripts.get(), active.job.job_file());
     active.stage = Stage::syncing_result;
     active.published = std::move(*published);
-    (void)history_.append_or_keep(spool::write_line(spool::history_entry(result)));
+    if (!active.job.is_task())
+        (void)history_.append_or_keep(spool::write_line(spool::history_entry(result)));
     log_info(title(active.job) + ": " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     listener_.ended(result);
@@ -90,9 +91,16 @@ void ActiveJobs::sync_results() {
         return;
     }
     spool::SyncSet barrier;
-    for (const std::uint64_t number : results_to_sync_)
-        spool::add_publish_barrier(spool_, *jobs_.at(number).published, barrier);
+    std::vector<std::uint64_t> incomplete;
+    for (const std::uint64_t number : results_to_sync_) {
+        const Active& active = jobs_.at(number);
+        spool::add_publish_barrier(spool_, *active.published, barrier);
+        if (active.job.is_task() && !listener_.sync_with(active.job, barrier))
+            incomplete.push_back(number);
+    }
     barrier.add(history_.handle(), false);
+    for (const std::uint64_t number : incomplete)
+        jobs_.at(number).kept = true;
     syncs_.sync(std::move(barrier), [this, numbers = std::exchange(results_to_sync_, {})](
                                         const SyncThread::Failures& failures) {
         for (const std::uint64_t number : numbers)
@@ -109,6 +117,7 @@ void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures&
         return finish(number, false);
     }
     listener_.trouble("result sync", "");
+    if (active.kept) return finish(number, false);
     const bool released = spool::release(spool_, active.job).has_value();
     finish(number, released && !active.distrusted);
 }
@@ -137,13 +146,18 @@ void ActiveJobs::release_published(spool::ActiveJob job) {
     // Without an answer the record stays as it is, for a later daemon.
     if (!json) return listener_.trouble("release", json.error().text());
     if (const auto result = spool::read_done(spool_, job.name)) {
-        (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
+        if (!job.is_task())
+            (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
         listener_.ended(*result);
     }
+    auto tasks = job.is_task()
+                     ? spool::task_results(spool_, job.name.substr(0, job.name.rfind('/')))
+                     : spool::Result<spool::OpenFile>(spool::OpenFile());
+    if (!tasks) return listener_.trouble("release", tasks.error().text());
     by_record_[job.record.index] = number;
     names_.insert(job.name);
     Active& active = jobs_[number];
-    active.published = spool::Published{job.name, std::move(*json)};
+    active.published = spool::Published{job.name, std::move(*json), std::move(*tasks)};
     active.job = std::move(job);
     active.stage = Stage::syncing_result;
     sync_result_soon(number);

@@ -21,6 +21,7 @@
 #include "libspool/policy.h"
 #include "local_executor.h"
 #include "machine_gpus.h"
+#include "open_arrays.h"
 #include "options.h"
 #include "shared_gpus.h"
 #include "sleep_inhibitor.h"
@@ -40,6 +41,8 @@ public:
     int run();
 
 private:
+    using RequestReply = std::function<void(bool ok, const std::string& message)>;
+
     // The loop. Everything that happens only marks what is to be looked at, and asks for a pass.
     void on_events(const EventBatch& batch);
     bool take_event(const Event& event);
@@ -74,11 +77,59 @@ private:
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     void forget_start(std::uint64_t number);
+    void give_up(const spool::Start& start);
+    [[nodiscard]] bool is_unopened_array(std::uint64_t number) const;
     [[nodiscard]] std::unique_lock<std::mutex> hold_names();
     bool claim(std::uint64_t number);
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     Binding binding_of(const spool::Start& start) const;
+
+    // Arrays (docs/protocol.md §14).
+    void open_array(std::uint64_t number);
+    OpenArray& take_array(spool::ArrayRecord record);
+    void array_opened(std::uint64_t number, const SyncThread::Failures& failures);
+    void return_array(OpenArray& array);
+    void queue_again(std::uint64_t number, spool::Terms terms);
+    void enqueue_tasks(OpenArray& array);
+    [[nodiscard]] bool tasks_may_go(const OpenArray& array) const;
+    bool claim_task(const spool::Start& start);
+    void advance_arrays();
+    void end_array(OpenArray& array);
+    void array_ended(std::uint64_t number, const SyncThread::Failures& failures);
+    void note_task_started(const spool::ActiveJob& job);
+    void note_task_ended(const spool::JobResult& result);
+    void task_ended(OpenArray& array, std::size_t place);
+    bool note_outcome(OpenArray& array, std::size_t place, spool::Outcome outcome);
+    [[nodiscard]] bool has_task(const OpenArray& array, std::size_t place) const;
+    [[nodiscard]] bool has_tasks(const OpenArray& array) const;
+    [[nodiscard]] std::vector<std::size_t> active_places(const OpenArray& array) const;
+    void reopen_task(std::uint64_t task);
+    std::size_t look_at_array_files();
+    void look_at_missing_arrays(std::size_t absent);
+    void cancel_array(OpenArray& array, const std::string& reason, const RequestReply& reply);
+    void end_tasks(OpenArray& array);
+    void cancel_tasks(OpenArray& array, const spool::TaskList& tasks, const RequestReply& reply);
+    void change_array(OpenArray& array, const spool::QueueWishes& wishes, const std::string& done,
+                      const RequestReply& reply);
+    void recover_arrays(std::vector<spool::ArrayRecord> records);
+    void resume_array(OpenArray& array);
+    void resume_arrays();
+    void note_task_found(std::uint64_t task, bool runs);
+    void add_arrays(spool::SpoolState& state) const;
+    [[nodiscard]] spool::WaitReason reason_of(const OpenArray& array) const;
+    [[nodiscard]] bool name_taken(const std::string& name) const;
+    // What follows tasks, and tasks that follow others.
+    [[nodiscard]] spool::Dependencies conditions(const spool::AfterJobs& after,
+                                                 std::uint64_t number, const std::string& name,
+                                                 bool of_array) const;
+    [[nodiscard]] std::optional<spool::Dependency> task_condition(const spool::AfterJob& condition,
+                                                                  std::uint64_t before) const;
+    void enqueue_followers_of_tasks();
+    [[nodiscard]] spool::Standing standing(std::uint64_t number) const;
+    [[nodiscard]] spool::Standing task_standing(std::uint64_t array, std::uint32_t task) const;
+    [[nodiscard]] spool::Verdict task_verdict(const OpenArray& array, std::uint32_t task) const;
+    void follow_up(std::uint64_t leader, std::uint32_t task);
 
     // GPUs.
     [[nodiscard]] std::vector<spool::GpuJob> gpu_jobs() const;
@@ -99,7 +150,6 @@ private:
         const std::vector<spool::GpuState>& slots) const;
 
     // Requests.
-    using RequestReply = std::function<void(bool ok, const std::string& message)>;
     void apply(const spool::Request& request);
     void carry_out(const spool::Request& request);
     /// A request about a job of which nothing is known yet: its file may be there all the same. It
@@ -116,7 +166,7 @@ private:
     void apply_deferred();
     void apply_gpu_requests();
     void answer(const spool::Request& request, const spool::Reply& reply);
-    void cancel(std::uint64_t number, const RequestReply& reply);
+    void cancel(const spool::Request& request, const RequestReply& reply);
     void suspend(std::uint64_t number, bool suspended, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
@@ -198,6 +248,7 @@ private:
     std::unique_ptr<Hooks> hooks_;
     std::unique_ptr<SleepInhibitor> inhibitor_;
     std::unique_ptr<ActiveJobs> active_;
+    OpenArrays arrays_;
     std::optional<Watcher> watcher_;
     std::optional<std::pair<spool::Environment, std::string>>
         found_environment_;  ///< and its source

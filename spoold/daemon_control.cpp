@@ -55,7 +55,8 @@ void Daemon::apply(const spool::Request& request) {
 bool Daemon::knows(std::uint64_t number) const {
     if (const spool::WaitingJob* job = incoming_->find(number))
         return job->phase != spool::WaitingJob::Phase::vanished;
-    return active_->jobs().contains(number) || index_.used(number);
+    return active_->jobs().contains(number) || arrays_.find(number) != nullptr ||
+           index_.used(number);
 }
 
 bool Daemon::must_be_deferred(const spool::Request& request) {
@@ -92,7 +93,7 @@ void Daemon::carry_out(const spool::Request& request) {
     const auto reply = [this, request](bool ok, const std::string& message) {
         answer(request, {ok, message});
     };
-    if (request.verb == "cancel" && request.job) return cancel(*request.job, reply);
+    if (request.verb == "cancel" && request.job) return cancel(request, reply);
     if ((request.verb == "suspend" || request.verb == "continue") && request.job)
         return suspend(*request.job, request.verb == "suspend", reply);
     if (spool::is_job_verb(request.verb) && request.job) return change_wishes(request, reply);
@@ -125,7 +126,17 @@ void Daemon::apply_gpu_requests() {
     gpus_changed_ = true;
 }
 
-void Daemon::cancel(std::uint64_t number, const RequestReply& reply) {
+void Daemon::cancel(const spool::Request& request, const RequestReply& reply) {
+    const std::uint64_t number = *request.job;
+    if (OpenArray* array = arrays_.find(number)) {
+        const auto tasks = spool::parse_tasks(request.tasks);
+        return tasks ? cancel_tasks(*array, *tasks, reply)
+                     : cancel_array(*array, "cancelled by request", reply);
+    }
+    if (!request.tasks.empty())
+        return reply(false, is_unopened_array(number)
+                                ? "has not begun: change --array in its file, or cancel all of it"
+                                : "has no tasks, or has ended already");
     if (const spool::WaitingJob* job = incoming_->find(number)) {
         if (job->away)
             return reply(false,

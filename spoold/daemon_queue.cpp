@@ -77,8 +77,7 @@ void Daemon::end_rejected(const std::vector<spool::IncomingChanges::Rejected>& f
 bool Daemon::end_unstarted(spool::JobResult result, const spool::UnstartedFile& file) {
     result.host = spool::host_name();
     auto published = spool::publish_unstarted(
-        spool_, result, file,
-        [this](const std::string& name) { return active_->name_taken(name); });
+        spool_, result, file, [this](const std::string& name) { return name_taken(name); });
     state_changed_ = true;
     if (!published && published.error().code == ESTALE) {
         incoming_->settle_again(result.id, spool::WaitReason::Kind::settling);
@@ -151,13 +150,30 @@ void Daemon::start_jobs() {
             policy_.take_back(start.job);
             continue;
         }
+        state_changed_ = true;
+        if (is_unopened_array(start.job)) {
+            forget_start(start.job);
+            open_array(start.job);
+            continue;
+        }
         if (!start.grant.gpu_slots.empty() && !lock_gpus(start)) continue;
-        if (claimed_already || claim(start.job))
+        if (claimed_already || (start.array != 0 ? claim_task(start) : claim(start.job)))
             active_->bind(start.job, binding_of(start));
         else
-            forget_start(start.job);
-        state_changed_ = true;
+            give_up(start);
     }
+}
+
+bool Daemon::is_unopened_array(std::uint64_t number) const {
+    const spool::WaitingJob* job = incoming_->find(number);
+    return job != nullptr && job->terms.tasks != 0;
+}
+
+/// It could not be claimed: a task waits on, a file is looked at again.
+void Daemon::give_up(const spool::Start& start) {
+    if (start.array == 0) return forget_start(start.job);
+    forget_start(start.job);
+    reopen_task(start.job);
 }
 
 /// What was granted is free again.
@@ -203,7 +219,7 @@ bool Daemon::claim(std::uint64_t number) {
         launch.facts.wishes.priority = job->wishes.priority;
         return launch;
     };
-    request.name_taken = [&](const std::string& name) { return active_->name_taken(name); };
+    request.name_taken = [&](const std::string& name) { return name_taken(name); };
     auto claimed = spool::claim(spool_, *pool_, clock_, boot_, request);
     if (!claimed) {
         troubles_.set("claim", "jobs cannot be claimed: " + claimed.error().text());

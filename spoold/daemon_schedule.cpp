@@ -18,9 +18,8 @@ void Daemon::enqueue(std::uint64_t number) {
     spool::Terms terms = job->terms;
     terms.priority = job->wishes.priority.value_or(terms.priority);
     terms.held = job->wishes.held.value_or(terms.held);
-    terms.after = index_.resolve(job->after, number, spool::stem_of(job->file_name));
-    policy_.add(number, std::move(terms),
-                [this](std::uint64_t other) { return index_.standing(other); });
+    terms.after = conditions(job->after, number, spool::stem_of(job->file_name), terms.tasks != 0);
+    policy_.add(number, std::move(terms), [this](std::uint64_t other) { return standing(other); });
 }
 
 void Daemon::note_standing(std::uint64_t number, const std::string& name,
@@ -32,9 +31,10 @@ void Daemon::note_standing(std::uint64_t number, const std::string& name,
 /// The condition that cannot be met any more; nothing if jobs wait for each other.
 std::optional<std::string> Daemon::why_hopeless(std::uint64_t number,
                                                 const spool::WaitingJob& job) const {
-    const auto after = index_.resolve(job.after, number, spool::stem_of(job.file_name));
+    const auto after =
+        conditions(job.after, number, spool::stem_of(job.file_name), job.terms.tasks != 0);
     for (const spool::Dependency& condition : after.list)
-        if (spool::judge(condition.after, index_.standing(condition.job)) == spool::Verdict::never)
+        if (spool::judge(condition.after, standing(condition.job)) == spool::Verdict::never)
             return spool::hopeless_text(condition, index_.name_of(condition.job));
     return std::nullopt;
 }
@@ -72,9 +72,16 @@ spool::Terms Daemon::terms_of(const spool::ActiveJob& job,
 /// A further attempt has its turn like the first one.
 bool Daemon::wants_slots(const Active& active) {
     if (!active.job.facts.secrets.empty() && !launcher_->has_environment()) return false;
-    policy_.add(active.job.number, terms_of(active.job, active.content.claim),
-                [](auto) { return spool::Standing::unknown; });
+    queue_again(active.job.number, terms_of(active.job, active.content.claim));
     return true;
+}
+
+/// A job that was claimed already. What it followed had come as far as it must.
+void Daemon::queue_again(std::uint64_t number, spool::Terms terms) {
+    if (const OpenArray* array = arrays_.of_task(number))
+        policy_.open_task(array->record.number, number, array->terms);
+    else
+        policy_.add(number, std::move(terms), [](auto) { return spool::Standing::unknown; });
 }
 
 std::string Daemon::why_not_waiting(std::uint64_t number) const {
@@ -85,8 +92,9 @@ std::string Daemon::why_not_waiting(std::uint64_t number) const {
 void Daemon::change_wishes(const spool::Request& request, const RequestReply& reply) {
     const std::uint64_t number = *request.job;
     const spool::WaitingJob* job = incoming_->find(number);
-    if (job == nullptr) return reply(false, why_not_waiting(number));
-    spool::QueueWishes wishes = job->wishes;
+    OpenArray* array = arrays_.find(number);
+    if (job == nullptr && array == nullptr) return reply(false, why_not_waiting(number));
+    spool::QueueWishes wishes = array != nullptr ? array->record.wishes : job->wishes;
     std::string done;
     if (request.verb == "hold" || request.verb == "release") {
         wishes.held = request.verb == "hold";
@@ -100,6 +108,7 @@ void Daemon::change_wishes(const spool::Request& request, const RequestReply& re
         wishes.priority = static_cast<int>(*priority);
         done = "has priority " + std::to_string(*priority);
     }
+    if (array != nullptr) return change_array(*array, wishes, done, reply);
     if (auto noted = incoming_->set_wishes(number, wishes); !noted)
         return reply(false, "cannot be changed: " + noted.error().text());
     enqueue(number);

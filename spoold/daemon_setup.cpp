@@ -98,7 +98,8 @@ spool::Result<void> Daemon::make_parts() {
     incoming_ = std::make_unique<spool::Incoming>(
         spool_, clock_, [this](std::uint64_t number) { return index_.used(number); },
         [this](const spool::FileStat& stat) {
-            return active_->has_inode(stat.device, stat.inode);
+            return active_->has_inode(stat.device, stat.inode) ||
+                   arrays_.has_inode(stat.device, stat.inode);
         });
     GpuWatchOptions gpu_watch;
     gpu_watch.program = options_.spool_probe;
@@ -166,8 +167,10 @@ spool::Result<void> Daemon::recover() {
     if (!history) return tl::unexpected(history.error());
     std::uint64_t highest = 0;
     for (const spool::HistoryEntry& entry : *history) {
-        highest = std::max(highest, entry.number);
+        highest = std::max({highest, entry.number, entry.last_task});
         index_.note(entry.number, entry.name, spool::standing_of(entry.state));
+        for (std::uint64_t task = entry.first_task; task != 0 && task <= entry.last_task; ++task)
+            index_.note_used(task);
     }
     auto recovery = spool::recover(spool_, *pool_, clock_, boot_, spool::token_is_alive);
     if (!recovery) return tl::unexpected(recovery.error());
@@ -179,10 +182,13 @@ spool::Result<void> Daemon::recover() {
 
     active_ = std::make_unique<ActiveJobs>(spool_, clock_, boot_, *pool_, *history_, *syncs_,
                                            *executor_, listener());
+    recover_arrays(std::move(recovery->arrays));
+    highest = std::max(highest, index_.highest());
     for (spool::Recovered& recovered : recovery->jobs) {
         highest = std::max(highest, recovered.job.number);
         take_up(std::move(recovered));
     }
+    resume_arrays();
     auto ends = spool::recover_unstarted(
         spool_, [this](std::uint64_t number) { return index_.used(number); });
     if (!ends) return tl::unexpected(ends.error());
@@ -202,17 +208,21 @@ spool::Result<void> Daemon::recover() {
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
-    if (index_.used(number)) spool::forbid_repetition(spool_, recovered);
-    index_.note(number, recovered.job.name,
-                recovered.content.started() ? spool::Standing::running : spool::Standing::waiting);
+    if (index_.used(number) && !recovered.job.is_task())
+        spool::forbid_repetition(spool_, recovered);
+    const bool runs = recovered.content.started();
+    if (recovered.job.is_task())
+        note_task_found(number, runs);
+    else
+        index_.note(number, recovered.job.name,
+                    runs ? spool::Standing::running : spool::Standing::waiting);
     index_.note_used(number);
     const bool starts = recovered.action == spool::RecoveryAction::start;
     const bool holds = recovered.action == spool::RecoveryAction::adopt ||
                        recovered.action == spool::RecoveryAction::await_tree;
     const auto terms = starts ? terms_of(recovered.job, recovered.content.claim) : spool::Terms();
     active_->adopt(std::move(recovered));
-    // What it followed had come as far as it must when it was claimed.
-    if (starts) policy_.add(number, terms, [](auto) { return spool::Standing::unknown; });
+    if (starts) queue_again(number, terms);
     if (holds) adopt_binding(active_->jobs().at(number));
 }
 
@@ -234,6 +244,8 @@ void Daemon::adopt_binding(const Active& active) {
     if (terms.time_limit) tenure.until = tenure.since + *terms.time_limit;
     policy_.adopt(active.job.number, terms.group, gpus,
                   {gpus.texts.empty() ? 1 : 0, terms.need.cpus, terms.need.memory}, tenure);
+    if (const OpenArray* array = arrays_.of_task(active.job.number))
+        policy_.adopt_task(array->record.number, active.job.number);
     if (locked.empty()) locked = lockable(policy_.book().gpus(active.job.number).devices);
     // Its supervisor holds the lock; from now on so do we.
     const auto taken = shared_->take(active.job.number, locked);

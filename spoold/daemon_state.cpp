@@ -29,6 +29,11 @@ spool::RunningState running_state(const Active& active) {
     const spool::RecordContent& content = active.content;
     spool::RunningState state;
     state.id = active.job.number;
+    if (active.job.is_task()) {
+        state.id = active.job.facts.array;
+        state.task = active.job.facts.task;
+        state.number = active.job.number;
+    }
     state.name = active.job.name;
     state.command = active.job.facts.command;
     state.directory = active.job.directory;
@@ -68,7 +73,10 @@ spool::RunningState running_state(const Active& active) {
 }  // namespace
 
 void Daemon::note_started(const spool::ActiveJob& job) {
-    note_standing(job.number, job.name, spool::Standing::running);
+    if (job.is_task())
+        note_task_started(job);
+    else
+        note_standing(job.number, job.name, spool::Standing::running);
     const auto active = active_->jobs().find(job.number);
     if (active == active_->jobs().end()) return;
     hooks_->call("job-started",
@@ -76,15 +84,18 @@ void Daemon::note_started(const spool::ActiveJob& job) {
 }
 
 void Daemon::note_ended(const spool::JobResult& result) {
-    note_standing(result.id, result.name, spool::standing_of(result.state));
+    if (result.task)
+        note_task_ended(result);
+    else
+        note_standing(result.id, result.name, spool::standing_of(result.state));
     hooks_->call("job-ended",
                  [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;
-    note_failures(result);
-    note_group(result);
-    recent_.push_front(result);
+    if (!result.tasks) note_failures(result);
+    if (!result.tasks) note_group(result);
+    if (!result.task) recent_.push_front(result);
     if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
-    if (result.started_at != 0) {
+    if (result.started_at != 0 && !result.tasks) {
         recent_durations_.push_back(std::chrono::nanoseconds(result.ended_at - result.started_at));
         if (recent_durations_.size() > durations_remembered) recent_durations_.pop_front();
     }
@@ -116,7 +127,10 @@ ActiveJobsListener Daemon::listener() {
     };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
-        incoming_->expect(spool::waiting_entry(job));
+        if (job.is_task())
+            reopen_task(job.number);
+        else
+            incoming_->expect(spool::waiting_entry(job));
         ask_for_pass();
     };
     listener.started = [this](const spool::ActiveJob& job) { note_started(job); };
@@ -130,6 +144,12 @@ ActiveJobsListener Daemon::listener() {
     listener.changed = [this] {
         state_changed_ = true;
         ask_for_pass();
+    };
+    listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
+        const OpenArray* array = arrays_.of_task(job.number);
+        if (array == nullptr) return true;
+        barrier.add(array->record.file.get(), false);
+        return !array->broken;
     };
     listener.trouble = [this](const std::string& what, const std::string& problem) {
         if (troubles_.set(what, problem)) state_changed_ = true;
@@ -173,10 +193,11 @@ spool::SpoolState Daemon::state() const {
             active.content.started()) {
             state.running.push_back(running_state(active));
             if (!active.binding && active.queued) add_wait(state.running.back());
-        } else {
+        } else if (!active.job.is_task()) {
             ++state.waiting_count;
         }
     }
+    add_arrays(state);
     add_waiting(state);
     state.recent.assign(recent_.begin(), recent_.end());
     for (const std::string& name : incoming_->ignored())
@@ -187,7 +208,7 @@ spool::SpoolState Daemon::state() const {
 /// Why a further attempt that is due does not begin.
 void Daemon::add_wait(spool::RunningState& job) const {
     auto reason = nothing_starts();
-    if (!reason) reason = policy_.why(job.id);
+    if (!reason) reason = policy_.why(job.id);  // of a task that of its array
     if (!reason) return;
     job.detail += (job.detail.empty() ? "retrying: " : ": ") + spool::wait_sentence(*reason);
 }
@@ -197,7 +218,7 @@ void Daemon::add_waiting(spool::SpoolState& state) const {
     const auto add = [&](const spool::WaitingJob& job) {
         state.waiting.push_back({job.number, job.file_name, job.file_name, job.command,
                                  policy_.priority(job.number).value_or(job.terms.priority),
-                                 job.submitted_at, reason_of(job)});
+                                 job.submitted_at, reason_of(job), job.terms.tasks});
         if (const auto split = spool::split_job_name(job.file_name))
             state.waiting.back().name = split->stem;
     };

@@ -35,8 +35,12 @@ bool has_sbatch_lines(const std::string& bytes) {
 std::string output_path(const std::string& pattern, const spool::LaunchRequest& request,
                         const std::string& directory) {
     if (pattern.empty()) return {};
-    const spool::OutputContext context{request.number, std::nullopt, request.name,
-                                       spool::host_name(), user_name()};
+    spool::OutputContext context{request.number, std::nullopt, request.name, spool::host_name(),
+                                 user_name()};
+    if (request.task) {
+        context.task = request.task->task;
+        context.array = request.task->array;
+    }
     const std::string path =
         spool::expand_home(spool::expand_output_pattern(pattern, context), request.home);
     return path.starts_with('/') ? path : directory + "/" + path;
@@ -64,6 +68,15 @@ void add_facts(const spool::JobSpec& spec, const spool::LaunchSpec& made,
     facts.interprets = made.needs_script;
     facts.rules = spec.rules;
     facts.group = spec.group;
+}
+
+/// What the task with this number is told of its array; of one that has some tasks of another once
+/// more the counts are those of the other.
+spool::ArrayTask task_in(const spool::ArrayRecord& array, std::uint64_t number,
+                         const spool::JobSpec& spec) {
+    const std::uint32_t task = array.tasks[array.place_of_number(number)];
+    const auto whole = spec.submit ? spool::parse_tasks(spec.submit->array) : std::nullopt;
+    return spool::array_task(array.number, task, whole.value_or(array.tasks));
 }
 
 }  // namespace
@@ -118,8 +131,12 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
 }
 
 spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const std::string& bytes,
-                                  std::int64_t submitted_at) {
+                                  std::int64_t submitted_at, const spool::ArrayRecord* array) {
     spool::Launch launch;
+    if (array != nullptr) {
+        launch.facts.array = array->number;
+        launch.facts.task = array->tasks[array->place_of_number(identity.number)];
+    }
     // Read without error when it settled, and unchanged since; were it otherwise, an empty list of
     // arguments fails to start.
     const auto spec = spool::read_job_file(bytes, identity.name);
@@ -130,7 +147,8 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
     launch.facts.command = spool::command_line(*spec, bytes);
     const spool::Environment& base = base_environment(*spec, launch);
     const std::string script = spool::executed_script(bytes);
-    const spool::LaunchRequest request{
+    const std::string& name = array != nullptr ? array->name : identity.name;
+    spool::LaunchRequest request{
         .spec = *spec,
         .config = config_,
         .base = base,
@@ -138,7 +156,7 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
         .script_path = spool_.path + "/.spool/scripts/" + identity.name + identity.extension,
         .sbatch_lines = spec->kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes),
         .number = identity.number,
-        .name = spec->name.empty() ? identity.name : spec->name,
+        .name = spec->name.empty() ? name : spec->name,
         .token = spool::to_hex(identity.token),
         .attempt = static_cast<int>(identity.attempt),
         .spool_path = spool_.path,
@@ -146,6 +164,7 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
         .home = spool::home_directory(),
         .host = spool::host_name(),
         .has_program = has_program};
+    if (array != nullptr) request.task = task_in(*array, identity.number, *spec);
     const spool::LaunchSpec made = spool::launch_spec(request);
 
     launch.arguments = made.arguments;

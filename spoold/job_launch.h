@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "libspool/array_record.h"
 #include "libspool/claim.h"
 #include "libspool/config.h"
 #include "libspool/environment.h"
@@ -32,9 +33,9 @@ public:
     [[nodiscard]] std::vector<std::string> secrets(const std::vector<std::string>& names) const;
 
     /// What is executed for a job file. `bytes` was read without error before; `submitted_at` is
-    /// when it was first seen.
+    /// when it was first seen; `array` is that of a task.
     spool::Launch launch(const spool::ClaimIdentity& identity, const std::string& bytes,
-                         std::int64_t submitted_at);
+                         std::int64_t submitted_at, const spool::ArrayRecord* array = nullptr);
 
 private:
     const spool::Environment& base_environment(const spool::JobSpec& spec, spool::Launch& launch);

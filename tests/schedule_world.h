@@ -36,12 +36,19 @@ public:
             now_ += std::chrono::seconds(1);
         }
         // A start or an end may be what others wait for.
-        for (std::size_t before = waiting_.size() + 1; before != waiting_.size();) {
-            before = waiting_.size();
+        for (std::size_t before = left() + 1; before != left();) {
+            before = left();
             end_hopeless();
             if (std::string fault = decide(); !fault.empty()) return fault;
         }
         return check_waiting();
+    }
+    /// What has not been started.
+    [[nodiscard]] std::size_t left() const {
+        std::size_t count = waiting_.size();
+        for (const auto& [array, tasks] : open_tasks_)
+            count += tasks.size();
+        return count;
     }
     void close() { closed_ = true; }
     [[nodiscard]] bool is_done() const { return waiting_.empty() && running_.empty(); }
@@ -50,12 +57,15 @@ public:
     [[nodiscard]] int followers() const { return followers_; }
     [[nodiscard]] int hopeless() const { return hopeless_; }
     [[nodiscard]] int full_groups() const { return full_groups_; }
+    [[nodiscard]] int tasks() const { return static_cast<int>(started_tasks_.size()); }
+    [[nodiscard]] int full_arrays() const { return full_arrays_; }
 
 private:
     struct Running {
         Terms terms;
         Time started{0}, ends{0};
         std::vector<std::size_t> gpu_slots;
+        std::uint64_t array = 0;
     };
 
     int pick(int below) { return static_cast<int>(random_() % static_cast<unsigned>(below)); }
@@ -66,6 +76,7 @@ private:
     }
     [[nodiscard]] spool::Moment moment() const { return {now_, now_.count()}; }
     [[nodiscard]] spool::Standing standing(std::uint64_t job) const {
+        if (begun_.contains(job) && !ended_.contains(job)) return spool::Standing::running;
         if (waiting_.contains(job)) return spool::Standing::waiting;
         if (running_.contains(job)) return spool::Standing::running;
         const auto ended = ended_.find(job);
@@ -88,8 +99,27 @@ private:
                 {static_cast<spool::After>(pick(4)), job - 1 > back ? job - 1 - back : 1});
             wanted.after.any = pick(2) == 0;
         }
+        if (pick(5) == 0) return arrive_as_array(job, std::move(wanted));
         waiting_[job] = wanted;
         policy_.add(job, wanted, [this](std::uint64_t other) { return standing(other); });
+    }
+
+    /// An open array: what it followed is over.
+    void arrive_as_array(std::uint64_t job, Terms wanted) {
+        wanted.after = {};
+        wanted.begin = 0;
+        wanted.tasks = static_cast<std::size_t>(1 + pick(6));
+        wanted.array_limit = pick(3);
+        spool::NumberSet& open = open_tasks_[job];
+        for (std::size_t task = 0; task < wanted.tasks; ++task)
+            open.insert(1'000'000 + job * 100 + task);
+        waiting_[job] = wanted;
+        policy_.add_array(job, wanted, open);
+    }
+    [[nodiscard]] int tasks_running(std::uint64_t array) const {
+        return static_cast<int>(
+            std::count_if(running_.begin(), running_.end(),
+                          [&](const auto& entry) { return entry.second.array == array; }));
     }
 
     [[nodiscard]] std::optional<Time> next_end() const {
@@ -105,9 +135,15 @@ private:
                 ++run;
                 continue;
             }
+            const std::uint64_t array = run->second.array;
             run = running_.erase(run);
             policy_.release(job);
-            note_end(job, pick(4) == 0 ? spool::Standing::failed : spool::Standing::succeeded);
+            const auto standing =
+                pick(4) == 0 ? spool::Standing::failed : spool::Standing::succeeded;
+            if (array == 0)
+                note_end(job, standing);
+            else if (!waiting_.contains(array) && tasks_running(array) == 0)
+                note_end(array, standing);
         }
     }
     void note_end(std::uint64_t job, spool::Standing standing) {
@@ -126,7 +162,7 @@ private:
 
     /// Whether it waits for the machine alone, found out without the policy.
     [[nodiscard]] bool may_go(std::uint64_t job, const Terms& wanted) const {
-        (void)job;
+        if (wanted.array_limit != 0 && tasks_running(job) >= wanted.array_limit) return false;
         if (wanted.begin > now_.count()) return false;
         int same = 0;
         for (const auto& [other, run] : running_)
@@ -155,9 +191,13 @@ private:
             policy.adopt(job, run.terms.group, had,
                          {run.gpu_slots.empty() ? 1 : 0, run.terms.need.cpus, 0},
                          {run.started, until});
+            if (run.array != 0) policy.adopt_task(run.array, job);
         }
         for (const auto& [job, wanted] : waiting_)
-            policy.add(job, wanted, [this](std::uint64_t other) { return standing(other); });
+            if (wanted.tasks != 0)
+                policy.add_array(job, wanted, open_tasks_.at(job));
+            else
+                policy.add(job, wanted, [this](std::uint64_t other) { return standing(other); });
         return policy;
     }
 
@@ -167,12 +207,20 @@ private:
         if (numbers(fresh.decide(moment())) != numbers(starts))
             return "a policy built anew decides otherwise";
         for (const Start& start : starts) {
-            const Terms wanted = waiting_.at(start.job);
-            if (!may_go(start.job, wanted)) return said(start.job, "started before its time");
+            const std::uint64_t turn = start.array != 0 ? start.array : start.job;
+            if (start.array != 0) {
+                if (!open_tasks_.at(turn).contains(start.job))
+                    return said(turn, "a task that does not wait is started");
+                if (!started_tasks_.insert(start.job).second)
+                    return said(turn, "a task is started twice");
+                first_since_ = now_;
+            }
+            const Terms wanted = waiting_.at(turn);
+            if (!may_go(turn, wanted)) return said(start.job, "started before its time");
             for (const auto& [other, terms_of_other] : waiting_)
-                if (other < start.job && may_go(other, terms_of_other)) ++backfilled_;
+                if (other < turn && may_go(other, terms_of_other)) ++backfilled_;
             if (!wanted.after.list.empty()) ++followers_;
-            if (first_ && start.job < *first_) first_.reset();  // whose time has come since
+            if (first_ && turn < *first_) first_.reset();  // whose time has come since
             run(start, wanted);
             if (std::string fault = overdrawn(); !fault.empty()) return said(start.job, fault);
         }
@@ -183,9 +231,15 @@ private:
         const Time lasts =
             pick(3) == 0 ? most
                          : Time(1 + pick(static_cast<int>(most.count() / 1'000'000)) * 1'000'000LL);
-        waiting_.erase(start.job);
-        running_[start.job] = {wanted, now_, now_ + lasts, start.grant.gpu_slots};
-        policy_.note(start.job, spool::Standing::running);
+        if (start.array == 0) {
+            waiting_.erase(start.job);
+        } else {
+            begun_.insert(start.array);
+            open_tasks_.at(start.array).erase(start.job);
+            if (open_tasks_.at(start.array).empty()) waiting_.erase(start.array);
+        }
+        running_[start.job] = {wanted, now_, now_ + lasts, start.grant.gpu_slots, start.array};
+        policy_.note(start.array != 0 ? start.array : start.job, spool::Standing::running);
         trace_ += std::to_string(start.job) + " ";
     }
 
@@ -214,6 +268,7 @@ private:
             if (!why) return said(job, "waits for nothing");
             if (why->kind == WaitReason::Kind::next) return said(job, "could start");
             if (why->kind == WaitReason::Kind::group_limit) ++full_groups_;
+            if (why->kind == WaitReason::Kind::array_limit) ++full_arrays_;
         }
         if (first != first_) first_since_ = now_;
         first_ = first;
@@ -232,9 +287,11 @@ private:
     std::map<std::uint64_t, Terms> waiting_;
     std::map<std::uint64_t, Running> running_;
     std::map<std::uint64_t, spool::Standing> ended_;
+    std::map<std::uint64_t, spool::NumberSet> open_tasks_;  ///< by array
+    std::set<std::uint64_t> started_tasks_, begun_;         ///< tasks; arrays
     std::optional<std::uint64_t> first_;
     Time first_since_{0};
-    int backfilled_ = 0, followers_ = 0, hopeless_ = 0, full_groups_ = 0;
+    int backfilled_ = 0, followers_ = 0, hopeless_ = 0, full_groups_ = 0, full_arrays_ = 0;
     std::string trace_;
 };
 

@@ -253,9 +253,10 @@ private slots:
         row("#SBATCH --time=never\ntrue", 1, "no value for --time");
         row("#SBATCH -t\ntrue", 1, "--time needs a value");
         row("#SBATCH -J 'a\ntrue", 1, "a quote is not closed");
-        row("#!/bin/sh\n#\n#SBATCH --array=1-10\ntrue", 3,
-            "--array is not supported by this version of gpuspool");
-        row("#SBATCH -a 1-10\ntrue", 1, "--array");
+        row("#!/bin/sh\n#\n#SBATCH --array=10-1\ntrue", 3,
+            "'10-1' is no value for --array: expected task numbers such as 0-99");
+        row("#SBATCH -a 0-100000\ntrue", 1, "at most 100000 of them");
+        row("#SPOOL --array=1-3%0\ntrue", 1, "no value for --array");
         row("#SBATCH --nodes=2\ntrue", 1, "--nodes=2 is not supported");
         row("#SBATCH -N 2-4\ntrue", 1, "--nodes");
         row("#SBATCH --nice=x\ntrue", 1, "--nice");

@@ -11,7 +11,8 @@ class UnitSchedule : public QObject {
 
 private slots:
     void what_must_hold_holds() {
-        int backfilled = 0, followers = 0, hopeless = 0, full_groups = 0;
+        int backfilled = 0, followers = 0, hopeless = 0, full_groups = 0, tasks = 0,
+            full_arrays = 0;
         for (unsigned seed = 0; seed < 400; ++seed) {
             ScheduleWorld world(seed);
             for (int step = 0; step < 200; ++step) {
@@ -25,12 +26,16 @@ private slots:
             followers += world.followers();
             hopeless += world.hopeless();
             full_groups += world.full_groups();
+            tasks += world.tasks();
+            full_arrays += world.full_arrays();
         }
         // What the schedules are to be about has happened.
         QVERIFY2(backfilled > 1000, qPrintable(QString::number(backfilled)));
         QVERIFY2(followers > 1000, qPrintable(QString::number(followers)));
         QVERIFY2(hopeless > 100, qPrintable(QString::number(hopeless)));
         QVERIFY2(full_groups > 100, qPrintable(QString::number(full_groups)));
+        QVERIFY2(tasks > 1000, qPrintable(QString::number(tasks)));
+        QVERIFY2(full_arrays > 100, qPrintable(QString::number(full_arrays)));
     }
 
     void all_end_when_no_more_come() {

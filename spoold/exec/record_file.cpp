@@ -75,6 +75,20 @@ ExitCode RecordFile::load(const Token& token, const BootId& boot, Arena& arena) 
     return load_body(start, static_cast<std::size_t>(count), arena);
 }
 
+/// The name of a job, or of a task: x.tasks/7.
+static bool is_name(const char* name, std::size_t length) {
+    static constexpr char ending[] = ".tasks";
+    constexpr std::size_t ending_length = sizeof ending - 1;
+    const auto* slash = static_cast<const char*>(memchr(name, '/', length));
+    if (!slash) return true;
+    const auto before = static_cast<std::size_t>(slash - name);
+    if (before <= ending_length || before + 1 >= length) return false;
+    if (memcmp(slash - ending_length, ending, ending_length) != 0) return false;
+    for (const char* digit = slash + 1; digit != name + length; ++digit)
+        if (*digit < '0' || *digit > '9') return false;
+    return true;
+}
+
 ExitCode RecordFile::judge_claim(const Token& token, const BootId& boot) const {
     const bool ours = check(claim_) == Validity::valid && claim_.token == token &&
                       claim_.boot_id == boot && claim_.state == ClaimState::claimed;
@@ -82,7 +96,7 @@ ExitCode RecordFile::judge_claim(const Token& token, const BootId& boot) const {
                       claim_.name_length < sizeof claim_.name &&
                       memchr(claim_.extension, 0, sizeof claim_.extension) &&
                       !memchr(claim_.extension, '/', sizeof claim_.extension) &&
-                      !memchr(claim_.name, '/', claim_.name_length);
+                      is_name(claim_.name, claim_.name_length);
     return ours && sane ? done : not_ours;
 }
 

@@ -1,0 +1,128 @@
+// What follows single tasks of arrays, and tasks that follow those of another array.
+#include <algorithm>
+
+#include "daemon.h"
+#include "libspool/array_spec.h"
+#include "libspool/done.h"
+#include "libspool/values.h"
+
+namespace spoold {
+
+namespace {
+
+/// What became of a task, as the result of its array says.
+std::optional<spool::Outcome> outcome_in(const spool::TaskResults& tasks, std::uint32_t task) {
+    for (const auto& [outcome, text] : tasks.by_outcome)
+        if (const auto list = spool::parse_tasks(text); list && spool::place_of(*list, task))
+            return outcome;
+    return std::nullopt;
+}
+
+}  // namespace
+
+/// How far a job or a task has come, by number.
+spool::Standing Daemon::standing(std::uint64_t number) const {
+    const OpenArray* array = arrays_.of_task(number);
+    if (array == nullptr) return index_.standing(number);
+    const std::size_t place = array->record.place_of_number(number);
+    return task_standing(array->record.number, array->record.tasks[place]);
+}
+
+spool::Standing Daemon::task_standing(std::uint64_t number, std::uint32_t task) const {
+    using enum spool::Standing;
+    if (const OpenArray* array = arrays_.find(number)) {
+        const auto place = spool::place_of(array->record.tasks, task);
+        if (!place) return unknown;
+        if (const auto& outcome = array->record.outcomes[*place])
+            return spool::standing_of(*outcome);
+        const auto job = active_->jobs().find(array->record.number_of(*place));
+        const bool runs = job != active_->jobs().end() && job->second.content.started();
+        return runs ? running : waiting;
+    }
+    if (incoming_->find(number) != nullptr) return waiting;
+    const auto result = spool::read_done(spool_, index_.name_of(number));
+    if (!result || result->id != number || !result->tasks)
+        return index_.standing(number) == succeeded ? succeeded : unknown;
+    const auto outcome = outcome_in(*result->tasks, task);
+    return outcome ? spool::standing_of(*outcome) : unknown;
+}
+
+/// A condition on the task that is called "42_7" or "x_7", unless a job has that very name.
+std::optional<spool::Dependency> Daemon::task_condition(const spool::AfterJob& condition,
+                                                        std::uint64_t before) const {
+    const auto reference = spool::parse_task_reference(condition.job);
+    if (!reference || reference->tasks.size() != 1 || index_.newest_before(before, condition.job))
+        return std::nullopt;
+    const std::uint32_t task = reference->tasks.front();
+    const auto said = spool::parse_integer(reference->array);
+    const auto number = said && *said > 0 ? std::optional(static_cast<std::uint64_t>(*said))
+                                          : index_.newest_before(before, reference->array);
+    if (!number) return std::nullopt;
+    if (const OpenArray* array = arrays_.find(*number)) {
+        const auto place = spool::place_of(array->record.tasks, task);
+        return spool::Dependency{condition.after, place ? array->record.number_of(*place) : 0};
+    }
+    // Its tasks have no numbers yet: looked at again when it is opened.
+    const spool::WaitingJob* waiting = incoming_->find(*number);
+    if (waiting != nullptr && waiting->terms.tasks != 0)
+        return spool::Dependency{spool::After::end, *number};
+    const bool met =
+        spool::judge(condition.after, task_standing(*number, task)) == spool::Verdict::met;
+    return spool::Dependency{spool::After::end, met ? *number : 0};
+}
+
+/// The conditions of a job by number; of arrays that follow arrays task by task such as they are,
+/// else on the whole.
+spool::Dependencies Daemon::conditions(const spool::AfterJobs& after, std::uint64_t number,
+                                       const std::string& name, bool of_array) const {
+    auto out = index_.resolve(after, number, name);
+    for (std::size_t i = 0; i < after.list.size(); ++i) {
+        spool::Dependency& condition = out.list[i];
+        if (condition.job == 0)
+            condition = task_condition(after.list[i], number).value_or(condition);
+        if (condition.after == spool::After::task_success && !of_array)
+            condition.after = spool::After::success;
+    }
+    return out;
+}
+
+/// Jobs that follow single tasks of an array that has just been opened.
+void Daemon::enqueue_followers_of_tasks() {
+    std::vector<std::uint64_t> numbers;
+    for (const auto& [name, job] : incoming_->jobs())
+        if (std::any_of(job.after.list.begin(), job.after.list.end(), [](const auto& condition) {
+                return condition.job.find('_') != std::string::npos;
+            }))
+            numbers.push_back(job.number);
+    for (const std::uint64_t number : numbers)
+        enqueue(number);
+}
+
+/// Whether a task may go, as far as the arrays are concerned that its own follows.
+spool::Verdict Daemon::task_verdict(const OpenArray& array, std::uint32_t task) const {
+    spool::Verdict verdict = spool::Verdict::met;
+    for (const std::uint64_t leader : array.leaders) {
+        const auto one = spool::judge(spool::After::success, task_standing(leader, task));
+        if (one == spool::Verdict::never) return one;
+        if (one == spool::Verdict::open) verdict = one;
+    }
+    return verdict;
+}
+
+/// A task has ended: those that follow it go, or never can.
+void Daemon::follow_up(std::uint64_t leader, std::uint32_t task) {
+    for (auto& [number, array] : arrays_.all()) {
+        if (std::find(array.leaders.begin(), array.leaders.end(), leader) == array.leaders.end())
+            continue;
+        const auto place = spool::place_of(array.record.tasks, task);
+        if (!place || !array.ready || array.record.outcomes[*place] || has_task(array, *place))
+            continue;
+        const auto verdict = task_verdict(array, task);
+        if (verdict == spool::Verdict::met && tasks_may_go(array))
+            policy_.open_task(number, array.record.number_of(*place), array.terms);
+        else if (verdict == spool::Verdict::never)
+            (void)note_outcome(array, *place, spool::Outcome::cancelled);
+    }
+}
+
+}  // namespace spoold

@@ -70,7 +70,7 @@ private slots:
             "reason",      "line",          "command",    "cwd",          "gpus",       "gpu_ids",
             "profile",     "host",          "attempt",    "submitted_at", "started_at", "ended_at",
             "cpu_seconds", "max_rss_bytes", "env_source", "notes",        "retry_of",   "token",
-            "group",       "attempts"};
+            "group",       "task",          "attempts"};
         QCOMPARE(keys, expected);
         QCOMPARE(json["state"], "failed");
         QCOMPARE(json["name"], "x\\xFF~2");

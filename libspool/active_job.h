@@ -30,7 +30,7 @@ struct ResultFacts {
     std::vector<PastAttempt> earlier{};  ///< the last of them
     std::string group{};
     std::uint64_t array = 0;  ///< of a task: the number of its array; 0: it is none
-    std::optional<std::uint64_t> task;
+    std::optional<std::uint64_t> task{};
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);

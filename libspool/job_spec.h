@@ -26,7 +26,7 @@ struct SubmitInfo {
     std::optional<std::uint64_t> retry_of;
     /// Of an array that has some tasks of another once more: all tasks of that one, "0-99". The
     /// counts in the environment come from it.
-    std::string array;
+    std::string array{};
 
     bool operator==(const SubmitInfo&) const = default;
 };

@@ -99,8 +99,8 @@ struct RunningState {
     std::int64_t submitted_at = 0, started_at = 0;
     int attempt = 1;
     int pid = 0;  ///< of the job's main process on the spool's host; 0 = not known
-    std::optional<std::uint64_t> task;  ///< of a task: its index; `id` is then its array's
-    std::uint64_t number = 0;           ///< of a task: its own number
+    std::optional<std::uint64_t> task{};  ///< of a task: its index; `id` is then its array's
+    std::uint64_t number = 0;             ///< of a task: its own number
 
     bool operator==(const RunningState&) const = default;
 };

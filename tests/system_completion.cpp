@@ -34,7 +34,7 @@ void CompletionTest::offers_data() {
     const auto row = [](const QStringList& words, const QByteArray& expected) {
         QTest::addRow("%s", qPrintable(words.join('+'))) << words << expected;
     };
-    row({"s"}, "show status submit");
+    row({"s"}, "show status submit suspend");
     row({"--spool", "/x", "dr"}, "drain");
     row({"--s"}, "--spool");
     row({"list", "-"}, "--help --json --limit --state -h -n");

@@ -116,7 +116,20 @@ Result<ActiveJob> claim_next_attempt(Spool& spool, RecordPool& pool, const Clock
     return tl::unexpected(written.error());
 }
 
+void put_log_back(Spool& spool, const ActiveJob& undone) {
+    if (undone.facts.earlier.empty() || undone.facts.earlier.back().log.empty()) return;
+    Files& files = *spool.files;
+    const Handle running = spool.running.get();
+    const std::string& aside = undone.facts.earlier.back().log;
+    if (!files.stat_at(running, aside)) return;
+    const auto fresh = files.stat_at(running, undone.log_file());
+    if (fresh && (fresh->kind != FileKind::regular || fresh->size != 0)) return;
+    if (fresh && !files.remove(running, undone.log_file())) return;
+    (void)files.rename(running, aside, running, undone.log_file());
+}
+
 Result<void> undo_next_attempt(Spool& spool, const ActiveJob& job) {
+    put_log_back(spool, job);
     if (release(spool, job)) return {};
     return spool.files->remove(spool.records.get(), std::to_string(job.record.index));
 }

@@ -18,4 +18,7 @@ Result<ActiveJob> claim_next_attempt(Spool& spool, RecordPool& pool, const Clock
 /// cannot be written. The record is not to be used again.
 Result<void> undo_next_attempt(Spool& spool, const ActiveJob& job);
 
+/// Of an attempt that was undone: the log of the one before has its own name again.
+void put_log_back(Spool& spool, const ActiveJob& undone);
+
 }  // namespace spool

@@ -1,15 +1,14 @@
 #include "libspool/recover.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "libspool/claim.h"
 #include "libspool/done.h"
 #include "libspool/finish.h"
 #include "libspool/names.h"
+#include "libspool/recover_attempts.h"
 
 namespace spool {
 namespace {
@@ -94,6 +93,8 @@ bool has_output(Spool& spool, const std::string& stem) {
 
 /// Why a file without a record may have been executed; empty: it was not.
 std::string may_have_run(Spool& spool, const std::string& name, const std::string& stem) {
+    if (has_attempt_logs(spool, stem).value_or(true))
+        return " has no record, but logs of attempts: what became of it is not known";
     if (has_output(spool, stem))
         return " has no record, but a log that is not empty: what became of it is not known";
     if (is_older_than_records(spool, name))
@@ -225,18 +226,8 @@ public:
         return {};
     }
 
-    /// Of the records of one job that of the last attempt counts, with the verdicts on the others.
-    void settle_attempts() {
-        std::vector<Recovered>& jobs = recovery_.jobs;
-        std::sort(jobs.begin(), jobs.end(), [this](const Recovered& a, const Recovered& b) {
-            return std::pair(a.job.number, rank(a)) < std::pair(b.job.number, rank(b));
-        });
-        std::vector<Recovered> kept;
-        for (std::size_t i = 0; i < jobs.size(); ++i) {
-            const bool superseded = i + 1 < jobs.size() && is_superseded(jobs[i], jobs[i + 1]);
-            superseded ? drop(std::move(jobs[i])) : kept.push_back(std::move(jobs[i]));
-        }
-        jobs = std::move(kept);
+    Result<void> settle_attempts() {
+        return spool::settle_attempts(spool_, pool_, boot_, broken_, recovery_.jobs);
     }
 
     Recovery take() { return std::move(recovery_); }
@@ -258,25 +249,6 @@ private:
         scripts_.insert(job.job_file());
         recovery_.jobs.push_back({action, std::move(job), content});
         return {};
-    }
-
-    /// What did not reach the disk as a whole, and was not started, is void.
-    [[nodiscard]] std::tuple<bool, std::uint32_t, bool> rank(const Recovered& recovered) const {
-        const bool began = recovered.content.started() || recovered.content.ended();
-        return {began || !broken_.contains(recovered.job.record.index), recovered.job.attempt,
-                began};
-    }
-    static bool is_superseded(const Recovered& one, const Recovered& better) {
-        return one.job.number == better.job.number &&
-               (one.job.attempt > 1 || better.job.attempt > 1);
-    }
-
-    void drop(Recovered recovered) {
-        (void)release(spool_, recovered.job);
-        // A supervisor that is on its way out still has the lock.
-        recovered.action == RecoveryAction::adopt
-            ? pool_.discard(std::move(recovered.job.record))
-            : pool_.give_back(std::move(recovered.job.record));
     }
 
     Result<void> undo(ActiveJob job) {
@@ -327,7 +299,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
         if (auto sorted = sorter.sort(std::move(record)); !sorted)
             return tl::unexpected(sorted.error());
     if (auto settled = sorter.settle_files(); !settled) return tl::unexpected(settled.error());
-    sorter.settle_attempts();
+    if (auto settled = sorter.settle_attempts(); !settled) return tl::unexpected(settled.error());
     remove_old_temporaries(spool, clock.wall());
     return sorter.take();
 }

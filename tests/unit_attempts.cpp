@@ -68,9 +68,16 @@ spool::ActiveJob claimed_with_rules(ClaimScratch& scratch) {
     return std::move(std::get<spool::ActiveJob>(*claim));
 }
 
-spool::Recovery recover(ClaimScratch& scratch) {
+template <typename Page>
+void write_page_of(ClaimScratch& scratch, const spool::ActiveJob& job, std::size_t number) {
+    Page page{};
+    page.token = job.token;
+    if (!spool::write_page(scratch.files, job.record, number, page)) qFatal("page");
+}
+
+spool::Recovery recover(ClaimScratch& scratch, const record::BootId& now = boot) {
     scratch.pool = spool::RecordPool(scratch.spool);
-    auto recovery = spool::recover(scratch.spool, scratch.pool, scratch.clock, boot,
+    auto recovery = spool::recover(scratch.spool, scratch.pool, scratch.clock, now,
                                    [](const record::Token&) { return false; });
     if (!recovery) qFatal("%s", recovery.error().text().c_str());
     return std::move(*recovery);
@@ -79,6 +86,7 @@ spool::Recovery recover(ClaimScratch& scratch) {
 }  // namespace
 
 Q_DECLARE_METATYPE(JobResult)
+Q_DECLARE_METATYPE(spool::RecoveryAction)
 
 class UnitAttempts : public QObject {
     Q_OBJECT
@@ -271,21 +279,69 @@ private slots:
         QCOMPARE(scratch.get(scratch.spool.running, "x.try1.log"), "another's\n");
     }
 
-    void of_two_records_the_later_attempt_counts() {
+    void which_of_two_records_counts_data() {
+        QTest::addColumn<QString>("steps");  // after the claim of the second attempt
+        QTest::addColumn<unsigned>("attempt");
+        QTest::addColumn<spool::RecoveryAction>("action");
+        using enum spool::RecoveryAction;
+        // It may not be on the disk, and the first one is not marked free before it is started.
+        QTest::newRow("not started") << "" << 1u << finish;
+        QTest::newRow("cancelled, not started") << "cancel" << 1u << finish;
+        QTest::newRow("its supervisor is on its way") << "lock" << 2u << adopt;
+        QTest::newRow("started") << "run" << 2u << finish;
+        QTest::newRow("what survived a loss of power may have been started")
+            << "reboot" << 2u << finish;
+    }
+    void which_of_two_records_counts() {
+        QFETCH(QString, steps);
+        QFETCH(unsigned, attempt);
+        QFETCH(spool::RecoveryAction, action);
         ClaimScratch scratch;
         const auto job = claimed_with_rules(scratch);
         fail(scratch, job);
+        scratch.put(scratch.spool.running, "x.log", "first\n");
         const auto next = next_of(scratch, job);
-        spool::Recovery recovery = recover(scratch);
-        QCOMPARE(recovery.jobs.size(), 1u);
-        QCOMPARE(recovery.jobs.front().job.attempt, 2u);
-        QVERIFY(recovery.jobs.front().action == spool::RecoveryAction::start);
-        QVERIFY(!spool::read_record(scratch.files, job.record)->claimed());
-        QVERIFY(scratch.has(scratch.spool.running, "x.try1.log"));
-        // Twice changes nothing.
-        recovery = recover(scratch);
-        QCOMPARE(recovery.jobs.size(), 1u);
-        QCOMPARE(recovery.jobs.front().job.attempt, 2u);
+        spool::OpenFile supervisor;
+        if (steps == "lock") {
+            supervisor = std::move(*spool::open_file(scratch.files, scratch.spool.records.get(),
+                                                     std::to_string(next.record.index),
+                                                     spool::OpenMode::read_write));
+            QVERIFY(scratch.files.lock(supervisor.get()).value_or(false));
+        }
+        if (steps == "run") write_page_of<record::Run>(scratch, next, record::run_page);
+        if (steps == "cancel") write_page_of<record::Cancel>(scratch, next, record::cancel_page);
+        for (int time = 0; time < 2; ++time) {  // doing it twice changes nothing
+            const spool::Recovery recovery =
+                recover(scratch, steps == "reboot" ? record::BootId{9} : boot);
+            QCOMPARE(recovery.jobs.size(), 1u);
+            QCOMPARE(recovery.jobs.front().job.attempt, attempt);
+            QVERIFY(recovery.jobs.front().action == action);
+            QCOMPARE(spool::read_record(scratch.files, job.record)->claimed(), attempt == 1);
+            QCOMPARE(spool::read_record(scratch.files, next.record)->claimed(), attempt == 2);
+            // The mark of the one that goes is in the one that stays.
+            QCOMPARE(recovery.jobs.front().content.cancelled(), steps == "cancel");
+            QCOMPARE(spool::read_record(scratch.files, job.record)->cancelled(), steps == "cancel");
+            QCOMPARE(scratch.get(scratch.spool.running, "x.log"), attempt == 1 ? "first\n" : "");
+        }
+    }
+
+    void a_file_with_logs_of_attempts_never_goes_back_data() {
+        QTest::addColumn<QString>("file");
+        QTest::addColumn<bool>("goes_back");
+        QTest::newRow("nothing else") << "" << true;
+        QTest::newRow("a log of an attempt") << "x.try1.log" << false;
+        QTest::newRow("of another job") << "xx.try1.log" << true;
+    }
+    void a_file_with_logs_of_attempts_never_goes_back() {
+        QFETCH(QString, file);
+        QFETCH(bool, goes_back);
+        ClaimScratch scratch;
+        scratch.put(scratch.spool.running, "x.job", script);
+        scratch.put(scratch.spool.running, "x.log", "");
+        if (!file.isEmpty()) scratch.put(scratch.spool.running, file.toStdString(), "");
+        const spool::Recovery recovery = recover(scratch);
+        QCOMPARE(scratch.has(scratch.spool.incoming, "x.job"), goes_back);
+        QCOMPARE(recovery.problems.size(), goes_back ? 0u : 1u);
     }
 
     void a_claim_that_is_not_whole_is_void_data() {

@@ -42,7 +42,10 @@ Result<std::vector<HistoryEntry>> entries_from_results(Spool& spool) {
 }  // namespace
 
 HistoryEntry history_entry(const JobResult& result) {
-    return {result.id, result.name, result.state, result.exit_code, result.ended_at};
+    HistoryEntry entry{result.id, result.name, result.state, result.exit_code, result.ended_at};
+    entry.attempt = result.attempt;
+    if (entry.attempt > 1) entry.token = result.token;
+    return entry;
 }
 
 std::string write_line(const WaitingEntry& entry) {
@@ -62,6 +65,10 @@ std::string write_line(const HistoryEntry& entry) {
                  {"state", outcome_name(entry.state)},
                  {"ended_at", entry.ended_at}};
     line["exit_code"] = entry.exit_code ? json(*entry.exit_code) : json(nullptr);
+    if (entry.attempt > 1) {
+        line["attempt"] = entry.attempt;
+        line["token"] = entry.token;
+    }
     return line.dump() + "\n";
 }
 
@@ -94,6 +101,8 @@ std::optional<HistoryEntry> read_history_entry(std::string_view line) {
         entry.state = *state;
         if (document.at("exit_code").is_number_integer())
             entry.exit_code = document["exit_code"].get<int>();
+        entry.attempt = document.value("attempt", 0);
+        entry.token = document.value("token", std::string());
         return entry;
     } catch (const json::exception&) {
         return std::nullopt;

@@ -36,6 +36,8 @@ struct HistoryEntry {
     Outcome state = Outcome::lost;
     std::optional<int> exit_code;
     std::int64_t ended_at = 0;
+    int attempt = 0;      ///< the last one; 0: not noted
+    std::string token{};  ///< of a further attempt, in hexadecimal digits
 };
 
 [[nodiscard]] HistoryEntry history_entry(const JobResult& result);

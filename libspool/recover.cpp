@@ -1,5 +1,6 @@
 #include "libspool/recover.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "libspool/finish.h"
 #include "libspool/names.h"
 #include "libspool/recover_attempts.h"
+#include "libspool/system.h"
 
 namespace spool {
 namespace {
@@ -20,6 +22,14 @@ Result<bool> is_claimed_file(Spool& spool, Handle directory, const std::string& 
     const auto stat = spool.files->stat_at(directory, name);
     if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
     return stat && stat->device == claim.device && stat->inode == claim.inode;
+}
+
+/// Of a further attempt the file may have been saved anew, or put back, since it was claimed.
+Result<bool> is_any_job_file(Spool& spool, const RecordContent& content) {
+    const auto stat =
+        spool.files->stat_at(spool.running.get(), content.name() + content.claim.extension);
+    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
+    return stat && stat->kind == FileKind::regular;
 }
 
 /// The file may have been renamed in incoming/ since: it is looked for by inode too.
@@ -39,7 +49,7 @@ Result<bool> in_incoming(Spool& spool, const RecordContent& content) {
 
 Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const RecordContent& content,
                               const record::BootId& boot,
-                              const std::function<bool(const record::Token&)>& tree_alive) {
+                              const std::function<bool(const RecordContent&)>& tree_alive) {
     RecoveryFacts facts;
     facts.claim = content.claim_validity;
     facts.claimed = content.claimed();
@@ -59,13 +69,18 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
         spool, spool.running.get(), content.name() + content.claim.extension, content.claim);
     if (!in_running) return tl::unexpected(in_running.error());
     facts.in_running = *in_running;
+    if (facts.further_attempt && !facts.in_running) {
+        const auto any = is_any_job_file(spool, content);
+        if (!any) return tl::unexpected(any.error());
+        facts.in_running = *any;
+    }
     const auto waits = in_incoming(spool, content);
     if (!waits) return tl::unexpected(waits.error());
     facts.in_incoming = *waits;
     const bool complete = facts.ended && content.exit.phase == record::Phase::complete;
     const bool ran = facts.started || facts.ended;
     facts.tree_alive =
-        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content.claim.token);
+        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content);
     return facts;
 }
 
@@ -187,7 +202,7 @@ void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
 class Sorter {
 public:
     Sorter(Spool& spool, RecordPool& pool, const record::BootId& boot,
-           const std::function<bool(const record::Token&)>& tree_alive)
+           const std::function<bool(const RecordContent&)>& tree_alive)
         : spool_(spool), pool_(pool), boot_(boot), tree_alive_(tree_alive) {}
 
     Result<void> sort(RecordFile record) {
@@ -262,7 +277,7 @@ private:
     Spool& spool_;
     RecordPool& pool_;
     const record::BootId& boot_;
-    const std::function<bool(const record::Token&)>& tree_alive_;
+    const std::function<bool(const RecordContent&)>& tree_alive_;
     Recovery recovery_;
     std::set<std::string> named_, scripts_;
     std::set<std::uint32_t> broken_;  ///< records whose body is not whole
@@ -276,19 +291,14 @@ WaitingEntry waiting_entry(const ActiveJob& job) {
             job.facts.wishes};
 }
 
-void forbid_repetition(Spool& spool, Recovered& recovered) {
-    ActiveJob& job = recovered.job;
-    if (!job.facts.rules.any()) return;
-    job.facts.rules = {};
-    const auto result = read_done(spool, job.name);
-    const bool superseded =
-        result && result->id == job.number && result->attempt > static_cast<int>(job.attempt);
-    if (superseded) recovered.action = RecoveryAction::release;
+bool is_superseded(const ActiveJob& job, const HistoryEntry& end) {
+    if (static_cast<int>(job.attempt) != std::max(end.attempt, 1)) return true;
+    return !end.token.empty() && end.token != to_hex(job.token);
 }
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
-                         const std::function<bool(const record::Token&)>& tree_alive) {
+                         const std::function<bool(const RecordContent&)>& tree_alive) {
     std::vector<std::string> no_records;
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());

@@ -68,6 +68,13 @@ void ActiveJobs::take_mark(std::uint64_t number) {
     listener_.changed();
 }
 
+/// Whether the absence of its file from running/ says that it is to end: it has not ended, or may
+/// be executed again.
+bool ActiveJobs::owns_file(const Active& active) {
+    return active.stage < Stage::syncing_exit ||
+           (active.stage == Stage::syncing_exit && active.job.facts.rules.any());
+}
+
 /// True once the file has been absent in two looks at least a second apart.
 bool ActiveJobs::file_is_missing(Active& active) {
     const auto stat = spool_.files->stat_at(spool_.running.get(), active.job.job_file());
@@ -84,7 +91,7 @@ void ActiveJobs::look_at_files() {
     std::vector<Active*> absent;
     Active* missing = nullptr;
     for (auto& [number, active] : jobs_) {
-        if (active.stage >= Stage::syncing_exit || active.content.cancelled()) {
+        if (!owns_file(active) || active.content.cancelled()) {
             active.missing_since.reset();  // else a time that has passed would wake the loop
             continue;
         }

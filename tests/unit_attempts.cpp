@@ -78,7 +78,7 @@ void write_page_of(ClaimScratch& scratch, const spool::ActiveJob& job, std::size
 spool::Recovery recover(ClaimScratch& scratch, const record::BootId& now = boot) {
     scratch.pool = spool::RecordPool(scratch.spool);
     auto recovery = spool::recover(scratch.spool, scratch.pool, scratch.clock, now,
-                                   [](const record::Token&) { return false; });
+                                   [](const spool::RecordContent&) { return false; });
     if (!recovery) qFatal("%s", recovery.error().text().c_str());
     return std::move(*recovery);
 }
@@ -121,7 +121,10 @@ private slots:
         row("own delay", "--retries=3 --retry-delay=2s", verdict(failed, 1), 4, 2, 1);
         row("a delay that is long stays", "--retries=3 --retry-delay=1h", verdict(failed, 1), 3600,
             3, 2);
-        row("no delay", "--retries=3 --retry-delay=0s", verdict(failed, 1), 0, 3, 2);
+        row("no delay", "--retries=3 --retry-delay=0s", verdict(failed, 1), 0);
+        row("but once", "--retries=3 --retry-delay=0s", verdict(failed, 1), 1, 2, 1);
+        row("more retries than restarts", "--retries=200", verdict(failed, 1), 600, 150, 149);
+        row("no more than that", "--retries=200 --requeue-exit=85", verdict(failed, 85), -1, 201);
         row("chosen code", "--retries=3 --retry-on=1,75-78", verdict(failed, 76), 10);
         row("other code", "--retries=3 --retry-on=1,75-78", verdict(failed, 79), -1);
         row("chosen signal", "--retries=3 --retry-on=137", verdict(failed, -1, 9), 10);
@@ -162,6 +165,7 @@ private slots:
         if (!next) return;
         QCOMPARE((next->at - ended) / second, delay);
         QVERIFY(!next->why.empty());
+        QCOMPARE(next->asked, result.exit_code == 85);
         const bool is_retry = result.state == Outcome::failed && result.exit_code != 85;
         QCOMPARE(next->counts.retries, retries + is_retry);
         QCOMPARE(next->counts.losses, losses + (result.state == Outcome::lost));
@@ -342,6 +346,78 @@ private slots:
         const spool::Recovery recovery = recover(scratch);
         QCOMPARE(scratch.has(scratch.spool.incoming, "x.job"), goes_back);
         QCOMPARE(recovery.problems.size(), goes_back ? 0u : 1u);
+    }
+
+    void what_the_history_has_is_superseded_data() {
+        QTest::addColumn<int>("record");
+        QTest::addColumn<int>("history");
+        QTest::addColumn<bool>("same_token");
+        QTest::addColumn<bool>("superseded");
+        QTest::newRow("the last one, its x.json is torn") << 2 << 2 << true << false;
+        QTest::newRow("undone, the next one has its number") << 2 << 2 << false << true;
+        QTest::newRow("others followed") << 1 << 3 << true << true;
+        QTest::newRow("undone, none followed") << 2 << 1 << true << true;
+        QTest::newRow("a first one") << 1 << 1 << true << false;
+        QTest::newRow("a line without attempts") << 1 << 0 << true << false;
+    }
+    void what_the_history_has_is_superseded() {
+        QFETCH(int, record);
+        QFETCH(int, history);
+        QFETCH(bool, same_token);
+        QFETCH(bool, superseded);
+        spool::ActiveJob job;
+        job.attempt = static_cast<std::uint32_t>(record);
+        job.token = spool::random_token();
+        JobResult result = verdict(Outcome::failed, 1);
+        result.attempt = history;
+        result.token = spool::to_hex(same_token ? job.token : spool::random_token());
+        const auto end = spool::read_history_entry(spool::write_line(spool::history_entry(result)));
+        QVERIFY(end.has_value());
+        QCOMPARE(spool::is_superseded(job, *end), superseded);
+    }
+
+    void a_further_attempt_goes_on_with_another_file_of_its_name() {
+        ClaimScratch scratch;
+        const auto job = claimed_with_rules(scratch);
+        fail(scratch, job);
+        const auto next = next_of(scratch, job);
+        QVERIFY(spool::release(scratch.spool, job).has_value());
+        scratch.put(scratch.spool.running, "new", "saved anew\n");
+        QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.job").has_value());
+        QVERIFY(scratch.files.rename(scratch.spool.running.get(), "new",
+                                     scratch.spool.running.get(), "x.job"));
+        const spool::Recovery recovery = recover(scratch);
+        QCOMPARE(recovery.jobs.size(), 1u);
+        QVERIFY(recovery.jobs.front().action == spool::RecoveryAction::start);
+    }
+
+    void a_claim_that_fails_costs_no_record() {
+        ClaimScratch scratch;
+        const auto job = claimed_with_rules(scratch);
+        fail(scratch, job);
+        for (int time = 0; time < 3; ++time) {
+            spool::ActiveJob next = next_of(scratch, job);
+            QVERIFY(spool::undo_next_attempt(scratch.spool, next).value_or(false));
+            scratch.pool.give_back(std::move(next.record));
+        }
+        QCOMPARE(scratch.count(scratch.spool.records), std::size_t(2));
+    }
+
+    void long_names_are_published_without_logs_of_attempts() {
+        ClaimScratch scratch;
+        const std::string stem(248, 'x');
+        scratch.put(scratch.spool.incoming, stem + ".job", script);
+        auto claim = scratch.claim(scratch.request(stem + ".job"));
+        QVERIFY(claim && std::holds_alternative<spool::ActiveJob>(*claim));
+        auto job = std::move(std::get<spool::ActiveJob>(*claim));
+        fail(scratch, job);
+        const auto next = next_of(scratch, job);
+        QVERIFY(next.facts.earlier.front().log.empty());
+        // Of those that are listed no more it is not known.
+        auto many = next_of(scratch, next);
+        many.facts.earlier.clear();
+        JobResult result = scratch.result_of(many);
+        QVERIFY(spool::publish(scratch.spool, many, result).has_value());
     }
 
     void a_claim_that_is_not_whole_is_void_data() {

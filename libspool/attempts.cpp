@@ -9,6 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds longest_delay = 10min;
+constexpr std::chrono::milliseconds least_delay = 1s;  ///< from the second time on
 /// A machine that ends its processes is about to go down.
 constexpr std::chrono::milliseconds shutdown_time = 2min;
 
@@ -19,10 +20,11 @@ std::int64_t after(std::int64_t time, std::chrono::milliseconds delay) {
 /// Doubled for each time before; a delay that was asked for is never made shorter.
 std::chrono::milliseconds back_off(const RetryRules& rules, int times_before) {
     const auto most = std::max(longest_delay, rules.retry_delay);
+    const auto least = times_before == 0 ? 0ms : least_delay;
     auto delay = rules.retry_delay;
     for (int i = 0; i < times_before && delay < most; ++i)
         delay *= 2;
-    return std::min(delay, most);
+    return std::clamp<std::chrono::milliseconds>(delay, least, most);
 }
 
 bool is_chosen(const RetryRules& rules, const JobResult& verdict) {
@@ -32,6 +34,13 @@ bool is_chosen(const RetryRules& rules, const JobResult& verdict) {
            std::any_of(rules.retry_on.begin(), rules.retry_on.end(), [&](const ExitCodes& range) {
                return *code >= range.first && *code <= range.last;
            });
+}
+
+/// Who asks for many retries, and does not say how many attempts in all, means them.
+int most_restarts(const RetryRules& rules) {
+    return rules.max_restarts == RetryRules::usual_restarts
+               ? std::max(rules.max_restarts, rules.retries)
+               : rules.max_restarts;
 }
 
 bool asks_for_another(const RetryRules& rules, const JobResult& verdict) {
@@ -62,7 +71,7 @@ std::optional<NextAttempt> requeue(const RetryRules& rules, AttemptCounts counts
 
 std::optional<NextAttempt> decide_next_attempt(const RetryRules& rules, const AttemptCounts& counts,
                                                const JobResult& verdict, bool same_boot) {
-    if (verdict.attempt > rules.max_restarts) return std::nullopt;
+    if (verdict.attempt > most_restarts(rules)) return std::nullopt;
     switch (verdict.state) {
         case Outcome::failed:
         case Outcome::timeout:
@@ -70,7 +79,7 @@ std::optional<NextAttempt> decide_next_attempt(const RetryRules& rules, const At
                 return NextAttempt{verdict.ended_at,
                                    "exit code " + std::to_string(rules.requeue_exit) +
                                        " asks for it (--requeue-exit)",
-                                   counts};
+                                   counts, true};
             if (verdict.state == Outcome::timeout) return std::nullopt;
             return retry(rules, counts, verdict);
         case Outcome::lost:

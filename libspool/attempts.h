@@ -22,6 +22,7 @@ struct NextAttempt {
     std::int64_t at = 0;   ///< not before: nanoseconds of the wall clock
     std::string why;       ///< "retry 1 of 3"
     AttemptCounts counts;  ///< with this one
+    bool asked = false;    ///< the job asked for it by its exit code: no failure
 };
 
 /// The attempt that follows the one whose end `verdict` tells; nothing: that was the last one.
@@ -36,6 +37,9 @@ struct NextAttempt {
 
 /// What is kept of the earlier attempts of a job: the last ones.
 inline constexpr std::size_t most_past_attempts = 50;
+
+/// Of a name in a directory, in bytes.
+inline constexpr std::size_t longest_name = 255;
 
 /// "x.try2.log": where the log of an earlier attempt is.
 [[nodiscard]] std::string attempt_log(const std::string& name, std::uint32_t attempt);

@@ -293,32 +293,35 @@ void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrie
     barrier.add_directory(spool.incoming.get());
 }
 
-Result<bool> unclaim(Spool& spool, ActiveJob& job) {
+Result<bool> void_claim(Spool& spool, const ActiveJob& job) {
     // Locked by a descriptor of its own, as a supervisor does it: one that was asked for by a
     // daemon that is dead now may still be on its way.
     Files& files = *spool.files;
     const std::string index = std::to_string(job.record.index);
     auto guard = open_file(files, spool.records.get(), index, OpenMode::read_write);
-    if (!guard && guard.error().code == ENOENT)
-        return return_file(spool, job).map([] { return false; });
+    if (!guard && guard.error().code == ENOENT) return false;
     if (!guard) return tl::unexpected(guard.error());
     const auto locked = files.lock(guard->get());
     if (!locked) return tl::unexpected(locked.error());
     const auto content = read_record(files, job.record);
     if (!content) return tl::unexpected(content.error());
     if (!*locked || content->started()) return system_error("undo the claim of", job.name, EBUSY);
-    // The mark is on the disk before the file can be claimed again: two records of one file would
-    // be two jobs. Where the disk refuses it, the record itself goes.
     record::Claim page{};
     page.token = job.token;
     page.state = record::ClaimState::free;
     const auto marked = write_page(files, job.record, record::claim_page, page).and_then([&] {
         return files.sync(job.record.file.get(), job.record.fresh);
     });
-    if (!marked)
-        if (auto gone = files.remove(spool.records.get(), index); !gone)
-            return tl::unexpected(gone.error());
-    return return_file(spool, job).map([&] { return marked.has_value(); });
+    if (marked) return true;
+    return files.remove(spool.records.get(), index).map([] { return false; });
+}
+
+Result<bool> unclaim(Spool& spool, ActiveJob& job) {
+    // The mark is on the disk before the file can be claimed again: two records of one file would
+    // be two jobs.
+    const auto voided = void_claim(spool, job);
+    if (!voided) return voided;
+    return return_file(spool, job).map([&] { return *voided; });
 }
 
 }  // namespace spool

@@ -70,6 +70,11 @@ Result<ActiveJob> claim_task(Spool& spool, RecordPool& pool, const Clock& clock,
 
 void add_claim_barrier(const Spool& spool, const ActiveJob& job, SyncSet& barrier);
 
+/// Marks the record of a claim that was not started free, durably; where the disk refuses that, the
+/// record itself goes. EBUSY: a supervisor has it, or had it. The caller gives the record back to
+/// the pool if the answer is true; else it is not to be used again, and is discarded.
+Result<bool> void_claim(Spool& spool, const ActiveJob& job);
+
 /// Undoes a claim whose job was not started: the record is marked free, durably, then the file goes
 /// back to incoming/ (under another name if its own is taken: `job.file_name` is set to it). EBUSY:
 /// a supervisor has it, or had it. May be repeated. The caller gives the record back to the pool if

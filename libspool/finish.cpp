@@ -73,6 +73,7 @@ bool is_torn(Spool& spool, const std::string& json) {
 /// Whether a log of an earlier attempt cannot have its name in done/.
 Result<bool> logs_occupied(Spool& spool, const ActiveJob& job, const std::string& name) {
     for (const std::uint32_t attempt : attempts_with_logs(job)) {
+        if (attempt_log(name, attempt).size() > longest_name) continue;
         const auto log = spool.files->stat_at(spool.running.get(), attempt_log(job.name, attempt));
         if (!log && log.error().code != ENOENT) return tl::unexpected(log.error());
         if (!log) continue;
@@ -95,13 +96,16 @@ Result<bool> occupied(Spool& spool, const ActiveJob& job, const Names& names) {
     return logs_occupied(spool, job, names.stem);
 }
 
-/// The logs of the attempts before the last one.
+/// The logs of the attempts before the last one. One whose name would be too long stays, for the
+/// next daemon to put it away.
 Result<void> move_earlier_logs(Spool& spool, const ActiveJob& job, const std::string& name) {
-    for (const std::uint32_t attempt : attempts_with_logs(job))
-        if (auto moved = move_if_there(spool, spool.running.get(), attempt_log(job.name, attempt),
-                                       attempt_log(name, attempt));
-            !moved)
-            return moved;
+    for (const std::uint32_t attempt : attempts_with_logs(job)) {
+        const std::string target = attempt_log(name, attempt);
+        if (target.size() > longest_name) continue;
+        const auto moved =
+            move_if_there(spool, spool.running.get(), attempt_log(job.name, attempt), target);
+        if (!moved) return moved;
+    }
     return {};
 }
 
@@ -122,9 +126,11 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
         if (auto moved = move_job_file(spool, job, names); !moved)
             return tl::unexpected(moved.error());
     result.name = name;
-    for (PastAttempt& past : result.attempts)
+    for (PastAttempt& past : result.attempts) {
         if (!past.log.empty())
             past.log = attempt_log(name, static_cast<std::uint32_t>(past.attempt));
+        if (past.log.size() > longest_name) past.log.clear();
+    }
     auto json = create_in(spool, spool.done.get(), names.json, write_result(result));
     if (!json) return tl::unexpected(json.error());
     return Published{name, std::move(*json)};

@@ -47,6 +47,8 @@ HistoryEntry history_entry(const JobResult& result) {
         entry.first_task = result.tasks->first_number;
         entry.last_task = entry.first_task + result.tasks->count - 1;
     }
+    entry.attempt = result.attempt;
+    if (entry.attempt > 1) entry.token = result.token;
     return entry;
 }
 
@@ -68,6 +70,10 @@ std::string write_line(const HistoryEntry& entry) {
                  {"ended_at", entry.ended_at}};
     line["exit_code"] = entry.exit_code ? json(*entry.exit_code) : json(nullptr);
     if (entry.first_task != 0) line["tasks"] = {entry.first_task, entry.last_task};
+    if (entry.attempt > 1) {
+        line["attempt"] = entry.attempt;
+        line["token"] = entry.token;
+    }
     return line.dump() + "\n";
 }
 
@@ -104,6 +110,8 @@ std::optional<HistoryEntry> read_history_entry(std::string_view line) {
             entry.first_task = tasks->at(0).get<std::uint64_t>();
             entry.last_task = tasks->at(1).get<std::uint64_t>();
         }
+        entry.attempt = document.value("attempt", 0);
+        entry.token = document.value("token", std::string());
         return entry;
     } catch (const json::exception&) {
         return std::nullopt;

@@ -38,6 +38,8 @@ struct HistoryEntry {
     std::int64_t ended_at = 0;
     /// Of an array: the numbers of its tasks; 0: it is none.
     std::uint64_t first_task = 0, last_task = 0;
+    int attempt = 0;      ///< the last one; 0: not noted
+    std::string token{};  ///< of a further attempt, in hexadecimal digits
 };
 
 [[nodiscard]] HistoryEntry history_entry(const JobResult& result);

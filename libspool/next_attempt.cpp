@@ -15,6 +15,7 @@ Result<bool> move_log_aside(Spool& spool, const ActiveJob& ended, const std::str
     const Handle running = spool.running.get();
     const auto log = files.stat_at(running, ended.log_file());
     if (!log && log.error().code != ENOENT) return tl::unexpected(log.error());
+    if (!log && aside.size() > longest_name) return false;
     if (!log) return is_there(spool, running, aside);
     if (log->kind != FileKind::regular) return false;
     const auto moved = files.rename(running, ended.log_file(), running, aside);
@@ -111,14 +112,29 @@ Result<ActiveJob> claim_next_attempt(Spool& spool, RecordPool& pool, const Clock
     record::Claim page = claim_page(content->claim, job, boot, clock);
     const auto written = write_claim(files, job.record, page, *body);
     if (written) return job;
-    (void)undo_next_attempt(spool, job);
-    pool.discard(std::move(job.record));
+    undo_next_attempt(spool, job).value_or(false) ? pool.give_back(std::move(job.record))
+                                                  : pool.discard(std::move(job.record));
     return tl::unexpected(written.error());
 }
 
-Result<void> undo_next_attempt(Spool& spool, const ActiveJob& job) {
-    if (release(spool, job)) return {};
-    return spool.files->remove(spool.records.get(), std::to_string(job.record.index));
+void put_log_back(Spool& spool, const ActiveJob& undone) {
+    if (undone.facts.earlier.empty() || undone.facts.earlier.back().log.empty()) return;
+    Files& files = *spool.files;
+    const Handle running = spool.running.get();
+    const std::string& aside = undone.facts.earlier.back().log;
+    if (!files.stat_at(running, aside)) return;
+    const auto fresh = files.stat_at(running, undone.log_file());
+    if (fresh && (fresh->kind != FileKind::regular || fresh->size != 0)) return;
+    if (fresh && !files.remove(running, undone.log_file())) return;
+    (void)files.rename(running, aside, running, undone.log_file());
+}
+
+Result<bool> undo_next_attempt(Spool& spool, const ActiveJob& job) {
+    put_log_back(spool, job);
+    if (release(spool, job)) return true;
+    return spool.files->remove(spool.records.get(), std::to_string(job.record.index)).map([] {
+        return false;
+    });
 }
 
 }  // namespace spool

@@ -14,8 +14,11 @@ Result<ActiveJob> claim_next_attempt(Spool& spool, RecordPool& pool, const Clock
                                      const JobResult& verdict, const NextAttempt& next,
                                      const std::function<bool(const std::string&)>& name_taken);
 
-/// Undoes that, before the attempt was started: its record is marked free, or removed where that
-/// cannot be written. The record is not to be used again.
-Result<void> undo_next_attempt(Spool& spool, const ActiveJob& job);
+/// Undoes that, before the attempt was started. True: its record is marked free, and may be used
+/// again if it could be synced; false: that could not be written, and the record was removed.
+Result<bool> undo_next_attempt(Spool& spool, const ActiveJob& job);
+
+/// Of an attempt that was undone: the log of the one before has its own name again.
+void put_log_back(Spool& spool, const ActiveJob& undone);
 
 }  // namespace spool

@@ -164,6 +164,9 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
     } else if (content.cancelled()) {
         result.state = Outcome::lost;
         result.reason = "its supervisor died while it was being cancelled";
+    } else if (!content.started()) {
+        result.state = Outcome::lost;
+        result.reason = "its record in .spool/records is damaged, so this attempt was not started";
     } else {
         result.state = Outcome::lost;
         result.reason = "its supervisor died, so its exit code is not known";

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "libspool/array_steps.h"
@@ -11,6 +10,8 @@
 #include "libspool/done.h"
 #include "libspool/finish.h"
 #include "libspool/names.h"
+#include "libspool/recover_attempts.h"
+#include "libspool/system.h"
 
 namespace spool {
 namespace {
@@ -22,6 +23,14 @@ Result<bool> is_claimed_file(Spool& spool, Handle directory, const std::string& 
     const auto stat = spool.files->stat_at(directory, name);
     if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
     return stat && stat->device == claim.device && stat->inode == claim.inode;
+}
+
+/// Of a further attempt the file may have been saved anew, or put back, since it was claimed.
+Result<bool> is_any_job_file(Spool& spool, const RecordContent& content) {
+    const auto stat =
+        spool.files->stat_at(spool.running.get(), content.name() + content.claim.extension);
+    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
+    return stat && stat->kind == FileKind::regular;
 }
 
 /// The file may have been renamed in incoming/ since: it is looked for by inode too.
@@ -41,7 +50,7 @@ Result<bool> in_incoming(Spool& spool, const RecordContent& content) {
 
 Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const RecordContent& content,
                               const record::BootId& boot,
-                              const std::function<bool(const record::Token&)>& tree_alive) {
+                              const std::function<bool(const RecordContent&)>& tree_alive) {
     RecoveryFacts facts;
     facts.claim = content.claim_validity;
     facts.claimed = content.claimed();
@@ -60,7 +69,7 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
     const bool complete = facts.ended && content.exit.phase == record::Phase::complete;
     const bool ran = facts.started || facts.ended;
     facts.tree_alive =
-        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content.claim.token);
+        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content);
     // A task has no file; its array is in running/.
     facts.in_running = split_task_name(content.name()).has_value();
     if (facts.in_running) return facts;
@@ -68,6 +77,11 @@ Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const Reco
         spool, spool.running.get(), content.name() + content.claim.extension, content.claim);
     if (!in_running) return tl::unexpected(in_running.error());
     facts.in_running = *in_running;
+    if (facts.further_attempt && !facts.in_running) {
+        const auto any = is_any_job_file(spool, content);
+        if (!any) return tl::unexpected(any.error());
+        facts.in_running = *any;
+    }
     const auto waits = in_incoming(spool, content);
     if (!waits) return tl::unexpected(waits.error());
     facts.in_incoming = *waits;
@@ -98,6 +112,8 @@ bool has_output(Spool& spool, const std::string& stem) {
 
 /// Why a file without a record may have been executed; empty: it was not.
 std::string may_have_run(Spool& spool, const std::string& name, const std::string& stem) {
+    if (has_attempt_logs(spool, stem).value_or(true))
+        return " has no record, but logs of attempts: what became of it is not known";
     if (has_output(spool, stem))
         return " has no record, but a log that is not empty: what became of it is not known";
     if (is_older_than_records(spool, name))
@@ -190,7 +206,7 @@ void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
 class Sorter {
 public:
     Sorter(Spool& spool, RecordPool& pool, const record::BootId& boot,
-           const std::function<bool(const record::Token&)>& tree_alive)
+           const std::function<bool(const RecordContent&)>& tree_alive)
         : spool_(spool), pool_(pool), boot_(boot), tree_alive_(tree_alive) {}
 
     Result<void> take_arrays() {
@@ -264,18 +280,8 @@ public:
         return {};
     }
 
-    /// Of the records of one job that of the last attempt counts, with the verdicts on the others.
-    void settle_attempts() {
-        std::vector<Recovered>& jobs = recovery_.jobs;
-        std::sort(jobs.begin(), jobs.end(), [this](const Recovered& a, const Recovered& b) {
-            return std::pair(a.job.number, rank(a)) < std::pair(b.job.number, rank(b));
-        });
-        std::vector<Recovered> kept;
-        for (std::size_t i = 0; i < jobs.size(); ++i) {
-            const bool superseded = i + 1 < jobs.size() && is_superseded(jobs[i], jobs[i + 1]);
-            superseded ? drop(std::move(jobs[i])) : kept.push_back(std::move(jobs[i]));
-        }
-        jobs = std::move(kept);
+    Result<void> settle_attempts() {
+        return spool::settle_attempts(spool_, pool_, boot_, broken_, recovery_.jobs);
     }
 
     Recovery take() { return std::move(recovery_); }
@@ -321,25 +327,6 @@ private:
         all_named_ = false;
     }
 
-    /// What did not reach the disk as a whole, and was not started, is void.
-    [[nodiscard]] std::tuple<bool, std::uint32_t, bool> rank(const Recovered& recovered) const {
-        const bool began = recovered.content.started() || recovered.content.ended();
-        return {began || !broken_.contains(recovered.job.record.index), recovered.job.attempt,
-                began};
-    }
-    static bool is_superseded(const Recovered& one, const Recovered& better) {
-        return one.job.number == better.job.number &&
-               (one.job.attempt > 1 || better.job.attempt > 1);
-    }
-
-    void drop(Recovered recovered) {
-        (void)release(spool_, recovered.job);
-        // A supervisor that is on its way out still has the lock.
-        recovered.action == RecoveryAction::adopt
-            ? pool_.discard(std::move(recovered.job.record))
-            : pool_.give_back(std::move(recovered.job.record));
-    }
-
     Result<void> undo(ActiveJob job) {
         const auto undone = unclaim(spool_, job);
         if (!undone) return tl::unexpected(undone.error());
@@ -351,7 +338,7 @@ private:
     Spool& spool_;
     RecordPool& pool_;
     const record::BootId& boot_;
-    const std::function<bool(const record::Token&)>& tree_alive_;
+    const std::function<bool(const RecordContent&)>& tree_alive_;
     Recovery recovery_;
     std::set<std::string> named_, scripts_;
     std::set<std::uint32_t> broken_;  ///< records whose body is not whole
@@ -365,19 +352,14 @@ WaitingEntry waiting_entry(const ActiveJob& job) {
             job.facts.wishes};
 }
 
-void forbid_repetition(Spool& spool, Recovered& recovered) {
-    ActiveJob& job = recovered.job;
-    if (!job.facts.rules.any()) return;
-    job.facts.rules = {};
-    const auto result = read_done(spool, job.name);
-    const bool superseded =
-        result && result->id == job.number && result->attempt > static_cast<int>(job.attempt);
-    if (superseded) recovered.action = RecoveryAction::release;
+bool is_superseded(const ActiveJob& job, const HistoryEntry& end) {
+    if (static_cast<int>(job.attempt) != std::max(end.attempt, 1)) return true;
+    return !end.token.empty() && end.token != to_hex(job.token);
 }
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
-                         const std::function<bool(const record::Token&)>& tree_alive) {
+                         const std::function<bool(const RecordContent&)>& tree_alive) {
     std::vector<std::string> no_records;
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());
@@ -390,7 +372,7 @@ Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
             return tl::unexpected(sorted.error());
     if (auto undone = sorter.undo_void_arrays(); !undone) return tl::unexpected(undone.error());
     if (auto settled = sorter.settle_files(); !settled) return tl::unexpected(settled.error());
-    sorter.settle_attempts();
+    if (auto settled = sorter.settle_attempts(); !settled) return tl::unexpected(settled.error());
     remove_old_temporaries(spool, clock.wall());
     return sorter.take();
 }

@@ -46,6 +46,7 @@ struct Recovered {
     RecoveryAction action = RecoveryAction::pool;
     ActiveJob job;
     RecordContent content;
+    bool has_ended = false;  ///< the history says so: no further attempt follows
 };
 
 struct Recovery {
@@ -69,14 +70,15 @@ Result<bool> is_void(Spool& spool, const ArrayRecord& array, bool has_tasks);
 
 /// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
 /// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks
-/// for processes of an attempt by its token.
+/// for processes of an attempt that has no supervisor.
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
-                         const std::function<bool(const record::Token&)>& tree_alive);
+                         const std::function<bool(const RecordContent&)>& tree_alive);
 
-/// For a job that the history names as ended: it is not executed again. A record that says
-/// otherwise is of an attempt that others followed, whose free mark did not reach the disk.
-void forbid_repetition(Spool& spool, Recovered& recovered);
+/// Whether the record is of an attempt that was not the last one of a job that has ended, by its
+/// line in the history: it was followed by others, or undone, and its free mark did not reach the
+/// disk. Lines without an attempt are of a first one.
+[[nodiscard]] bool is_superseded(const ActiveJob& job, const HistoryEntry& end);
 
 /// The end of a file that never ran: its result, and what barrier 3 needs.
 struct UnstartedEnd {

@@ -30,6 +30,56 @@ int hex_digit(char c) {
     return -1;
 }
 
+std::string entry_of(const record::Token& token) {
+    std::string entry = "GPUSPOOL_TOKEN=" + to_hex(token);
+    entry += '\0';
+    return entry;
+}
+
+/// Empty of a process that is gone, or another user's; nothing where that cannot be found out now.
+std::optional<std::string> environment_of(int pid) {
+    errno = 0;
+    std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
+    if (!file && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return std::nullopt;
+    return std::string((std::istreambuf_iterator<char>(file)), {});
+}
+
+/// Whether `matches` is true of a process; true as well where they cannot be listed.
+template <typename Match>
+bool find_process(Match matches) {
+    std::error_code error;
+    std::filesystem::directory_iterator entry("/proc", error), end;
+    for (; !error && entry != end; entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+        if (matches(std::atoi(name.c_str()))) return true;
+    }
+    return static_cast<bool>(error);
+}
+
+struct ProcessStat {
+    char state = 0;
+    int threads = 0;
+    std::uint64_t start = 0;
+};
+
+std::optional<ProcessStat> read_process(int pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    // The command in parentheses may hold anything: fields are counted from the last ')'.
+    const std::size_t close = text.rfind(')');
+    if (close == std::string::npos) return std::nullopt;
+    std::istringstream fields(text.substr(close + 1));
+    ProcessStat stat;
+    std::string skipped;
+    fields >> stat.state;
+    for (int field = 4; field < 20; ++field)
+        fields >> skipped;
+    fields >> stat.threads >> skipped;
+    if (!(fields >> stat.start)) return std::nullopt;
+    return stat;
+}
+
 }  // namespace
 
 std::int64_t wall_time() {
@@ -119,36 +169,37 @@ std::string to_hex(const record::Token& token) {
     return text;
 }
 
+bool has_token(int pid, const record::Token& token) {
+    return environment_of(pid).value_or("").find(entry_of(token)) != std::string::npos;
+}
+
+std::vector<int> processes_with(const record::Token& token) {
+    std::vector<int> found;
+    (void)find_process([&](int pid) {
+        if (has_token(pid, token)) found.push_back(pid);
+        return false;
+    });
+    return found;
+}
+
 bool token_is_alive(const record::Token& token) {
-    std::string wanted = "GPUSPOOL_TOKEN=" + to_hex(token);
-    wanted += '\0';
-    std::error_code error;
-    std::filesystem::directory_iterator entry("/proc", error), end;
-    for (; !error && entry != end; entry.increment(error)) {
-        const std::filesystem::path& path = entry->path();
-        if (path.filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
-        errno = 0;
-        std::ifstream file(path / "environ", std::ios::binary);
-        if (!file && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return true;
-        const std::string environment((std::istreambuf_iterator<char>(file)), {});
-        if (environment.find(wanted) != std::string::npos) return true;
-    }
-    return static_cast<bool>(error);
+    const std::string wanted = entry_of(token);
+    return find_process([&](int pid) {
+        const auto environment = environment_of(pid);
+        return !environment || environment->find(wanted) != std::string::npos;
+    });
 }
 
 std::optional<std::uint64_t> process_start(int pid) {
-    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    const std::string text((std::istreambuf_iterator<char>(file)), {});
-    // The command in parentheses may hold anything: fields are counted from the last ')'.
-    const std::size_t close = text.rfind(')');
-    if (close == std::string::npos) return std::nullopt;
-    std::istringstream fields(text.substr(close + 1));
-    std::string skipped;
-    for (int field = 3; field < 22; ++field)
-        fields >> skipped;
-    std::uint64_t start = 0;
-    if (!(fields >> start)) return std::nullopt;
-    return start;
+    const auto stat = read_process(pid);
+    return stat ? std::optional(stat->start) : std::nullopt;
+}
+
+bool process_is_alive(int pid, std::uint64_t start) {
+    const auto stat = read_process(pid);
+    if (!stat || stat->start != start) return false;
+    // A leader that has ended while other threads go on looks like a zombie, and is none.
+    return (stat->state != 'Z' && stat->state != 'X') || stat->threads > 1;
 }
 
 }  // namespace spool

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libspool/error.h"
 #include "libspool/record.h"
@@ -36,9 +37,13 @@ namespace spool {
 /// supervisor left behind, also what has left its session and closed everything. Only processes
 /// that this user may look into are seen. True as well where that cannot be found out now.
 [[nodiscard]] bool token_is_alive(const record::Token& token);
+[[nodiscard]] bool has_token(int pid, const record::Token& token);
+[[nodiscard]] std::vector<int> processes_with(const record::Token& token);
 
 /// Start time of process `pid` in clock ticks since boot (field 22 of /proc/<pid>/stat), if it
 /// exists.
 [[nodiscard]] std::optional<std::uint64_t> process_start(int pid);
+/// Whether that process of this start time is there, and no zombie.
+[[nodiscard]] bool process_is_alive(int pid, std::uint64_t start);
 
 }  // namespace spool

@@ -68,8 +68,16 @@ void ActiveJobs::take_mark(std::uint64_t number) {
     listener_.changed();
 }
 
+/// Whether the absence of its file from running/ says that it is to end: it has not ended, or may
+/// be executed again.
+bool ActiveJobs::owns_file(const Active& active) {
+    return active.stage < Stage::syncing_exit ||
+           (active.stage == Stage::syncing_exit && active.job.facts.rules.any());
+}
+
 /// True once the file has been absent in two looks at least a second apart.
 bool ActiveJobs::file_is_missing(Active& active) {
+    if (active.job.is_task()) return false;  // the file is its array's
     const auto stat = spool_.files->stat_at(spool_.running.get(), active.job.job_file());
     if (stat || stat.error().code != ENOENT) {
         active.missing_since.reset();
@@ -84,8 +92,7 @@ std::size_t ActiveJobs::look_at_files(std::size_t others) {
     std::vector<Active*> absent;
     Active* missing = nullptr;
     for (auto& [number, active] : jobs_) {
-        if (active.job.is_task() || active.stage >= Stage::syncing_exit ||
-            active.content.cancelled()) {
+        if (active.job.is_task() || !owns_file(active) || active.content.cancelled()) {
             active.missing_since.reset();  // else a time that has passed would wake the loop
             continue;
         }

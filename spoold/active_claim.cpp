@@ -15,11 +15,28 @@ void ActiveJobs::add(spool::ActiveJob job) {
     names_.insert(job.name);
     Active& active = jobs_[number];
     active.job = std::move(job);
+    sync_claim(active);
+}
+
+/// Barrier 1.
+void ActiveJobs::sync_claim(Active& active) {
+    active.stage = Stage::syncing_claim;
     spool::SyncSet barrier;
     spool::add_claim_barrier(spool_, active.job, barrier);
-    syncs_.sync(std::move(barrier),
-                [this, number](const auto& failures) { claim_synced(number, failures); });
+    syncs_.sync(std::move(barrier), [this, number = active.job.number](const auto& failures) {
+        claim_synced(number, failures);
+    });
     listener_.changed();
+}
+
+/// Of a further attempt that an earlier daemon claimed, and whose predecessor is gone: it cannot be
+/// undone, and is not started before the disk has it.
+void ActiveJobs::sync_claim_again(Active& active) {
+    active.stage = Stage::returning;
+    active.binding.reset();
+    active.queued = false;
+    active.next_look = clock_.monotonic() + 1s;
+    listener_.freed(active.job.number);
 }
 
 void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& failures) {
@@ -28,10 +45,11 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
     if (!failures.empty()) {
         // Nothing was executed: the file goes back, and what could not be synced is not trusted
         // again.
-        if (active->ended_attempt) return undo_attempt(*active, failures.begin()->second.text());
+        if (active->ended_attempt) return undo_attempt(*active, failures);
         active->distrusted = failures.contains(active->job.record.file.get());
         listener_.trouble("claim",
                           "jobs cannot be claimed durably: " + failures.begin()->second.text());
+        if (active->job.attempt > 1) return sync_claim_again(*active);
         return undo_claim(*active, failures.begin()->second.text());
     }
     listener_.trouble("claim", "");
@@ -45,6 +63,7 @@ void ActiveJobs::claim_synced(std::uint64_t number, const SyncThread::Failures& 
 void ActiveJobs::undo_claim(Active& active, const std::string& why) {
     const std::uint64_t number = active.job.number;
     if (active.job.attempt > 1) {  // it waits in running/
+        if (active.stage == Stage::returning) return sync_claim(active);
         active.stage = Stage::claimed;
         return queue(active);
     }

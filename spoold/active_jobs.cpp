@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "libspool/system.h"
+#include "libspool/orphans.h"
 #include "log.h"
 
 namespace spoold {
@@ -138,6 +138,7 @@ bool ActiveJobs::take_content(Active& active, spool::RecordContent content) {
         if (pages->run_known()) keep(known.run, known.run_validity, pages->run);
         if (pages->ended()) keep(known.exit, known.exit_validity, pages->exit);
         if (pages->cancelled()) keep(known.cancel, known.cancel_validity, pages->cancel);
+        if (pages->has_wish()) keep(known.wish, known.wish_validity, pages->wish);
     }
     active.damaged = active.distrusted = true;
     listener_.trouble(damage_of(job),
@@ -176,22 +177,27 @@ void ActiveJobs::look_at(Active& active) {
         return exited(active);
     // Of a damaged one nothing more is executed: a supervisor finds no claim.
     if (!standing->alive && (content.started() || content.ended() || !sound)) {
-        if (spool::token_is_alive(active.job.token)) {
-            if (active.stage != Stage::orphaned) {
-                log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
-                listener_.changed();
-            }
-            active.stage = Stage::orphaned;
-            active.next_look = clock_.monotonic() + 1s;
-        } else {
-            return exited(active);
-        }
+        if (!tree_lives_on(active)) return exited(active);
     }
     if (active.stage == Stage::starting && !active.binding && !standing->alive)
         return undo_claim(active, "its supervisor died before it executed anything");
     if (content.started() != was_started || content.ended() != was_ended ||
         main_process(content) != pid_before)
         listener_.changed();
+}
+
+/// Of a job whose supervisor is dead. Nobody is left who could let a suspended one go on, and its
+/// GPUs are held until it ends.
+bool ActiveJobs::tree_lives_on(Active& active) {
+    if (!spool::attempt_is_alive(active.job.token, active.content)) return false;
+    if (active.content.has_wish()) spool::let_go_on(active.job.token, active.content);
+    if (active.stage != Stage::orphaned) {
+        log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
+        listener_.changed();
+    }
+    active.stage = Stage::orphaned;
+    active.next_look = clock_.monotonic() + 1s;
+    return true;
 }
 
 std::optional<std::chrono::nanoseconds> ActiveJobs::advance() {
@@ -234,15 +240,25 @@ void ActiveJobs::adopt(spool::Recovered recovered) {
             "two records have job " + std::to_string(number) + ": the second is left alone");
         return;
     }
-    if (recovered.action == start) return add(std::move(recovered.job));
+    if (recovered.action == start) {
+        add(std::move(recovered.job));
+        jobs_.at(number).content = std::move(recovered.content);
+        return;
+    }
     if (recovered.action == release) return release_published(std::move(recovered.job));
     by_record_[recovered.job.record.index] = number;
     names_.insert(recovered.job.name);
     Active& active = jobs_[number];
     active.job = std::move(recovered.job);
     active.content = std::move(recovered.content);
+    active.has_ended = recovered.has_ended;
     active.stage = Stage::running;
     if (recovered.action == spool::RecoveryAction::finish) return exited(active);
+    if (recovered.action == undo) {
+        active.stage = Stage::returning;
+        active.next_look = clock_.monotonic();
+        return;
+    }
     if (recovered.action == await_tree) active.stage = Stage::orphaned;
     if (!active.content.started())
         active.stage = Stage::starting;  // its run page comes in a moment
@@ -263,7 +279,7 @@ bool ActiveJobs::awaits_supervisor(std::uint32_t record) const {
 
 bool ActiveJobs::holds_file(const std::string& name) const {
     return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& entry) {
-        return entry.second.stage < Stage::syncing_exit && entry.second.job.job_file() == name;
+        return owns_file(entry.second) && entry.second.job.job_file() == name;
     });
 }
 

@@ -40,7 +40,8 @@ enum class Stage {
 struct Retry {
     spool::JobResult verdict;
     spool::NextAttempt next;
-    std::chrono::nanoseconds due{0};  ///< on the monotonic clock
+    std::chrono::nanoseconds due{0};    ///< on the monotonic clock
+    std::chrono::nanoseconds pause{0};  ///< after the last fault that kept it from beginning
 };
 
 struct Active {
@@ -59,6 +60,7 @@ struct Active {
     std::optional<spool::ActiveJob> ended_attempt;  ///< the same: with the earlier record
     bool marking = false;             ///< it is being cancelled between attempts: none begins
     std::optional<bool> wish_told{};  ///< what its supervisor was told last
+    bool has_ended = false;           ///< by the history: no further attempt follows
     bool queued = false;              ///< the policy has been asked for slots for a further attempt
 };
 
@@ -160,6 +162,8 @@ private:
     void sync_result_soon(std::uint64_t number);
     void sync_results();
     void result_synced(std::uint64_t number, const SyncThread::Failures& failures);
+    void sync_claim(Active& active);
+    void sync_claim_again(Active& active);
     void claim_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void exit_synced(std::uint64_t number, const SyncThread::Failures& failures);
     void undo_claim(Active& active, const std::string& why);
@@ -167,12 +171,16 @@ private:
     void step_retry(Active& active);
     void queue(Active& active);
     void begin_attempt(Active& active);
+    void try_attempt_later(Active& active);
+    bool can_be_repeated(Active& active);
     void release_ended_attempt(Active& active);
-    void undo_attempt(Active& active, const std::string& why);
+    void undo_attempt(Active& active, const SyncThread::Failures& failures);
     void release_published(spool::ActiveJob job);
     void tell_wish(Active& active, bool alive);
+    bool tree_lives_on(Active& active);
     void take_mark(std::uint64_t number);
     bool file_is_missing(Active& active);
+    static bool owns_file(const Active& active);
     void put_back(const std::vector<Active*>& absent, const std::string& what);
     void tell_of_put_back();
     void finish(std::uint64_t number, bool reuse);

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 /// After barrier 2: whether another attempt follows. If so, it waits for that.
 bool ActiveJobs::goes_on(Active& active) {
     if (!active.job.facts.rules.any() || active.damaged || active.distrusted) return false;
+    if (active.has_ended) return false;
     if (active.marking) {  // what its mark says decides
         active.stage = Stage::retrying;
         return true;
@@ -35,9 +36,11 @@ bool ActiveJobs::goes_on(Active& active) {
     active.queued = false;
     active.retry =
         Retry{std::move(verdict), std::move(*next),
-              clock_.monotonic() + std::clamp<std::chrono::nanoseconds>(left, 0ns, delay)};
+              clock_.monotonic() + std::clamp<std::chrono::nanoseconds>(left, 0ns, delay), 0ns};
     active.next_look = active.retry->due;
-    listener_.attempt_ended(active.retry->verdict);
+    // While the attempt ended nobody looked.
+    (void)file_is_missing(active);
+    if (!active.retry->next.asked) listener_.attempt_ended(active.retry->verdict);
     listener_.changed();
     return true;
 }
@@ -50,12 +53,42 @@ void ActiveJobs::step_retry(Active& active) {
         listener_.freed(number);
         return publish(number);
     }
+    (void)file_is_missing(active);
+    if (active.missing_since) {  // no attempt begins until it is known what that means
+        active.next_look = clock_.monotonic() + 1s;
+        return;
+    }
     if (active.binding) return begin_attempt(active);
     if (clock_.monotonic() < active.retry->due) {
         active.next_look = active.retry->due;
         return;
     }
+    if (!can_be_repeated(active)) {
+        listener_.freed(number);
+        return publish(number);
+    }
     queue(active);
+}
+
+/// What is to be executed is in the record of the attempt that has ended.
+bool ActiveJobs::can_be_repeated(Active& active) {
+    const auto body = spool::read_body(*spool_.files, active.job.record, active.content.claim);
+    if (body || body.error().code != 0) return true;
+    log_warning(title(active.job) + " has no further attempt: " + body.error().text());
+    active.has_ended = true;
+    return false;
+}
+
+/// After a fault: it waits, longer each time.
+void ActiveJobs::try_attempt_later(Active& active) {
+    Retry& retry = *active.retry;
+    active.stage = Stage::retrying;
+    active.binding.reset();
+    active.queued = false;
+    retry.pause = std::clamp<std::chrono::nanoseconds>(2 * retry.pause, 1s, 64s);
+    retry.due = clock_.monotonic() + retry.pause;
+    active.next_look = retry.due;
+    listener_.freed(active.job.number);
 }
 
 /// Asks for slots for a further attempt.
@@ -82,11 +115,7 @@ void ActiveJobs::begin_attempt(Active& active) {
     if (!next) {
         listener_.trouble("attempt", "a further attempt of " + title(active.job) +
                                          " cannot be prepared: " + next.error().text());
-        active.binding.reset();
-        active.queued = false;
-        active.retry->due = clock_.monotonic() + 1s;
-        active.next_look = active.retry->due;
-        return listener_.freed(number);
+        return try_attempt_later(active);
     }
     listener_.trouble("attempt", "");
     active.ended_attempt = std::exchange(active.job, std::move(*next));
@@ -94,12 +123,7 @@ void ActiveJobs::begin_attempt(Active& active) {
     active.content = {};
     active.cancel_sent = false;
     active.wish_told.reset();
-    active.stage = Stage::syncing_claim;
-    spool::SyncSet barrier;
-    spool::add_claim_barrier(spool_, active.job, barrier);
-    syncs_.sync(std::move(barrier),
-                [this, number](const auto& failures) { claim_synced(number, failures); });
-    listener_.changed();
+    sync_claim(active);
 }
 
 /// The verdict on it is in the record of the next one, on the disk.
@@ -115,23 +139,23 @@ void ActiveJobs::release_ended_attempt(Active& active) {
 }
 
 /// Its claim did not reach the disk: what was before holds, and it is tried again.
-void ActiveJobs::undo_attempt(Active& active, const std::string& why) {
-    const std::uint64_t number = active.job.number;
-    log_warning(title(active.job) + " waits on for its next attempt: " + why);
-    if (auto undone = spool::undo_next_attempt(spool_, active.job); !undone)
+void ActiveJobs::undo_attempt(Active& active, const SyncThread::Failures& failures) {
+    log_warning(title(active.job) +
+                " waits on for its next attempt: " + failures.begin()->second.text());
+    const auto undone = spool::undo_next_attempt(spool_, active.job);
+    if (!undone)
         listener_.trouble("attempt", "a record cannot be removed: " + undone.error().text());
     by_record_.erase(active.job.record.index);
-    pool_.discard(std::move(active.job.record));
+    const bool sound = !failures.contains(active.job.record.file.get());
+    if (sound && undone.value_or(false))
+        pool_.give_back(std::move(active.job.record));
+    else
+        pool_.discard(std::move(active.job.record));
     active.job = std::move(*active.ended_attempt);
     active.ended_attempt.reset();
     if (auto content = spool::read_record(*spool_.files, active.job.record))
         active.content = std::move(*content);
-    active.stage = Stage::retrying;
-    active.binding.reset();
-    active.queued = false;
-    active.retry->due = clock_.monotonic() + 1s;
-    active.next_look = active.retry->due;
-    listener_.freed(number);
+    try_attempt_later(active);
 }
 
 }  // namespace spoold

@@ -150,6 +150,7 @@ void Daemon::pass() {
 
 void Daemon::look_at_active() {
     if (rescan_) active_->look_at_all();
+    if (rescan_ && !groups_kept_) (void)keep_groups();
     for (const std::uint32_t record : std::exchange(records_, {}))
         active_->look(record);
     const bool missing =

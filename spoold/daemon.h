@@ -173,6 +173,7 @@ private:
 
     // Groups.
     void load_groups();
+    spool::Result<void> keep_groups();
     void tell_policy(const std::string& group);
     spool::Result<void> hold_group(const std::string& group, const std::string& reason);
     void note_group(const spool::JobResult& result);
@@ -185,10 +186,12 @@ private:
     spool::Result<void> check_owner();
     spool::Result<void> make_parts();
     spool::Result<void> recover();
+    bool drop_superseded(const std::vector<spool::HistoryEntry>& history,
+                         spool::Recovered& recovered);
     void take_up(spool::Recovered recovered);
     void adopt_binding(const Active& active);
-    [[nodiscard]] spool::Terms terms_of(const spool::ActiveJob& job,
-                                        const spool::record::Claim& claim) const;
+    [[nodiscard]] spool::Result<spool::Terms> terms_of(const spool::ActiveJob& job,
+                                                       const spool::record::Claim& claim) const;
     void load_config();
     void set_gpu_wishes();
     void set_pool();
@@ -239,6 +242,8 @@ private:
     std::unique_ptr<MachineGpus> gpus_;
     std::unique_ptr<SharedGpus> shared_;
     spool::HeldGroups held_groups_;
+    bool groups_known_ = false;  ///< groups.json was read: it may be written
+    bool groups_kept_ = true;    ///< it says what held_groups_ does
     spool::GroupFailures group_failures_;
     SharedGpus::Reasons others_turns_;  ///< free GPUs that are not ours to take now
     spool::MachineState machine_{spool::default_machine_files()};

@@ -56,12 +56,12 @@ void Daemon::end_hopeless() {
 }
 
 /// What an active job asked for when it was claimed.
-spool::Terms Daemon::terms_of(const spool::ActiveJob& job,
-                              const spool::record::Claim& claim) const {
+spool::Result<spool::Terms> Daemon::terms_of(const spool::ActiveJob& job,
+                                             const spool::record::Claim& claim) const {
     const auto body = spool::read_body(files_, job.record, claim);
     const auto spec = body.and_then(
         [&](const auto& read) { return spool::read_job_file(read.job_file, job.job_file()); });
-    if (!spec) return {};
+    if (!spec) return tl::unexpected(spec.error());
     spool::Terms terms = spool::terms_of(*spec, job.facts.submitted_at);
     terms.priority = job.facts.wishes.priority.value_or(terms.priority);
     terms.held = false;
@@ -72,7 +72,16 @@ spool::Terms Daemon::terms_of(const spool::ActiveJob& job,
 /// A further attempt has its turn like the first one.
 bool Daemon::wants_slots(const Active& active) {
     if (!active.job.facts.secrets.empty() && !launcher_->has_environment()) return false;
-    queue_again(active.job.number, terms_of(active.job, active.content.claim));
+    auto terms = terms_of(active.job, active.content.claim);
+    if (troubles_.set(
+            "terms " + std::to_string(active.job.number),
+            terms ? ""
+                  : "a further attempt of " + title(active.job) +
+                        " cannot begin, what it asked for cannot be read: " + terms.error().text()))
+        state_changed_ = true;
+    if (!terms) return false;
+    policy_.add(active.job.number, std::move(*terms),
+                [](auto) { return spool::Standing::unknown; });
     return true;
 }
 

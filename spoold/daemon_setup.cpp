@@ -4,6 +4,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <system_error>
@@ -14,6 +15,7 @@
 #include "libspool/file_system.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
+#include "libspool/orphans.h"
 #include "libspool/own_files.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
@@ -172,7 +174,9 @@ spool::Result<void> Daemon::recover() {
         for (std::uint64_t task = entry.first_task; task != 0 && task <= entry.last_task; ++task)
             index_.note_used(task);
     }
-    auto recovery = spool::recover(spool_, *pool_, clock_, boot_, spool::token_is_alive);
+    auto recovery = spool::recover(spool_, *pool_, clock_, boot_, [](const auto& content) {
+        return spool::attempt_is_alive(content.claim.token, content);
+    });
     if (!recovery) return tl::unexpected(recovery.error());
     for (const std::string& problem : recovery->problems)
         troubles_.set(problem, problem);
@@ -186,7 +190,7 @@ spool::Result<void> Daemon::recover() {
     highest = std::max(highest, index_.highest());
     for (spool::Recovered& recovered : recovery->jobs) {
         highest = std::max(highest, recovered.job.number);
-        take_up(std::move(recovered));
+        if (!drop_superseded(*history, recovered)) take_up(std::move(recovered));
     }
     resume_arrays();
     auto ends = spool::recover_unstarted(
@@ -205,11 +209,25 @@ spool::Result<void> Daemon::recover() {
     return {};
 }
 
+/// The truth about its job is in the history and in done/.
+bool Daemon::drop_superseded(const std::vector<spool::HistoryEntry>& history,
+                             spool::Recovered& recovered) {
+    using enum spool::RecoveryAction;
+    if (recovered.action == adopt || recovered.action == await_tree) return false;
+    const bool superseded =
+        std::any_of(history.begin(), history.end(), [&](const spool::HistoryEntry& end) {
+            return end.number == recovered.job.number && spool::is_superseded(recovered.job, end);
+        });
+    if (!superseded) return false;
+    (void)spool::release(spool_, recovered.job);
+    pool_->give_back(std::move(recovered.job.record));
+    return true;
+}
+
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
-    if (index_.used(number) && !recovered.job.is_task())
-        spool::forbid_repetition(spool_, recovered);
+    recovered.has_ended = index_.used(number) && !recovered.job.is_task();
     const bool runs = recovered.content.started();
     if (recovered.job.is_task())
         note_task_found(number, runs);
@@ -220,9 +238,12 @@ void Daemon::take_up(spool::Recovered recovered) {
     const bool starts = recovered.action == spool::RecoveryAction::start;
     const bool holds = recovered.action == spool::RecoveryAction::adopt ||
                        recovered.action == spool::RecoveryAction::await_tree;
-    const auto terms = starts ? terms_of(recovered.job, recovered.content.claim) : spool::Terms();
+    const bool first = starts && recovered.job.attempt == 1;  // further ones ask for slots
+    const auto terms = terms_of(recovered.job, recovered.content.claim);
+    // What cannot be read any more goes back, and is judged anew.
+    if (first && !terms) recovered.action = spool::RecoveryAction::undo;
     active_->adopt(std::move(recovered));
-    if (starts) queue_again(number, terms);
+    if (first && terms) queue_again(number, *terms);
     if (holds) adopt_binding(active_->jobs().at(number));
 }
 
@@ -238,7 +259,10 @@ void Daemon::adopt_binding(const Active& active) {
             count += spool::make_gpu_slot(text).devices.size();
         if (locked.size() == count) gpus.devices = locked;
     }
-    const spool::Terms terms = terms_of(active.job, active.content.claim);
+    const auto read = terms_of(active.job, active.content.claim);
+    if (!read)
+        log_warning(title(active.job) + ": what it asked for is not known: " + read.error().text());
+    const spool::Terms terms = read.value_or(spool::Terms());
     const auto ran_for = std::chrono::nanoseconds(clock_.wall() - active.content.run.started_at);
     spool::Tenure tenure{clock_.monotonic() - ran_for};
     if (terms.time_limit) tenure.until = tenure.since + *terms.time_limit;

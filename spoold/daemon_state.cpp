@@ -41,7 +41,7 @@ spool::RunningState running_state(const Active& active) {
     state.submitted_at = active.job.facts.submitted_at;
     state.attempt = static_cast<int>(active.job.attempt);
     state.phase = "running";
-    if (active.stage == Stage::retrying || (active.queued && !active.binding)) {
+    if (active.stage == Stage::retrying || (!active.binding && active.stage <= Stage::claimed)) {
         state.phase = "retrying";
         if (active.retry) state.detail = retry_text(*active.retry);
         return state;

@@ -243,7 +243,8 @@ spool::Reply MachineGpus::heed(const std::string& process) {
 std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result) {
     // What was never executed says nothing of its GPU.
     const bool ran = result.started_at != 0 && (result.exit_code || result.signal);
-    if (!ran) return std::nullopt;
+    // What was cancelled says nothing either, and may have been counted as an attempt.
+    if (!ran || result.state == spool::Outcome::cancelled) return std::nullopt;
     const bool quick = result.state == spool::Outcome::failed &&
                        result.ended_at - result.started_at < quick_failure;
     std::vector<std::string> devices = result.gpu_ids;
@@ -258,7 +259,8 @@ std::optional<std::string> MachineGpus::note_end(const spool::JobResult& result)
             continue;
         }
         auto& jobs = failures_[device];
-        jobs.push_back(result.id);
+        // One job that fails again and again is at fault itself.
+        if (std::find(jobs.begin(), jobs.end(), result.id) == jobs.end()) jobs.push_back(result.id);
         if (jobs.size() >= failures_to_drain && !notes_.drained.contains(device))
             message = drain_failed(device);
     }

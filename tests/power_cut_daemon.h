@@ -1,6 +1,7 @@
 // The daemon's own code for active and for waiting jobs, on files in memory.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <memory>
@@ -101,7 +102,7 @@ inline spool::Result<void> PowerCutDaemon::start() {
         used_.insert(entry.number);
     }
     auto recovery = spool::recover(spool_, pool_, clock_, boot_,
-                                   [](const spool::record::Token&) { return false; });
+                                   [](const spool::RecordContent&) { return false; });
     if (!recovery) return tl::unexpected(recovery.error());
     active_.emplace(spool_, clock_, boot_, pool_, *history_, *syncs_, supervisors_, listener());
     incoming_.emplace(
@@ -112,7 +113,14 @@ inline spool::Result<void> PowerCutDaemon::start() {
     for (auto& recovered : recovery->jobs) {
         const std::uint64_t number = recovered.job.number;
         highest = std::max(highest, number);
-        if (used_.contains(number)) spool::forbid_repetition(spool_, recovered);
+        const auto superseded = [&](const spool::HistoryEntry& end) {
+            return end.number == number && spool::is_superseded(recovered.job, end);
+        };
+        if (std::any_of(history->begin(), history->end(), superseded)) {
+            (void)spool::release(spool_, recovered.job);
+            continue;
+        }
+        recovered.has_ended = used_.contains(number);
         used_.insert(number);
         const bool starts = recovered.action == spool::RecoveryAction::start;
         active_->adopt(std::move(recovered));

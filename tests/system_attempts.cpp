@@ -69,11 +69,15 @@ private slots:
     void the_daemon_is_killed_while_attempts_run();
     void a_job_in_back_off_is_cancelled_data();
     void a_job_in_back_off_is_cancelled();
+    void a_file_removed_as_the_attempt_ends_is_noticed();
     void a_cancelled_attempt_is_the_last();
     void the_gpu_is_free_meanwhile();
+    void one_failing_job_drains_no_gpu();
     void dependents_wait_for_the_last_attempt();
     void a_lost_job_is_requeued_only_when_asked_data();
     void a_lost_job_is_requeued_only_when_asked();
+    void what_hides_its_token_is_not_lost_data();
+    void what_hides_its_token_is_not_lost();
     void after_a_reboot_a_job_is_requeued_only_when_asked_data();
     void after_a_reboot_a_job_is_requeued_only_when_asked();
     void a_reboot_in_back_off_is_none_of_its_attempts();
@@ -214,16 +218,21 @@ void AttemptsTest::a_job_in_back_off_is_cancelled_data() {
     QTest::newRow("by request") << "gpuspool cancel x";
     QTest::newRow("by deletion") << "rm $GPUSPOOL_DIR/running/x.job";
     QTest::newRow("by request, then killed") << "gpuspool cancel x";
+    QTest::newRow("by deletion, no daemon, its time is over") << "rm $GPUSPOOL_DIR/running/x.job";
 }
 
 void AttemptsTest::a_job_in_back_off_is_cancelled() {
     QFETCH(QString, way);
     TestSpool spool;
     QVERIFY(spool.start());
-    QVERIFY(spool.drop("x.job", counted("--retries=3 --retry-delay=10m", "exit 7")));
+    const bool no_daemon = QString(QTest::currentDataTag()).contains("no daemon");
+    const QByteArray delay = no_daemon ? "1s" : "10m";
+    QVERIFY(spool.drop("x.job", counted("--retries=3 --retry-delay=" + delay, "exit 7")));
     QVERIFY(wait_until_retrying(spool, "x"));
+    if (no_daemon) spool.kill9();
     way.replace("gpuspool", GPUSPOOL);
     QVERIFY(shell(spool, way));
+    if (no_daemon) QVERIFY(shell(spool, "sleep 1") && spool.start());
     const QJsonObject result = spool.wait_for_result("x");
     QCOMPARE(result["state"].toString(), "cancelled");
     QCOMPARE(result["exit_code"].toInt(), 7);
@@ -238,6 +247,16 @@ void AttemptsTest::a_job_in_back_off_is_cancelled() {
     QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
     QCOMPARE(ran(spool), "1\n");
     QVERIFY(spool.wait_for([&] { return running_job(spool, "x").isEmpty(); }, "x to be gone"));
+}
+
+void AttemptsTest::a_file_removed_as_the_attempt_ends_is_noticed() {
+    TestSpool spool;
+    QVERIFY(spool.start());
+    QVERIFY(spool.drop("x.job", counted("--retries=3 --retry-delay=1ms",
+                                        "rm $GPUSPOOL_DIR/running/x.job; exit 7")));
+    const QJsonObject result = spool.wait_for_result("x");
+    QCOMPARE(result["state"].toString(), "cancelled");
+    QCOMPARE(ran(spool), "1\n");
 }
 
 void AttemptsTest::a_cancelled_attempt_is_the_last() {
@@ -273,6 +292,16 @@ void AttemptsTest::the_gpu_is_free_meanwhile() {
     QVERIFY(open_gate(spool, "y"));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
     QCOMPARE(home_file(spool, "gpus"), "0\n0\n");
+}
+
+void AttemptsTest::one_failing_job_drains_no_gpu() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job", "#SPOOL --retries=3 --retry-delay=1ms\nexit 1\n"));
+    QCOMPARE(spool.wait_for_result("x")["attempt"].toInt(), 4);
+    QVERIFY(spool.drop("y.job", "#SPOOL --requeue-exit=85 --max-restarts=4\nexit 85\n"));
+    QCOMPARE(spool.wait_for_result("y")["attempt"].toInt(), 5);
+    QCOMPARE(problems_of(spool), QString());
 }
 
 void AttemptsTest::dependents_wait_for_the_last_attempt() {
@@ -317,6 +346,39 @@ void AttemptsTest::a_lost_job_is_requeued_only_when_asked() {
     QCOMPARE(result["state"].toString(), state);
     QCOMPARE(states_of(result), state == "lost" ? QStringList() : QStringList{"lost"});
     QCOMPARE(ran(spool), state == "lost" ? "1\n" : "1\n2\n");
+}
+
+void AttemptsTest::what_hides_its_token_is_not_lost_data() {
+    QTest::addColumn<bool>("daemon_sees_it");
+    QTest::newRow("the daemon sees it") << true;
+    QTest::newRow("no daemon") << false;
+}
+
+/// As programs do that write their title over their environment.
+void AttemptsTest::what_hides_its_token_is_not_lost() {
+    QFETCH(bool, daemon_sees_it);
+    TestSpool spool;
+    QVERIFY(spool.start());
+    QVERIFY(spool.drop(
+        "x.job", counted("--requeue --retry-delay=1ms",
+                         "exec env -i HOME=$HOME PATH=$PATH bash -c 'echo up; until [ -e ~/x.go ]; "
+                         "do read -t 0.02 < <(:); done; echo end >> ~/ran'")));
+    QVERIFY(wait_for_log(spool, "x", "up"));
+    const int supervisor = supervisor_of(spool, "x"),
+              process = running_job(spool, "x")["pid"].toInt();
+    QVERIFY(supervisor > 1 && process > 1);
+    if (!daemon_sees_it) {
+        spool.kill9();
+        QVERIFY(QFile::remove(spool.path(".spool/state.json")));
+    }
+    QCOMPARE(::kill(supervisor, SIGKILL), 0);
+    if (!daemon_sees_it) QVERIFY(spool.start());
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["phase"] == "ending"; },
+                           "the daemon to see that its supervisor is dead"));
+    QCOMPARE(ran(spool), "1\n");
+    QVERIFY(open_gate(spool, "x"));
+    QCOMPARE(states_of(spool.wait_for_result("x")), QStringList{"lost"});
+    QCOMPARE(ran(spool), "1\nend\n2\nend\n");
 }
 
 void AttemptsTest::after_a_reboot_a_job_is_requeued_only_when_asked_data() {

@@ -1,4 +1,6 @@
 // A group whose jobs fail one after another holds itself, and is let go by request.
+#include <signal.h>
+
 #include <QtTest>
 
 #include "tests/support/look.h"
@@ -23,6 +25,7 @@ class GroupsTest : public QObject {
 private slots:
     void five_failures_hold_the_group();
     void a_group_is_held_by_request();
+    void a_hold_is_kept_when_that_is_possible();
 };
 
 void GroupsTest::five_failures_hold_the_group() {
@@ -70,6 +73,30 @@ void GroupsTest::a_group_is_held_by_request() {
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
     QVERIFY(spool.gpuspool({"release", "--group", "a b"}).out.contains("was not held"));
     QCOMPARE(spool.gpuspool({"hold", "--group", "a", "x"}).exit_code, 2);
+}
+
+void GroupsTest::a_hold_is_kept_when_that_is_possible() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.stop());
+    QVERIFY(shell(spool, "echo garbage > $GPUSPOOL_DIR/.spool/groups.json"));
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(wait_for_problem(spool, "which groups were held is not known"));
+    QVERIFY(spool.gpuspool({"hold", "--group", "a"}).exit_code != 0);  // held, and not noted
+    QCOMPARE(spool.read(".spool/groups.json"), "garbage\n");
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0 --group=a\ntrue\n"));
+    QVERIFY(wait_for_reason(spool, "x", "group_held"));
+    QVERIFY(QFile::remove(spool.path(".spool/groups.json")));
+    QCOMPARE(::kill(static_cast<pid_t>(spool.pid()), SIGHUP), 0);
+    QVERIFY(spool.wait_for([&] { return spool.read(".spool/groups.json").contains("\"a\""); },
+                           "the hold to be noted"));
+    QVERIFY(spool.wait_for(
+        [&] { return !problems_of(spool).contains("which groups were held is not known"); },
+        "the problem to be gone"));
+    spool.kill9();
+    QVERIFY(QFile::remove(spool.path(".spool/state.json")));
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(wait_for_reason(spool, "x", "group_held"));
 }
 
 QTEST_GUILESS_MAIN(GroupsTest)

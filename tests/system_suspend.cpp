@@ -64,6 +64,8 @@ private slots:
     void a_wish_that_was_only_noted_is_told();
     void a_suspended_job_is_cancelled_politely();
     void the_time_limit_does_not_count_it();
+    void without_a_supervisor_it_goes_on_data();
+    void without_a_supervisor_it_goes_on();
     void only_running_jobs_can_be_asked();
 };
 
@@ -102,6 +104,33 @@ void SuspendTest::the_whole_tree_stands_still_and_goes_on() {
     }
     QVERIFY(open_gate(spool, "x"));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
+}
+
+void SuspendTest::without_a_supervisor_it_goes_on_data() {
+    QTest::addColumn<bool>("daemon_sees_it");
+    QTest::newRow("the daemon sees it") << true;
+    QTest::newRow("no daemon") << false;
+}
+
+/// Nobody else could let it, and it has its GPU.
+void SuspendTest::without_a_supervisor_it_goes_on() {
+    QFETCH(bool, daemon_sees_it);
+    TestSpool spool;
+    QVERIFY(spool.start());
+    QVERIFY(spool.drop("x.job", ticking()));
+    QVERIFY(wait_for_log(spool, "x", "up"));
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["pid"].toInt() > 1; }, "its pid"));
+    const int process = running_job(spool, "x")["pid"].toInt();
+    QCOMPARE(spool.gpuspool({"suspend", "x"}).exit_code, 0);
+    QVERIFY(stands_still(spool));
+    if (!daemon_sees_it) spool.kill9();
+    QVERIFY(shell(spool, QString("kill -9 $(cut -d' ' -f4 /proc/%1/stat)").arg(process)));
+    if (!daemon_sees_it) QVERIFY(spool.start());
+    QVERIFY(all_tick(spool));
+    QCOMPARE(spool.gpuspool({"continue", "x"}).exit_code, 0);
+    QCOMPARE(spool.gpuspool({"suspend", "x"}).exit_code, 1);
+    QVERIFY(open_gate(spool, "x"));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "lost");
 }
 
 void SuspendTest::its_gpu_stays_bound() {

@@ -68,10 +68,17 @@ spool::ActiveJob claimed_with_rules(ClaimScratch& scratch) {
     return std::move(std::get<spool::ActiveJob>(*claim));
 }
 
-spool::Recovery recover(ClaimScratch& scratch) {
+template <typename Page>
+void write_page_of(ClaimScratch& scratch, const spool::ActiveJob& job, std::size_t number) {
+    Page page{};
+    page.token = job.token;
+    if (!spool::write_page(scratch.files, job.record, number, page)) qFatal("page");
+}
+
+spool::Recovery recover(ClaimScratch& scratch, const record::BootId& now = boot) {
     scratch.pool = spool::RecordPool(scratch.spool);
-    auto recovery = spool::recover(scratch.spool, scratch.pool, scratch.clock, boot,
-                                   [](const record::Token&) { return false; });
+    auto recovery = spool::recover(scratch.spool, scratch.pool, scratch.clock, now,
+                                   [](const spool::RecordContent&) { return false; });
     if (!recovery) qFatal("%s", recovery.error().text().c_str());
     return std::move(*recovery);
 }
@@ -79,6 +86,7 @@ spool::Recovery recover(ClaimScratch& scratch) {
 }  // namespace
 
 Q_DECLARE_METATYPE(JobResult)
+Q_DECLARE_METATYPE(spool::RecoveryAction)
 
 class UnitAttempts : public QObject {
     Q_OBJECT
@@ -113,7 +121,10 @@ private slots:
         row("own delay", "--retries=3 --retry-delay=2s", verdict(failed, 1), 4, 2, 1);
         row("a delay that is long stays", "--retries=3 --retry-delay=1h", verdict(failed, 1), 3600,
             3, 2);
-        row("no delay", "--retries=3 --retry-delay=0s", verdict(failed, 1), 0, 3, 2);
+        row("no delay", "--retries=3 --retry-delay=0s", verdict(failed, 1), 0);
+        row("but once", "--retries=3 --retry-delay=0s", verdict(failed, 1), 1, 2, 1);
+        row("more retries than restarts", "--retries=200", verdict(failed, 1), 600, 150, 149);
+        row("no more than that", "--retries=200 --requeue-exit=85", verdict(failed, 85), -1, 201);
         row("chosen code", "--retries=3 --retry-on=1,75-78", verdict(failed, 76), 10);
         row("other code", "--retries=3 --retry-on=1,75-78", verdict(failed, 79), -1);
         row("chosen signal", "--retries=3 --retry-on=137", verdict(failed, -1, 9), 10);
@@ -154,6 +165,7 @@ private slots:
         if (!next) return;
         QCOMPARE((next->at - ended) / second, delay);
         QVERIFY(!next->why.empty());
+        QCOMPARE(next->asked, result.exit_code == 85);
         const bool is_retry = result.state == Outcome::failed && result.exit_code != 85;
         QCOMPARE(next->counts.retries, retries + is_retry);
         QCOMPARE(next->counts.losses, losses + (result.state == Outcome::lost));
@@ -271,21 +283,141 @@ private slots:
         QCOMPARE(scratch.get(scratch.spool.running, "x.try1.log"), "another's\n");
     }
 
-    void of_two_records_the_later_attempt_counts() {
+    void which_of_two_records_counts_data() {
+        QTest::addColumn<QString>("steps");  // after the claim of the second attempt
+        QTest::addColumn<unsigned>("attempt");
+        QTest::addColumn<spool::RecoveryAction>("action");
+        using enum spool::RecoveryAction;
+        // It may not be on the disk, and the first one is not marked free before it is started.
+        QTest::newRow("not started") << "" << 1u << finish;
+        QTest::newRow("cancelled, not started") << "cancel" << 1u << finish;
+        QTest::newRow("its supervisor is on its way") << "lock" << 2u << adopt;
+        QTest::newRow("started") << "run" << 2u << finish;
+        QTest::newRow("what survived a loss of power may have been started")
+            << "reboot" << 2u << finish;
+    }
+    void which_of_two_records_counts() {
+        QFETCH(QString, steps);
+        QFETCH(unsigned, attempt);
+        QFETCH(spool::RecoveryAction, action);
+        ClaimScratch scratch;
+        const auto job = claimed_with_rules(scratch);
+        fail(scratch, job);
+        scratch.put(scratch.spool.running, "x.log", "first\n");
+        const auto next = next_of(scratch, job);
+        spool::OpenFile supervisor;
+        if (steps == "lock") {
+            supervisor = std::move(*spool::open_file(scratch.files, scratch.spool.records.get(),
+                                                     std::to_string(next.record.index),
+                                                     spool::OpenMode::read_write));
+            QVERIFY(scratch.files.lock(supervisor.get()).value_or(false));
+        }
+        if (steps == "run") write_page_of<record::Run>(scratch, next, record::run_page);
+        if (steps == "cancel") write_page_of<record::Cancel>(scratch, next, record::cancel_page);
+        for (int time = 0; time < 2; ++time) {  // doing it twice changes nothing
+            const spool::Recovery recovery =
+                recover(scratch, steps == "reboot" ? record::BootId{9} : boot);
+            QCOMPARE(recovery.jobs.size(), 1u);
+            QCOMPARE(recovery.jobs.front().job.attempt, attempt);
+            QVERIFY(recovery.jobs.front().action == action);
+            QCOMPARE(spool::read_record(scratch.files, job.record)->claimed(), attempt == 1);
+            QCOMPARE(spool::read_record(scratch.files, next.record)->claimed(), attempt == 2);
+            // The mark of the one that goes is in the one that stays.
+            QCOMPARE(recovery.jobs.front().content.cancelled(), steps == "cancel");
+            QCOMPARE(spool::read_record(scratch.files, job.record)->cancelled(), steps == "cancel");
+            QCOMPARE(scratch.get(scratch.spool.running, "x.log"), attempt == 1 ? "first\n" : "");
+        }
+    }
+
+    void a_file_with_logs_of_attempts_never_goes_back_data() {
+        QTest::addColumn<QString>("file");
+        QTest::addColumn<bool>("goes_back");
+        QTest::newRow("nothing else") << "" << true;
+        QTest::newRow("a log of an attempt") << "x.try1.log" << false;
+        QTest::newRow("of another job") << "xx.try1.log" << true;
+    }
+    void a_file_with_logs_of_attempts_never_goes_back() {
+        QFETCH(QString, file);
+        QFETCH(bool, goes_back);
+        ClaimScratch scratch;
+        scratch.put(scratch.spool.running, "x.job", script);
+        scratch.put(scratch.spool.running, "x.log", "");
+        if (!file.isEmpty()) scratch.put(scratch.spool.running, file.toStdString(), "");
+        const spool::Recovery recovery = recover(scratch);
+        QCOMPARE(scratch.has(scratch.spool.incoming, "x.job"), goes_back);
+        QCOMPARE(recovery.problems.size(), goes_back ? 0u : 1u);
+    }
+
+    void what_the_history_has_is_superseded_data() {
+        QTest::addColumn<int>("record");
+        QTest::addColumn<int>("history");
+        QTest::addColumn<bool>("same_token");
+        QTest::addColumn<bool>("superseded");
+        QTest::newRow("the last one, its x.json is torn") << 2 << 2 << true << false;
+        QTest::newRow("undone, the next one has its number") << 2 << 2 << false << true;
+        QTest::newRow("others followed") << 1 << 3 << true << true;
+        QTest::newRow("undone, none followed") << 2 << 1 << true << true;
+        QTest::newRow("a first one") << 1 << 1 << true << false;
+        QTest::newRow("a line without attempts") << 1 << 0 << true << false;
+    }
+    void what_the_history_has_is_superseded() {
+        QFETCH(int, record);
+        QFETCH(int, history);
+        QFETCH(bool, same_token);
+        QFETCH(bool, superseded);
+        spool::ActiveJob job;
+        job.attempt = static_cast<std::uint32_t>(record);
+        job.token = spool::random_token();
+        JobResult result = verdict(Outcome::failed, 1);
+        result.attempt = history;
+        result.token = spool::to_hex(same_token ? job.token : spool::random_token());
+        const auto end = spool::read_history_entry(spool::write_line(spool::history_entry(result)));
+        QVERIFY(end.has_value());
+        QCOMPARE(spool::is_superseded(job, *end), superseded);
+    }
+
+    void a_further_attempt_goes_on_with_another_file_of_its_name() {
         ClaimScratch scratch;
         const auto job = claimed_with_rules(scratch);
         fail(scratch, job);
         const auto next = next_of(scratch, job);
-        spool::Recovery recovery = recover(scratch);
+        QVERIFY(spool::release(scratch.spool, job).has_value());
+        scratch.put(scratch.spool.running, "new", "saved anew\n");
+        QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.job").has_value());
+        QVERIFY(scratch.files.rename(scratch.spool.running.get(), "new",
+                                     scratch.spool.running.get(), "x.job"));
+        const spool::Recovery recovery = recover(scratch);
         QCOMPARE(recovery.jobs.size(), 1u);
-        QCOMPARE(recovery.jobs.front().job.attempt, 2u);
         QVERIFY(recovery.jobs.front().action == spool::RecoveryAction::start);
-        QVERIFY(!spool::read_record(scratch.files, job.record)->claimed());
-        QVERIFY(scratch.has(scratch.spool.running, "x.try1.log"));
-        // Twice changes nothing.
-        recovery = recover(scratch);
-        QCOMPARE(recovery.jobs.size(), 1u);
-        QCOMPARE(recovery.jobs.front().job.attempt, 2u);
+    }
+
+    void a_claim_that_fails_costs_no_record() {
+        ClaimScratch scratch;
+        const auto job = claimed_with_rules(scratch);
+        fail(scratch, job);
+        for (int time = 0; time < 3; ++time) {
+            spool::ActiveJob next = next_of(scratch, job);
+            QVERIFY(spool::undo_next_attempt(scratch.spool, next).value_or(false));
+            scratch.pool.give_back(std::move(next.record));
+        }
+        QCOMPARE(scratch.count(scratch.spool.records), std::size_t(2));
+    }
+
+    void long_names_are_published_without_logs_of_attempts() {
+        ClaimScratch scratch;
+        const std::string stem(248, 'x');
+        scratch.put(scratch.spool.incoming, stem + ".job", script);
+        auto claim = scratch.claim(scratch.request(stem + ".job"));
+        QVERIFY(claim && std::holds_alternative<spool::ActiveJob>(*claim));
+        auto job = std::move(std::get<spool::ActiveJob>(*claim));
+        fail(scratch, job);
+        const auto next = next_of(scratch, job);
+        QVERIFY(next.facts.earlier.front().log.empty());
+        // Of those that are listed no more it is not known.
+        auto many = next_of(scratch, next);
+        many.facts.earlier.clear();
+        JobResult result = scratch.result_of(many);
+        QVERIFY(spool::publish(scratch.spool, many, result).has_value());
     }
 
     void a_claim_that_is_not_whole_is_void_data() {

@@ -67,7 +67,7 @@ struct Scratch : ScratchSpool {
     spool::Recovery recover() {
         pool = std::make_unique<spool::RecordPool>(spool);
         auto recovery = spool::recover(spool, *pool, clock, this_boot,
-                                       [this](const record::Token&) { return tree_alive; });
+                                       [this](const spool::RecordContent&) { return tree_alive; });
         if (!recovery) qFatal("%s", recovery.error().text().c_str());
         return std::move(*recovery);
     }

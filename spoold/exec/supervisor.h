@@ -88,6 +88,7 @@ private:
     Stop stop_ = Stop::none;
     bool suspended_ = false;
     std::int64_t suspended_at_ = 0;
+    std::int64_t go_on_at_ = never;                        ///< it could not be let go on: next try
     std::int64_t warn_then_ = never, limit_then_ = never;  ///< as they were before it
     bool has_cgroup_ = false;  ///< a directory of ours that is to be removed
     bool has_timer_ = false;

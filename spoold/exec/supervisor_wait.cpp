@@ -86,8 +86,8 @@ void Supervisor::arm_timer() {
 
 std::int64_t Supervisor::next_deadline() const {
     std::int64_t next = never;
-    for (const std::int64_t at :
-         {warn_at_, limit_at_, kill_at_, leftovers_at_, judge_at_, write_at_, look_at_, note_at_})
+    for (const std::int64_t at : {warn_at_, limit_at_, kill_at_, leftovers_at_, judge_at_,
+                                  write_at_, look_at_, note_at_, go_on_at_})
         next = at < next ? at : next;
     return next;
 }
@@ -110,7 +110,9 @@ void Supervisor::note_termination() {
 /// The wish may be one that was followed already.
 void Supervisor::follow_wish() {
     const bool may = !main_ended_ && stop_ == Stop::none && terminated_ == never;
-    if (!may || record_.suspended() == suspended_) return;
+    if (!may) return;
+    go_on_at_ = never;
+    if (record_.suspended() == suspended_) return;
     suspended_ ? go_on(boot_time()) : suspend(boot_time());
 }
 
@@ -127,11 +129,12 @@ void Supervisor::suspend(std::int64_t now) {
 
 void Supervisor::go_on(std::int64_t now) {
     if (!suspended_) return;
+    go_on_at_ = tree_.go_on() ? never : now + retry_interval;
+    if (go_on_at_ != never) return;
     suspended_ = false;
     const std::int64_t missed = now - suspended_at_;
     warn_at_ = warn_then_ == never ? never : warn_then_ + missed;
     limit_at_ = limit_then_ == never ? never : limit_then_ + missed;
-    tree_.go_on();
 }
 
 /// Everything that has ended. No child left means that no descendant is left: orphans become ours.
@@ -163,7 +166,7 @@ void Supervisor::on_main_ended(int status) {
     exit_.ended_at = wall_time();
     exit_.wait_status = status;
     main_ended_ = true;
-    warn_at_ = limit_at_ = note_at_ = never;
+    warn_at_ = limit_at_ = warn_then_ = limit_then_ = note_at_ = never;
     const Failure failure = launch_->failure_of_child();
     exit_.failed_step = failure.step;
     exit_.error = failure.error;
@@ -174,6 +177,7 @@ void Supervisor::on_main_ended(int status) {
 void Supervisor::advance() {
     const std::int64_t now = boot_time();
     if (now >= note_at_) note_main();
+    if (now >= go_on_at_) go_on(now);
     enforce_limit(now);
     go_on_stopping(now);
     if (main_ended_ && !judged_ && verdict_is_due(now)) judge();
@@ -194,7 +198,7 @@ void Supervisor::enforce_limit(std::int64_t now) {
 
 void Supervisor::begin_stop(std::int64_t now) {
     go_on(now);
-    warn_at_ = limit_at_ = leftovers_at_ = never;
+    warn_at_ = limit_at_ = warn_then_ = limit_then_ = leftovers_at_ = never;
     if (stop_ != Stop::none || tree_empty_) return;
     // With its number the page says that the job ran before it was stopped.
     if (note_at_ != never) note_main();

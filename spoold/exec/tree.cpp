@@ -204,11 +204,16 @@ bool Tree::freeze(bool frozen) {
 }
 
 void Tree::suspend() {
-    if (!freeze(true)) stop();
+    frozen_ = freeze(true);
+    stopped_ = !frozen_;
+    if (stopped_) stop();
 }
 
-void Tree::go_on() {
-    if (!freeze(false)) sweep(SIGCONT);
+bool Tree::go_on() {
+    if (frozen_ && cgroup_ && !freeze(false)) return false;
+    if (stopped_) sweep(SIGCONT);
+    frozen_ = stopped_ = false;
+    return true;
 }
 
 void Tree::signal_catchers(int number) {

@@ -27,9 +27,10 @@ public:
     /// One SIGTERM to each. All are stopped before the first gets it: a child that is born
     /// meanwhile gets it too, and one that a handler starts to clean up does not.
     void terminate();
-    /// All of it stands still, and what it forks meanwhile; goes on.
+    /// All of it stands still, and what it forks meanwhile; goes on. False: it is frozen still, and
+    /// this is to be tried again.
     void suspend();
-    void go_on();
+    bool go_on();
     /// To each that catches this signal; the others would merely be ended by a warning.
     void signal_catchers(int number);
     /// Stops all until nothing new appears, then kills all. What forked in between needs another
@@ -55,6 +56,7 @@ private:
     unsigned sweep(int number, bool only_catchers = false);
 
     Fd cgroup_;
+    bool frozen_ = false, stopped_ = false;  ///< how it was suspended
 };
 
 /// Removes an empty cgroup and those that the job made in it.

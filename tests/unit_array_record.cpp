@@ -66,7 +66,7 @@ struct Scratch : ScratchSpool {
     spool::Recovery recover() {
         spool::RecordPool next(spool);
         auto recovery = spool::recover(spool, next, clock, this_boot,
-                                       [](const record::Token&) { return false; });
+                                       [](const spool::RecordContent&) { return false; });
         if (!recovery) qFatal("%s", recovery.error().text().c_str());
         return std::move(*recovery);
     }

@@ -168,15 +168,25 @@ void add_open_barrier(const Spool& spool, SyncSet& barrier) {
 }
 
 Result<void> close_untouched(Spool& spool, ArrayRecord& array) {
+    // First: a file in running/ with a directory of tasks and no record may have been executed.
+    remove_task_directories(spool, array);
     auto gone = remove_array_record(spool, array);
     if (!gone && gone.error().code != ENOENT) return gone;
     // On the disk before the file can be taken again: two records of one file would be two arrays.
     if (auto synced = spool.files->sync(spool.records.get(), true); !synced) return synced;
-    remove_task_directories(spool, array);
     return return_to_incoming(spool, spool.running.get(), array.job_file_name(), array.file_name)
         .map([&](const std::string& name) {
             if (!name.empty()) array.file_name = name;
         });
+}
+
+Result<void> make_task_directories(Spool& spool, const std::string& task) {
+    const std::string directory = task.substr(0, task.rfind('/'));
+    for (const OpenFile* place : {&spool.running, &spool.scripts})
+        if (auto made = spool.files->make_directory(place->get(), directory);
+            !made && made.error().code != EEXIST)
+            return made;
+    return {};
 }
 
 void remove_task_directories(Spool& spool, const ArrayRecord& array) {
@@ -193,9 +203,11 @@ Result<void> restore_array_file(Spool& spool, const ArrayRecord& array) {
     auto file =
         open_file(*spool.files, spool.temporary.get(), temporary, OpenMode::create_exclusive);
     if (!file) return tl::unexpected(file.error());
-    return spool.files->write(file->get(), 0, array.job_file).and_then([&] {
+    auto restored = spool.files->write(file->get(), 0, array.job_file).and_then([&] {
         return name_new_file(spool, temporary, spool.running.get(), array.job_file_name());
     });
+    if (!restored) (void)spool.files->remove(spool.temporary.get(), temporary);
+    return restored;
 }
 
 JobResult array_result(const ArrayRecord& array, std::int64_t now) {
@@ -232,14 +244,9 @@ Result<Published> publish_array(Spool& spool, const ArrayRecord& array, JobResul
                 return Published{array.name, std::move(json)};
             });
     }
-    // Unless an earlier try has brought it to done/ already.
-    const auto moved = is_there(spool, spool.done.get(), array.job_file_name());
-    if (!moved) return tl::unexpected(moved.error());
-    if (!*moved)
-        if (auto restored = restore_array_file(spool, array);
-            !restored && restored.error().code != EEXIST)
-            return tl::unexpected(restored.error());
-    return publish(spool, job, result);
+    // Where the file is missing it is never written to running/: without the record it would be
+    // taken for one that was not executed.
+    return publish_whole_array(spool, job, result, array.job_file);
 }
 
 Result<void> remove_array_record(Spool& spool, const ArrayRecord& array) {

@@ -32,6 +32,9 @@ void add_open_barrier(const Spool& spool, SyncSet& barrier);
 /// incoming/ (`file_name` is set to where it is).
 Result<void> close_untouched(Spool& spool, ArrayRecord& array);
 
+/// Makes sure that running/ and .spool/scripts/ have the directory of a task ("x.tasks/7").
+Result<void> make_task_directories(Spool& spool, const std::string& task);
+
 /// The directories of its tasks in running/ and .spool/scripts/, with what is left in them.
 void remove_task_directories(Spool& spool, const ArrayRecord& array);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "libspool/array_steps.h"
 #include "libspool/job_file.h"
 #include "libspool/lease.h"
 #include "libspool/names.h"
@@ -267,11 +268,8 @@ Result<ActiveJob> claim_task(Spool& spool, RecordPool& pool, const Clock& clock,
                              const record::BootId& boot, const ClaimRequest& request,
                              const ClaimIdentity& identity, const std::string& bytes) {
     Files& files = *spool.files;
-    const std::string directory = identity.name.substr(0, identity.name.rfind('/'));
-    for (const OpenFile* place : {&spool.running, &spool.scripts})
-        if (auto made = files.make_directory(place->get(), directory);
-            !made && made.error().code != EEXIST)
-            return tl::unexpected(made.error());
+    if (auto made = make_task_directories(spool, identity.name); !made)
+        return tl::unexpected(made.error());
     // What a claim of it that was undone has left: a task that waits has never been executed.
     const std::string log = identity.name + ".log";
     (void)files.remove(spool.running.get(), log);

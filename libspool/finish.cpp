@@ -54,12 +54,16 @@ Result<OpenFile> create_in(Spool& spool, Handle directory, const std::string& na
     return file;
 }
 
-Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& names) {
+/// `job_file`: its content, if the record does not have it.
+Result<void> move_job_file(Spool& spool, const ActiveJob& job, const Names& names,
+                           const std::string* job_file) {
     auto moved = move_file(spool, spool.running.get(), job.job_file(), spool.done.get(), names.job);
     if (moved || moved.error().code != ENOENT) return moved;
     const auto there = is_there(spool, spool.done.get(), names.job);
     if (!there) return tl::unexpected(there.error());
     if (*there) return {};
+    if (job_file != nullptr)
+        return create_in(spool, spool.done.get(), names.job, *job_file).map([](const OpenFile&) {});
     return restore_job_file(spool, job, spool.done.get(), names.job);
 }
 
@@ -111,7 +115,7 @@ Result<void> move_earlier_logs(Spool& spool, const ActiveJob& job, const std::st
 
 /// The first name, from `job.name` on, under which everything can be put into done/.
 Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& result,
-                             const std::string& name) {
+                             const std::string& name, const std::string* job_file) {
     const Names names = names_of(name, job.extension);
     if (is_torn(spool, names.json)) (void)spool.files->remove(spool.done.get(), names.json);
     // Looked at before anything moves, so that the three files stay together.
@@ -123,7 +127,7 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
     if (auto moved = move_if_there(spool, spool.running.get(), job.log_file(), names.log); !moved)
         return tl::unexpected(moved.error());
     if (!job.is_task())
-        if (auto moved = move_job_file(spool, job, names); !moved)
+        if (auto moved = move_job_file(spool, job, names, job_file); !moved)
             return tl::unexpected(moved.error());
     result.name = name;
     for (PastAttempt& past : result.attempts) {
@@ -137,10 +141,11 @@ Result<Published> publish_as(Spool& spool, const ActiveJob& job, JobResult& resu
 }
 
 /// As `publish`, wherever the names lie.
-Result<Published> publish_job(Spool& spool, const ActiveJob& job, JobResult& result) {
+Result<Published> publish_job(Spool& spool, const ActiveJob& job, JobResult& result,
+                              const std::string* job_file = nullptr) {
     for (int n = 1;; ++n) {
         const std::string name = n == 1 ? job.name : candidate_name(job.name, n);
-        auto published = publish_as(spool, job, result, name);
+        auto published = publish_as(spool, job, result, name, job_file);
         if (published || published.error().code != EEXIST) return published;
         if (is_published(spool, name, job.token)) {
             auto json = open_file(*spool.files, spool.done.get(), name + ".json", OpenMode::read);
@@ -200,6 +205,11 @@ Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result)
         published.tasks = std::move(*directory);
         return published;
     });
+}
+
+Result<Published> publish_whole_array(Spool& spool, const ActiveJob& job, JobResult& result,
+                                      const std::string& job_file) {
+    return publish_job(spool, job, result, &job_file);
 }
 
 Result<OpenFile> task_results(Spool& spool, const std::string& directory) {

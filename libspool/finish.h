@@ -18,6 +18,10 @@ struct Published {
 /// May be repeated: what was moved stays moved. `result.name` is set to the name in done/.
 Result<Published> publish(Spool& spool, const ActiveJob& job, JobResult& result);
 
+/// The same for an array, which has no record in the pool: `job_file` is what its file holds.
+Result<Published> publish_whole_array(Spool& spool, const ActiveJob& job, JobResult& result,
+                                      const std::string& job_file);
+
 /// Makes sure that done/ has this directory for the results of an array's tasks.
 Result<OpenFile> task_results(Spool& spool, const std::string& directory);
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "libspool/array_steps.h"
 #include "libspool/finish.h"
 #include "libspool/system.h"
 
@@ -96,6 +97,9 @@ Result<ActiveJob> claim_next_attempt(Spool& spool, RecordPool& pool, const Clock
     if (!content) return tl::unexpected(content.error());
     auto body = read_body(files, ended.record, content->claim);
     if (!body) return tl::unexpected(body.error());
+    if (ended.is_task())
+        if (auto made = make_task_directories(spool, ended.name); !made)
+            return tl::unexpected(made.error());
     const std::string log = attempt_log(ended.name, ended.attempt);
     // Another job may be called so, and have that log.
     const bool free = !name_taken(log.substr(0, log.size() - std::string_view(".log").size()));

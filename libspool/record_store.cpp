@@ -53,12 +53,6 @@ bool has_been_started(const std::string& bytes) {
     return found < record::cancel_page * record::page_size;
 }
 
-/// Not a record, whoever asks, and however often; anything else is trouble of the machine.
-bool is_no_record(const Error& error) {
-    return error.code == ELOOP || error.code == EISDIR || error.code == ENXIO ||
-           error.code == EACCES || error.code == EPERM;
-}
-
 /// Builds the body and notes where each block is.
 class BodyWriter {
 public:
@@ -110,6 +104,11 @@ private:
 };
 
 }  // namespace
+
+bool is_no_record(const Error& error) {
+    return error.code == ELOOP || error.code == EISDIR || error.code == ENXIO ||
+           error.code == EACCES || error.code == EPERM;
+}
 
 std::optional<std::uint32_t> record_index(const std::string& name) {
     std::uint32_t index = 0;

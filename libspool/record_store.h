@@ -114,4 +114,8 @@ private:
     std::uint32_t next_index_ = 0;
 };
 
+/// Whether what was opened is not a record, whoever asks, and however often; anything else is
+/// trouble of the machine.
+[[nodiscard]] bool is_no_record(const Error& error);
+
 }  // namespace spool

@@ -110,10 +110,19 @@ bool has_output(Spool& spool, const std::string& stem) {
     return log && log->kind == FileKind::regular && log->size > 0;
 }
 
+/// Arrays have records of their own: one of which only this is left has been executed.
+bool has_task_directory(Spool& spool, const std::string& stem) {
+    const std::string name = stem + std::string(task_directory_ending);
+    return is_there(spool, spool.running.get(), name).value_or(true) ||
+           is_there(spool, spool.done.get(), name).value_or(true);
+}
+
 /// Why a file without a record may have been executed; empty: it was not.
 std::string may_have_run(Spool& spool, const std::string& name, const std::string& stem) {
     if (has_attempt_logs(spool, stem).value_or(true))
         return " has no record, but logs of attempts: what became of it is not known";
+    if (has_task_directory(spool, stem))
+        return " has no record, but a directory of tasks: what became of it is not known";
     if (has_output(spool, stem))
         return " has no record, but a log that is not empty: what became of it is not known";
     if (is_older_than_records(spool, name))
@@ -294,6 +303,11 @@ private:
         ActiveJob job = active_job(std::move(record), content, body.value_or(RecordBody{}));
         if (job.is_task()) {
             const ArrayRecord* array = array_of(job.number);
+            if (array == nullptr && has_ended(job, facts)) {
+                (void)release(spool_, job);
+                pool_.give_back(std::move(job.record));
+                return {};
+            }
             if (array == nullptr) {
                 leave(std::to_string(job.record.index),
                       "has a task of an array (" + printable(job.name) + ") that has no record");
@@ -307,13 +321,28 @@ private:
         if (!body && action == RecoveryAction::start)
             action = job.attempt == 1 ? RecoveryAction::undo : RecoveryAction::finish;
         if (!body) broken_.insert(job.record.index);
-        if (action == RecoveryAction::undo) return undo(std::move(job));
+        if (action == RecoveryAction::undo) {
+            const auto undone = undo(job);
+            if (!undone) return tl::unexpected(undone.error());
+            if (*undone) return {};
+            action = RecoveryAction::adopt;
+        }
         if (action == RecoveryAction::release) complete_publication(spool_, job);
         note_deletion(content, facts);
         named_.insert(job.name);
         scripts_.insert(job.job_file());
         recovery_.jobs.push_back({action, std::move(job), content});
         return {};
+    }
+
+    /// Whether done/ has the result of a task, by this attempt or by a later one: its free mark did
+    /// not reach the disk, the end of its array did.
+    [[nodiscard]] bool has_ended(const ActiveJob& job, const RecoveryFacts& facts) const {
+        if (facts.lock_held || facts.tree_alive) return false;
+        if (facts.published) return true;
+        const auto result = read_done(spool_, job.name);
+        return result && result->task && result->id == job.facts.array &&
+               result->attempt > static_cast<int>(job.attempt);
     }
 
     [[nodiscard]] const ArrayRecord* array_of(std::uint64_t task) const {
@@ -327,12 +356,14 @@ private:
         all_named_ = false;
     }
 
-    Result<void> undo(ActiveJob job) {
+    /// False: a supervisor was on its way, and has it now.
+    Result<bool> undo(ActiveJob& job) {
         const auto undone = unclaim(spool_, job);
+        if (!undone && undone.error().code == EBUSY) return false;
         if (!undone) return tl::unexpected(undone.error());
         if (!job.is_task()) recovery_.undone.push_back(waiting_entry(job));
         *undone ? pool_.give_back(std::move(job.record)) : pool_.discard(std::move(job.record));
-        return {};
+        return true;
     }
 
     Spool& spool_;

@@ -2,8 +2,11 @@
 #include <cerrno>
 
 #include "libspool/array_steps.h"
+#include "libspool/done.h"
 #include "libspool/names.h"
+#include "libspool/record_store.h"
 #include "libspool/recover.h"
+#include "libspool/system.h"
 
 namespace spool {
 namespace {
@@ -29,6 +32,19 @@ Result<bool> is_in_incoming(Spool& spool, const ArrayRecord& array) {
     return false;
 }
 
+/// What x.json says of the tasks of a published array holds, whatever of the record reached the
+/// disk.
+void take_published(Spool& spool, ArrayRecord& array) {
+    const auto result = read_done(spool, array.name);
+    if (!result || !result->tasks || result->token != to_hex(array.token)) return;
+    for (const auto& [outcome, text] : result->tasks->by_outcome)
+        for (const std::uint32_t task : parse_tasks(text).value_or(TaskList()))
+            if (const auto place = place_of(array.tasks, task); place && !array.outcomes[*place]) {
+                array.outcomes[*place] = outcome;
+                ++array.counts[outcome];
+            }
+}
+
 }  // namespace
 
 Result<std::vector<ArrayRecord>> recover_arrays(Spool& spool, std::vector<std::string>& problems) {
@@ -37,13 +53,15 @@ Result<std::vector<ArrayRecord>> recover_arrays(Spool& spool, std::vector<std::s
     std::vector<ArrayRecord> arrays;
     for (const std::string& name : *names) {
         auto array = load_array(spool, name, OpenMode::read_write);
-        if (!array && array.error().code != 0) return tl::unexpected(array.error());
+        const bool unfit = !array && (array.error().code == 0 || is_no_record(array.error()));
+        if (!array && !unfit) return tl::unexpected(array.error());
         if (!array) {
             problems.push_back(array.error().text() +
                                ": left alone; if its file is still in running/, move that to "
                                "incoming/ to run the array (again)");
             continue;
         }
+        take_published(spool, *array);
         arrays.push_back(std::move(*array));
     }
     return arrays;
@@ -51,7 +69,11 @@ Result<std::vector<ArrayRecord>> recover_arrays(Spool& spool, std::vector<std::s
 
 Result<bool> is_void(Spool& spool, const ArrayRecord& array, bool has_tasks) {
     if (has_tasks || array.ended() != 0 || array.cancelled) return false;
-    return is_in_incoming(spool, array);
+    if (auto waits = is_in_incoming(spool, array); !waits || *waits) return waits;
+    // It may have been saved anew since.
+    const auto in_running = is_there(spool, spool.running.get(), array.job_file_name());
+    if (!in_running || *in_running) return in_running.map([](bool) { return false; });
+    return is_there(spool, spool.incoming.get(), array.file_name);
 }
 
 }  // namespace spool

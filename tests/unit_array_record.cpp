@@ -185,6 +185,53 @@ private slots:
         QVERIFY(scratch.has(scratch.spool.incoming, "x.job"));
     }
 
+    void one_that_was_saved_anew_before_it_moved_waits_again() {
+        Scratch scratch;
+        const ArrayRecord array = scratch.opened();
+        QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.job"));
+        scratch.put(scratch.spool.incoming, "x.job", script + "true\n");
+        const spool::Recovery recovery = scratch.recover();
+        QVERIFY(recovery.arrays.empty());
+        QVERIFY(!scratch.has(scratch.spool.records, "array-42"));
+    }
+
+    void a_result_says_what_its_record_has_lost() {
+        Scratch scratch;
+        ArrayRecord array = scratch.opened();
+        QVERIFY(spool::note_rest(scratch.files, array, Outcome::failed, {}));
+        spool::JobResult result = spool::array_result(array, 99);
+        QVERIFY(spool::publish_array(scratch.spool, array, result));
+        QVERIFY(scratch.files.write(array.file.get(), 4 * 4096, std::string(5, '\0')));
+        const spool::Recovery recovery = scratch.recover();
+        QCOMPARE(recovery.arrays.size(), std::size_t(1));
+        QVERIFY(recovery.arrays.front().has_ended());
+        QCOMPARE(spool::worst_outcome(recovery.arrays.front()), Outcome::failed);
+    }
+
+    void a_task_that_outlives_its_array_is_released() {
+        Scratch scratch;
+        const ArrayRecord array = scratch.opened();
+        const spool::ActiveJob job = scratch.claimed(array, 0, other_boot);
+        spool::JobResult result;
+        result.id = 42;
+        result.task = 1;
+        result.token = spool::to_hex(job.token);
+        QVERIFY(spool::publish(scratch.spool, job, result));
+        QVERIFY(spool::remove_array_record(scratch.spool, array));
+        QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.job"));
+        for (int again = 0; again < 2; ++again) {
+            const spool::Recovery recovery = scratch.recover();
+            QVERIFY(recovery.problems.empty());
+            QVERIFY(recovery.jobs.empty());
+        }
+    }
+
+    void what_is_no_file_keeps_nobody_from_starting() {
+        Scratch scratch;
+        QVERIFY(scratch.files.make_directory(scratch.spool.records.get(), "array-7"));
+        QCOMPARE(scratch.recover().problems.size(), std::size_t(1));
+    }
+
     void records_of_tasks_data() {
         QTest::addColumn<bool>("this_one");
         QTest::addColumn<bool>("runs");
@@ -292,6 +339,40 @@ private slots:
         spool::JobResult result = spool::array_result(array, 99);
         QVERIFY(spool::publish_array(scratch.spool, array, result));
         QCOMPARE(scratch.get(scratch.spool.done, "x.job"), script);
+    }
+
+    void the_end_under_another_name_may_be_repeated() {
+        Scratch scratch;
+        ArrayRecord array = scratch.opened();
+        QVERIFY(spool::note_rest(scratch.files, array, Outcome::succeeded, {}));
+        scratch.put(scratch.spool.done, "x.json", "{}");
+        for (int again = 0; again < 3; ++again) {
+            spool::JobResult result = spool::array_result(array, 99);
+            const auto published = spool::publish_array(scratch.spool, array, result);
+            QVERIFY2(published, published ? "" : published.error().text().c_str());
+            QCOMPARE(result.name, "x~2");
+            spool::remove_task_directories(scratch.spool, array);
+            QVERIFY(scratch.names(scratch.spool.running).isEmpty());
+        }
+        QCOMPARE(scratch.names(scratch.spool.done), (QStringList{"x.json", "x~2.job", "x~2.json"}));
+        QCOMPARE(scratch.get(scratch.spool.done, "x~2.job"), script);
+    }
+
+    void one_without_a_record_is_left_alone_data() {
+        QTest::addColumn<bool>("done");
+        QTest::newRow("running/") << false;
+        QTest::newRow("done/") << true;
+    }
+    void one_without_a_record_is_left_alone() {
+        QFETCH(bool, done);
+        Scratch scratch;
+        scratch.put(scratch.spool.running, "x.job", script);
+        QVERIFY(scratch.files.make_directory(
+            (done ? scratch.spool.done : scratch.spool.running).get(), "x.tasks"));
+        const spool::Recovery recovery = scratch.recover();
+        QVERIFY(recovery.requeued.empty());
+        QCOMPARE(recovery.problems.size(), std::size_t(1));
+        QVERIFY(scratch.has(scratch.spool.running, "x.job"));
     }
 
     void names_are_free_everywhere() {

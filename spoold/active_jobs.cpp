@@ -49,11 +49,15 @@ Active* ActiveJobs::find(std::uint64_t number) {
     return found == jobs_.end() ? nullptr : &found->second;
 }
 
-void ActiveJobs::bind(std::uint64_t number, Binding binding) {
+bool ActiveJobs::bind(std::uint64_t number, Binding binding) {
     Active* active = find(number);
-    if (active == nullptr) return;
+    if (active == nullptr) return false;
+    const Stage stage = active->stage;
+    if (stage != Stage::syncing_claim && stage != Stage::claimed && stage != Stage::retrying)
+        return false;
     active->binding = std::move(binding);
     step(number);
+    return true;
 }
 
 /// Takes the next step that can be taken now.
@@ -245,7 +249,6 @@ void ActiveJobs::adopt(spool::Recovered recovered) {
         jobs_.at(number).content = std::move(recovered.content);
         return;
     }
-    if (recovered.action == release) return release_published(std::move(recovered.job));
     by_record_[recovered.job.record.index] = number;
     names_.insert(recovered.job.name);
     Active& active = jobs_[number];
@@ -253,6 +256,8 @@ void ActiveJobs::adopt(spool::Recovered recovered) {
     active.content = std::move(recovered.content);
     active.has_ended = recovered.has_ended;
     active.stage = Stage::running;
+    active.has_result = recovered.action == release;
+    if (active.has_result) return release_published(number);
     if (recovered.action == spool::RecoveryAction::finish) return exited(active);
     if (recovered.action == undo) {
         active.stage = Stage::returning;

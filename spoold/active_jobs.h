@@ -61,6 +61,7 @@ struct Active {
     bool marking = false;             ///< it is being cancelled between attempts: none begins
     std::optional<bool> wish_told{};  ///< what its supervisor was told last
     bool has_ended = false;           ///< by the history: no further attempt follows
+    bool has_result = false;          ///< an earlier daemon has published it
     bool queued = false;              ///< the policy has been asked for slots for a further attempt
 };
 
@@ -107,8 +108,8 @@ public:
     /// Takes over what an earlier daemon left.
     void adopt(spool::Recovered recovered);
     /// Binds a job; it starts as soon as its claim is on the disk, if that is soon enough
-    /// (Binding::valid_until).
-    void bind(std::uint64_t job, Binding binding);
+    /// (Binding::valid_until). False: it is not to be started any more, and holds nothing.
+    bool bind(std::uint64_t job, Binding binding);
 
     /// Looks at the job of a record: called when something may have happened to it.
     void look(std::uint32_t record);
@@ -175,7 +176,7 @@ private:
     bool can_be_repeated(Active& active);
     void release_ended_attempt(Active& active);
     void undo_attempt(Active& active, const SyncThread::Failures& failures);
-    void release_published(spool::ActiveJob job);
+    void release_published(std::uint64_t number);
     void tell_wish(Active& active, bool alive);
     bool tree_lives_on(Active& active);
     void take_mark(std::uint64_t number);

@@ -1,5 +1,7 @@
 // From the end of a job to its released record: barrier 2, the result, barrier 3 (docs/protocol.md
 // §5). A part of `ActiveJobs`.
+#include <cerrno>
+
 #include "active_jobs.h"
 #include "libspool/done.h"
 #include "libspool/outcome.h"
@@ -41,6 +43,7 @@ void ActiveJobs::exit_synced(std::uint64_t number, const SyncThread::Failures& f
 
 void ActiveJobs::publish(std::uint64_t number) {
     Active& active = jobs_.at(number);
+    if (active.has_result) return release_published(number);
     const auto names = syncs_.try_hold_names();
     if (!names) {
         active.stage = Stage::publishing;
@@ -138,27 +141,35 @@ void ActiveJobs::finish(std::uint64_t number, bool reuse) {
 }
 
 /// Its x.json was written, the free mark was not. That it can be read does not say that the disk
-/// has it: barrier 3 comes first, as ever.
-void ActiveJobs::release_published(spool::ActiveJob job) {
-    const std::uint64_t number = job.number;
+/// has it: barrier 3 comes first, as ever. What cannot be read now is tried again: until then the
+/// record has the truth, and nothing of the job may be executed.
+void ActiveJobs::release_published(std::uint64_t number) {
+    Active& active = jobs_.at(number);
+    const spool::ActiveJob& job = active.job;
+    active.stage = Stage::publishing;
     auto json =
         spool::open_file(*spool_.files, spool_.done.get(), job.json_file(), spool::OpenMode::read);
-    // Without an answer the record stays as it is, for a later daemon.
-    if (!json) return listener_.trouble("release", json.error().text());
-    if (const auto result = spool::read_done(spool_, job.name)) {
-        if (!job.is_task())
-            (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
-        listener_.ended(*result);
+    const auto result = spool::read_done(spool_, job.name);
+    if (!json && json.error().code == ENOENT) {  // removed meanwhile
+        active.has_result = false;
+        return publish(number);
     }
     auto tasks = job.is_task()
                      ? spool::task_results(spool_, job.name.substr(0, job.name.rfind('/')))
                      : spool::Result<spool::OpenFile>(spool::OpenFile());
-    if (!tasks) return listener_.trouble("release", tasks.error().text());
-    by_record_[job.record.index] = number;
-    names_.insert(job.name);
-    Active& active = jobs_[number];
+    const spool::Error* failed = !json     ? &json.error()
+                                 : !result ? &result.error()
+                                 : !tasks  ? &tasks.error()
+                                           : nullptr;
+    if (failed != nullptr) {
+        active.next_look = clock_.monotonic() + 1s;
+        return listener_.trouble("release", failed->text());
+    }
+    listener_.trouble("release", "");
+    if (!job.is_task())
+        (void)history_.append_or_keep(spool::write_line(spool::history_entry(*result)));
+    listener_.ended(*result);
     active.published = spool::Published{job.name, std::move(*json), std::move(*tasks)};
-    active.job = std::move(job);
     active.stage = Stage::syncing_result;
     sync_result_soon(number);
 }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <unordered_set>
 
 #include "active_jobs.h"
@@ -107,8 +108,13 @@ private:
     void reopen_task(std::uint64_t task);
     std::size_t look_at_array_files();
     void look_at_missing_arrays(std::size_t absent);
+    void put_array_file_back(OpenArray& array);
+    void note_leaders(OpenArray& array);
+    void note_outcomes_again(OpenArray& array);
+    void sync_opening(std::uint64_t number);
     void cancel_array(OpenArray& array, const std::string& reason, const RequestReply& reply);
     void end_tasks(OpenArray& array);
+    void cancel_again(OpenArray& array);
     void cancel_tasks(OpenArray& array, const spool::TaskList& tasks, const RequestReply& reply);
     void change_array(OpenArray& array, const spool::QueueWishes& wishes, const std::string& done,
                       const RequestReply& reply);
@@ -130,6 +136,7 @@ private:
     [[nodiscard]] spool::Standing task_standing(std::uint64_t array, std::uint32_t task) const;
     [[nodiscard]] spool::Verdict task_verdict(const OpenArray& array, std::uint32_t task) const;
     void follow_up(std::uint64_t leader, std::uint32_t task);
+    void follow_up_all(std::uint64_t leader);
 
     // GPUs.
     [[nodiscard]] std::vector<spool::GpuJob> gpu_jobs() const;
@@ -186,6 +193,8 @@ private:
     spool::Result<void> check_owner();
     spool::Result<void> make_parts();
     spool::Result<void> recover();
+    [[nodiscard]] bool task_has_ended(std::uint64_t task) const;
+    [[nodiscard]] bool is_superseded_task(const spool::ActiveJob& job) const;
     bool drop_superseded(const std::vector<spool::HistoryEntry>& history,
                          spool::Recovered& recovered);
     void take_up(spool::Recovered recovered);
@@ -254,6 +263,7 @@ private:
     std::unique_ptr<SleepInhibitor> inhibitor_;
     std::unique_ptr<ActiveJobs> active_;
     OpenArrays arrays_;
+    std::set<std::uint64_t> task_followers_;  ///< waiting jobs that may follow single tasks
     std::optional<Watcher> watcher_;
     std::optional<std::pair<spool::Environment, std::string>>
         found_environment_;  ///< and its source
@@ -276,6 +286,7 @@ private:
          config_changed_ = false;
     bool gpus_changed_ = true;
     std::optional<std::chrono::nanoseconds> next_gpu_look_;
+    bool restoring_arrays_ = false;  ///< files of arrays that are missing are put back
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;

@@ -40,8 +40,10 @@ spool::Standing Daemon::task_standing(std::uint64_t number, std::uint32_t task) 
         return runs ? running : waiting;
     }
     if (incoming_->find(number) != nullptr) return waiting;
+    if (active_->jobs().contains(number)) return index_.standing(number);
     const auto result = spool::read_done(spool_, index_.name_of(number));
-    if (!result || result->id != number || !result->tasks)
+    if (result && result->id == number && !result->tasks) return index_.standing(number);
+    if (!result || result->id != number)
         return index_.standing(number) == succeeded ? succeeded : unknown;
     const auto outcome = outcome_in(*result->tasks, task);
     return outcome ? spool::standing_of(*outcome) : unknown;
@@ -62,10 +64,11 @@ std::optional<spool::Dependency> Daemon::task_condition(const spool::AfterJob& c
         const auto place = spool::place_of(array->record.tasks, task);
         return spool::Dependency{condition.after, place ? array->record.number_of(*place) : 0};
     }
-    // Its tasks have no numbers yet: looked at again when it is opened.
+    // Its tasks have no numbers yet: looked at again when it is opened, or will never be. Until
+    // then nothing but its success, which cannot come first, would let the other one go.
     const spool::WaitingJob* waiting = incoming_->find(*number);
     if (waiting != nullptr && waiting->terms.tasks != 0)
-        return spool::Dependency{spool::After::end, *number};
+        return spool::Dependency{spool::After::success, *number};
     const bool met =
         spool::judge(condition.after, task_standing(*number, task)) == spool::Verdict::met;
     return spool::Dependency{spool::After::end, met ? *number : 0};
@@ -86,14 +89,11 @@ spool::Dependencies Daemon::conditions(const spool::AfterJobs& after, std::uint6
     return out;
 }
 
-/// Jobs that follow single tasks of an array that has just been opened.
+/// Jobs that follow single tasks, after an array was opened, or became none.
 void Daemon::enqueue_followers_of_tasks() {
-    std::vector<std::uint64_t> numbers;
-    for (const auto& [name, job] : incoming_->jobs())
-        if (std::any_of(job.after.list.begin(), job.after.list.end(), [](const auto& condition) {
-                return condition.job.find('_') != std::string::npos;
-            }))
-            numbers.push_back(job.number);
+    std::erase_if(task_followers_,
+                  [this](std::uint64_t number) { return incoming_->find(number) == nullptr; });
+    const std::vector<std::uint64_t> numbers(task_followers_.begin(), task_followers_.end());
     for (const std::uint64_t number : numbers)
         enqueue(number);
 }
@@ -102,6 +102,10 @@ void Daemon::enqueue_followers_of_tasks() {
 spool::Verdict Daemon::task_verdict(const OpenArray& array, std::uint32_t task) const {
     spool::Verdict verdict = spool::Verdict::met;
     for (const std::uint64_t leader : array.leaders) {
+        if (leader == 0) {  // it was known when the array was opened: nothing is given up for that
+            verdict = spool::Verdict::open;
+            continue;
+        }
         const auto one = spool::judge(spool::After::success, task_standing(leader, task));
         if (one == spool::Verdict::never) return one;
         if (one == spool::Verdict::open) verdict = one;
@@ -123,6 +127,15 @@ void Daemon::follow_up(std::uint64_t leader, std::uint32_t task) {
         else if (verdict == spool::Verdict::never)
             (void)note_outcome(array, *place, spool::Outcome::cancelled);
     }
+}
+
+/// A job that is no array has ended: each task follows the whole of it.
+void Daemon::follow_up_all(std::uint64_t leader) {
+    for (auto& [number, array] : arrays_.all())
+        if (array.ready &&
+            std::find(array.leaders.begin(), array.leaders.end(), leader) != array.leaders.end())
+            for (const std::uint32_t task : array.record.tasks)
+                follow_up(leader, task);
 }
 
 }  // namespace spoold

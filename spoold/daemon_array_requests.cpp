@@ -9,6 +9,8 @@
 
 namespace spoold {
 
+using namespace std::chrono_literals;
+
 namespace {
 
 std::string counted_tasks(std::size_t count) {
@@ -41,20 +43,25 @@ void Daemon::cancel_array(OpenArray& array, const std::string& reason, const Req
     });
 }
 
-/// Of an array with a cancel page: what waits is cancelled at once, what runs is told.
+/// Of an array with a cancel page: what waits is cancelled at once, what runs is told. Repeated
+/// until all have ended: a claim may be undone meanwhile, a mark may fail.
 void Daemon::end_tasks(OpenArray& array) {
     const auto before = array.record.outcomes;
     const auto spared = active_places(array);
     const auto noted = spool::note_rest(files_, array.record, spool::Outcome::cancelled, spared);
     troubles_.set("cancel", noted ? "" : "an array cannot be cancelled: " + noted.error().text());
+    array.next_cancel = clock_.monotonic() + 1s;
     if (!noted) return;
     for (std::size_t place = 0; place < before.size(); ++place)
         if (!before[place] && array.record.outcomes[place]) task_ended(array, place);
+    const bool any = array.record.outcomes != before;
     for (const std::size_t place : spared) {
         const Active& active = active_->jobs().at(array.record.number_of(place));
-        if (active.stage >= Stage::syncing_exit || active.content.cancelled()) continue;
+        if (active.marking || active.content.cancelled()) continue;
+        // Refuses what has ended; between two attempts a task has not.
         active_->cancel(active.job.number, *array.record.cancelled, [](const auto&) {});
     }
+    if (!any) return;
     spool::SyncSet barrier;
     barrier.add(array.record.file.get(), false);
     syncs_->sync(std::move(barrier), [this](const auto&) { ask_for_pass(); });
@@ -66,6 +73,7 @@ void Daemon::cancel_tasks(OpenArray& array, const spool::TaskList& tasks,
     if (array.published || array.returning) return reply(false, "has just ended");
     const std::uint64_t number = array.record.number;
     std::size_t ended = 0, unknown = 0, cancelled = 0;
+    std::string unwritten;
     const auto answers = std::make_shared<Answers>();
     const auto answer = [this, answers, reply, total = tasks.size()](const std::string& problem) {
         if (!problem.empty()) answers->problem = problem;
@@ -87,12 +95,17 @@ void Daemon::cancel_tasks(OpenArray& array, const spool::TaskList& tasks,
                             [answer](const spool::Result<void>& marked) {
                                 answer(marked ? "" : marked.error().text());
                             });
-        } else if (note_outcome(array, *place, spool::Outcome::cancelled)) {
+        } else if (const auto noted = spool::note_outcome(files_, array.record, *place,
+                                                          spool::Outcome::cancelled)) {
+            task_ended(array, *place);
             ++cancelled;
+        } else {
+            unwritten = noted.error().text();
         }
     }
     if (unknown > 0) answers->problem = "has no such task (" + counted_tasks(unknown) + ")";
     if (ended > 0) answers->problem = counted_tasks(ended) + " of these had ended already";
+    if (!unwritten.empty()) answers->problem = "cannot be cancelled whole: " + unwritten;
     if (cancelled == 0) return answer("");
     spool::SyncSet barrier;
     barrier.add(array.record.file.get(), false);
@@ -138,6 +151,8 @@ void Daemon::recover_arrays(std::vector<spool::ArrayRecord> records) {
 
 /// After them.
 void Daemon::resume_arrays() {
+    for (auto& [number, array] : arrays_.all())
+        note_leaders(array);
     for (auto& [number, array] : arrays_.all())
         resume_array(array);
 }

@@ -46,14 +46,19 @@ void Daemon::open_array(std::uint64_t number) {
                                                    : spool::WaitReason::Kind::settling);
     incoming_->forget(number);
     OpenArray& array = take_array(std::move(std::get<spool::ArrayRecord>(*opened)));
+    note_leaders(array);
     log_info(title(array.record) + " is opened: " + std::to_string(array.record.tasks.size()) +
              " tasks");
+    sync_opening(number);
+    state_changed_ = true;
+}
+
+void Daemon::sync_opening(std::uint64_t number) {
     spool::SyncSet barrier;
     incoming_->add_barrier(barrier);
     spool::add_open_barrier(spool_, barrier);
     syncs_->sync(std::move(barrier),
                  [this, number](const auto& failures) { array_opened(number, failures); });
-    state_changed_ = true;
 }
 
 /// What the daemon keeps of an open array in memory.
@@ -63,11 +68,6 @@ OpenArray& Daemon::take_array(spool::ArrayRecord record) {
         array.terms = spool::terms_of(*spec, record.submitted_at);
         array.bare = !spec->submit || spec->submit->environment.empty();
         array.command = spool::command_line(*spec, record.job_file).substr(0, 500);
-        const auto after =
-            conditions(spec->after, record.number, spool::stem_of(record.file_name), true);
-        for (const spool::Dependency& condition : after.list)
-            if (condition.after == spool::After::task_success)
-                array.leaders.push_back(condition.job);
     }
     array.terms.priority = record.wishes.priority.value_or(array.terms.priority);
     array.terms.held = record.wishes.held.value_or(false);
@@ -81,6 +81,17 @@ OpenArray& Daemon::take_array(spool::ArrayRecord record) {
     return arrays_.add(std::move(array));
 }
 
+/// By name too: all that it may name must be known.
+void Daemon::note_leaders(OpenArray& array) {
+    const spool::ArrayRecord& record = array.record;
+    const auto spec = spool::read_job_file(record.job_file, record.file_name);
+    if (!spec) return;
+    const auto after =
+        conditions(spec->after, record.number, spool::stem_of(record.file_name), true);
+    for (const spool::Dependency& condition : after.list)
+        if (condition.after == spool::After::task_success) array.leaders.push_back(condition.job);
+}
+
 void Daemon::array_opened(std::uint64_t number, const SyncThread::Failures& failures) {
     OpenArray* array = arrays_.find(number);
     if (array == nullptr) return;
@@ -89,7 +100,10 @@ void Daemon::array_opened(std::uint64_t number, const SyncThread::Failures& fail
                                                   failures.begin()->second.text());
     if (!failures.empty()) {
         no_claims_before_ = clock_.monotonic() + 1s;
-        return return_array(*array);
+        // What was cancelled of it would be forgotten in the queue.
+        if (!array->record.cancelled && array->record.ended() == 0) return return_array(*array);
+        array->next_try = clock_.monotonic() + 1s;
+        return;
     }
     resume_array(*array);
     ask_for_pass();
@@ -116,8 +130,8 @@ void Daemon::return_array(OpenArray& array) {
 /// Its tasks may be claimed from now on.
 void Daemon::resume_array(OpenArray& array) {
     array.ready = true;
-    if (array.record.cancelled) return end_tasks(array);
     enqueue_followers_of_tasks();
+    if (array.record.cancelled) return end_tasks(array);
     for (std::size_t place = 0; !array.leaders.empty() && place < array.record.tasks.size();
          ++place)
         if (!array.record.outcomes[place] && !has_task(array, place) &&
@@ -146,7 +160,8 @@ std::vector<std::size_t> Daemon::active_places(const OpenArray& array) const {
 
 /// Whether its tasks wait for the machine, or for others, alone.
 bool Daemon::tasks_may_go(const OpenArray& array) const {
-    return array.ready && !array.record.cancelled && (!array.bare || launcher_->has_environment());
+    return array.ready && !array.record.cancelled && !array.missing_since &&
+           (!array.bare || launcher_->has_environment());
 }
 
 /// Tells the queue which tasks wait for the machine alone.
@@ -154,8 +169,9 @@ void Daemon::enqueue_tasks(OpenArray& array) {
     if (!tasks_may_go(array)) return policy_.remove(array.record.number);
     spool::NumberSet waiting;
     const auto in_queue = [&](std::uint64_t task) {  // for a further attempt
-        const spool::NumberSet* open = policy_.open_tasks(array.record.number);
-        return open != nullptr && open->contains(task);
+        const Active& active = active_->jobs().at(task);
+        return !active.binding && (active.stage == Stage::claimed ||
+                                   (active.stage == Stage::retrying && active.queued));
     };
     for (std::size_t place = 0; place < array.record.tasks.size(); ++place)
         if (!array.record.outcomes[place] &&
@@ -171,7 +187,7 @@ bool Daemon::claim_task(const spool::Start& start) {
     if (array == nullptr) return false;
     const spool::ArrayRecord& record = array->record;
     const std::size_t place = record.place_of_number(start.job);
-    if (record.cancelled || record.outcomes[place]) return false;
+    if (!tasks_may_go(*array) || record.outcomes[place]) return false;
     spool::ClaimRequest request;
     request.file_name = record.file_name;
     request.seen.device = record.device;
@@ -220,6 +236,7 @@ bool Daemon::note_outcome(OpenArray& array, std::size_t place, spool::Outcome ou
         troubles_.set("array " + std::to_string(array.record.number),
                       "what became of a task of " + title(array.record) +
                           " cannot be noted: " + noted.error().text());
+        array.next_try = clock_.monotonic() + 1s;
     }
     task_ended(array, place);
     return noted.has_value();
@@ -247,14 +264,38 @@ void Daemon::advance_arrays() {
         numbers.push_back(number);
     for (const std::uint64_t number : numbers) {
         OpenArray& array = *arrays_.find(number);
+        cancel_again(array);
         if (array.next_try && clock_.monotonic() < *array.next_try) continue;
-        array.next_try.reset();
+        const bool again = std::exchange(array.next_try, std::nullopt).has_value();
+        if (array.broken) note_outcomes_again(array);
         if (array.returning)
             return_array(array);
+        else if (!array.ready && again)
+            sync_opening(number);
         else if (array.ready && !array.published && !array.broken && array.record.has_ended() &&
                  !has_tasks(array))
             end_array(array);
     }
+}
+
+/// What could not be written when it happened.
+void Daemon::note_outcomes_again(OpenArray& array) {
+    std::vector<std::size_t> open;
+    for (std::size_t place = 0; place < array.record.tasks.size(); ++place)
+        if (!array.record.outcomes[place]) open.push_back(place);
+    if (spool::note_rest(files_, array.record, spool::Outcome::lost, open)) {
+        array.broken = false;
+        troubles_.set("array " + std::to_string(array.record.number), "");
+    } else {
+        array.next_try = clock_.monotonic() + 1s;
+    }
+}
+
+/// What a cancelled array has still open.
+void Daemon::cancel_again(OpenArray& array) {
+    const bool open = array.ready && array.record.cancelled && !array.record.has_ended();
+    if (!open) return array.next_cancel.reset();
+    if (array.next_cancel && clock_.monotonic() >= *array.next_cancel) end_tasks(array);
 }
 
 /// All of its tasks have ended, and none has a record any more.
@@ -280,6 +321,7 @@ void Daemon::end_array(OpenArray& array) {
     note_ended(result);
     spool::SyncSet barrier;
     spool::add_publish_barrier(spool_, *array.published, barrier);
+    barrier.add(array.record.file.get(), false);
     barrier.add(history_->handle(), false);
     syncs_->sync(std::move(barrier), [this, number = array.record.number](const auto& failures) {
         array_ended(number, failures);
@@ -307,31 +349,51 @@ std::size_t Daemon::look_at_array_files() {
         const bool missing = !stat && stat.error().code == ENOENT;
         const bool matters = array.ready && !array.published && !array.record.cancelled;
         if (!missing || !matters) {
+            if (!array.missing_since) continue;
             array.missing_since.reset();
+            if (matters) enqueue_tasks(array);
             continue;
         }
-        if (!array.missing_since) array.missing_since = clock_.monotonic();
+        // No task begins until it is known what that means.
+        if (!array.missing_since) {
+            array.missing_since = clock_.monotonic();
+            policy_.remove(number);
+        }
         ++absent;
     }
     return absent;
 }
 
-/// One that is deleted is to be cancelled; several are an accident (docs/protocol.md §7, 2).
+/// One that is deleted is to be cancelled; several, or all with running/ itself, are an accident
+/// (docs/protocol.md §7, 2).
 void Daemon::look_at_missing_arrays(std::size_t absent) {
+    const bool accident = std::exchange(restoring_arrays_, false) || absent > 1;
     for (auto& [number, array] : arrays_.all()) {
         if (!array.missing_since) continue;
-        if (absent > 1) {
-            const auto restored = spool::restore_array_file(spool_, array.record);
-            if (restored) array.missing_since.reset();
-            if (restored)
-                log_warning("several files vanished from running/ at once: that of " +
-                            title(array.record) + " was put back; to cancel it: gpuspool cancel " +
-                            std::to_string(number));
+        if (accident) {
+            put_array_file_back(array);
         } else if (clock_.monotonic() - *array.missing_since >= 1s) {
             array.missing_since = clock_.monotonic();
             cancel_array(array, "its file was removed from running/", [](bool, const auto&) {});
         }
     }
+}
+
+void Daemon::put_array_file_back(OpenArray& array) {
+    const auto restored = spool::restore_array_file(spool_, array.record);
+    troubles_.set("put back", restored ? ""
+                                       : "files of arrays cannot be put back into running/: " +
+                                             restored.error().text());
+    if (!restored) {
+        array.missing_since = clock_.monotonic();
+        restoring_arrays_ = true;
+        return;
+    }
+    array.missing_since.reset();
+    enqueue_tasks(array);
+    log_warning("several files vanished from running/ at once: that of " + title(array.record) +
+                " was put back; to cancel it: gpuspool cancel " +
+                std::to_string(array.record.number));
 }
 
 }  // namespace spoold

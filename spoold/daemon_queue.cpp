@@ -37,6 +37,7 @@ void Daemon::take_incoming_changes() {
         policy_.remove(number);
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
+    if (!changes->ready.empty()) enqueue_followers_of_tasks();  // of an array that is none any more
     for (const auto& withdrawn : changes->withdrawn)
         end_unstarted(spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()),
                       {false, {}});
@@ -88,12 +89,14 @@ bool Daemon::end_unstarted(spool::JobResult result, const spool::UnstartedFile& 
         incoming_->settle_again(result.id, spool::WaitReason::Kind::trouble);
         return false;
     }
+    const bool of_array = is_unopened_array(result.id);
     incoming_->forget(result.id);
     policy_.remove(result.id);
     log_info("job " + std::to_string(result.id) + " (" + result.name +
              "): " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     finish_unstarted(result, std::move(*published));
+    if (of_array) enqueue_followers_of_tasks();
     return true;
 }
 
@@ -157,10 +160,10 @@ void Daemon::start_jobs() {
             continue;
         }
         if (!start.grant.gpu_slots.empty() && !lock_gpus(start)) continue;
-        if (claimed_already || (start.array != 0 ? claim_task(start) : claim(start.job)))
-            active_->bind(start.job, binding_of(start));
-        else
+        if (!claimed_already && !(start.array != 0 ? claim_task(start) : claim(start.job)))
             give_up(start);
+        else if (!active_->bind(start.job, binding_of(start)))
+            forget_start(start.job);
     }
 }
 

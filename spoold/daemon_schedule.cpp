@@ -18,6 +18,10 @@ void Daemon::enqueue(std::uint64_t number) {
     spool::Terms terms = job->terms;
     terms.priority = job->wishes.priority.value_or(terms.priority);
     terms.held = job->wishes.held.value_or(terms.held);
+    if (std::any_of(job->after.list.begin(), job->after.list.end(), [](const auto& condition) {
+            return condition.job.find('_') != std::string::npos;
+        }))
+        task_followers_.insert(number);
     terms.after = conditions(job->after, number, spool::stem_of(job->file_name), terms.tasks != 0);
     policy_.add(number, std::move(terms), [this](std::uint64_t other) { return standing(other); });
 }
@@ -72,6 +76,8 @@ spool::Result<spool::Terms> Daemon::terms_of(const spool::ActiveJob& job,
 /// A further attempt has its turn like the first one.
 bool Daemon::wants_slots(const Active& active) {
     if (!active.job.facts.secrets.empty() && !launcher_->has_environment()) return false;
+    const OpenArray* array = arrays_.of_task(active.job.number);
+    if (array != nullptr && (array->record.cancelled || array->missing_since)) return false;
     auto terms = terms_of(active.job, active.content.claim);
     if (troubles_.set(
             "terms " + std::to_string(active.job.number),
@@ -80,8 +86,7 @@ bool Daemon::wants_slots(const Active& active) {
                         " cannot begin, what it asked for cannot be read: " + terms.error().text()))
         state_changed_ = true;
     if (!terms) return false;
-    policy_.add(active.job.number, std::move(*terms),
-                [](auto) { return spool::Standing::unknown; });
+    queue_again(active.job.number, std::move(*terms));
     return true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "cgroup.h"
 #include "daemon.h"
+#include "libspool/done.h"
 #include "libspool/file_system.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
@@ -169,8 +170,13 @@ spool::Result<void> Daemon::recover() {
     if (!history) return tl::unexpected(history.error());
     std::uint64_t highest = 0;
     for (const spool::HistoryEntry& entry : *history) {
-        highest = std::max({highest, entry.number, entry.last_task});
         index_.note(entry.number, entry.name, spool::standing_of(entry.state));
+        highest = std::max(highest, entry.number);
+        // Longer ones are no array's: the line is damaged.
+        if (entry.last_task < entry.first_task ||
+            entry.last_task - entry.first_task >= spool::most_tasks)
+            continue;
+        highest = std::max(highest, entry.last_task);
         for (std::uint64_t task = entry.first_task; task != 0 && task <= entry.last_task; ++task)
             index_.note_used(task);
     }
@@ -209,12 +215,28 @@ spool::Result<void> Daemon::recover() {
     return {};
 }
 
+/// Whether the outcome of this task is noted already.
+bool Daemon::task_has_ended(std::uint64_t task) const {
+    const OpenArray* array = arrays_.of_task(task);
+    return array != nullptr && array->record.outcomes[array->record.place_of_number(task)];
+}
+
+/// Whether a task has ended with another attempt than this one: its free mark did not reach the
+/// disk.
+bool Daemon::is_superseded_task(const spool::ActiveJob& job) const {
+    if (!task_has_ended(job.number)) return false;
+    const auto result = spool::read_done(spool_, job.name);
+    return result && result->task && result->token != spool::to_hex(job.token) &&
+           result->id == arrays_.of_task(job.number)->record.number;
+}
+
 /// The truth about its job is in the history and in done/.
 bool Daemon::drop_superseded(const std::vector<spool::HistoryEntry>& history,
                              spool::Recovered& recovered) {
     using enum spool::RecoveryAction;
     if (recovered.action == adopt || recovered.action == await_tree) return false;
     const bool superseded =
+        is_superseded_task(recovered.job) ||
         std::any_of(history.begin(), history.end(), [&](const spool::HistoryEntry& end) {
             return end.number == recovered.job.number && spool::is_superseded(recovered.job, end);
         });
@@ -227,7 +249,10 @@ bool Daemon::drop_superseded(const std::vector<spool::HistoryEntry>& history,
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
-    recovered.has_ended = index_.used(number) && !recovered.job.is_task();
+    recovered.has_ended = recovered.job.is_task() ? task_has_ended(number) : index_.used(number);
+    if (recovered.job.is_task() && recovered.has_ended &&
+        recovered.action == spool::RecoveryAction::start)
+        recovered.action = spool::RecoveryAction::finish;
     const bool runs = recovered.content.started();
     if (recovered.job.is_task())
         note_task_found(number, runs);
@@ -362,7 +387,10 @@ void Daemon::heal_directories() {
                    after = files_.stat(((*again).*member).get());
         if (before && after && before->same_file(*after)) continue;
         same = false;
-        if (member == &spool::Spool::running) active_->restore_files();
+        if (member == &spool::Spool::running) {
+            active_->restore_files();
+            restoring_arrays_ = true;
+        }
         if (member == &spool::Spool::environments) capture_environment();
         // A sync may be under way on the old descriptor: it is replaced, and closed with the
         // daemon.

@@ -88,6 +88,7 @@ void Daemon::note_ended(const spool::JobResult& result) {
         note_task_ended(result);
     else
         note_standing(result.id, result.name, spool::standing_of(result.state));
+    if (!result.task && !result.tasks) follow_up_all(result.id);
     hooks_->call("job-ended",
                  [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;

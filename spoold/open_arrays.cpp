@@ -64,7 +64,7 @@ std::optional<std::chrono::nanoseconds> OpenArrays::next_look() const {
     std::optional<std::chrono::nanoseconds> next;
     for (const auto& [number, array] : arrays_)
         for (const auto& time :
-             {array.next_try,
+             {array.next_try, array.next_cancel,
               array.missing_since ? std::optional(*array.missing_since + 1s) : std::nullopt})
             if (time && (!next || *time < *next)) next = time;
     return next;

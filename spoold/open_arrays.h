@@ -28,6 +28,7 @@ struct OpenArray {
     std::optional<spool::Published> published;  ///< its end; barrier 3 is on its way
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_try;       ///< of what has failed
+    std::optional<std::chrono::nanoseconds> next_cancel{};  ///< of those of its tasks that are left
 };
 
 class OpenArrays {

@@ -1,6 +1,9 @@
 // Tasks of arrays that are executed again, and tasks that are suspended.
 #include <QtTest>
 
+#include "libspool/array_record.h"
+#include "libspool/layout.h"
+#include "libspool/posix_files.h"
 #include "tests/support/look.h"
 
 namespace {
@@ -12,6 +15,12 @@ QByteArray failing_once(const QByteArray& directives) {
            "echo attempt $GPUSPOOL_ATTEMPT\n[ $GPUSPOOL_ATTEMPT -gt 1 ]\n";
 }
 
+/// Each task notes that it runs, and waits for ~/go.
+QByteArray gated_tasks(const QByteArray& tasks) {
+    return "#SPOOL --gpus=0 --array=" + tasks +
+           "\necho $SLURM_ARRAY_TASK_ID >> ~/ran\nuntil [ -e ~/go ]; do sleep 0.02; done\n";
+}
+
 }  // namespace
 
 class ArrayAttemptsTest : public QObject {
@@ -21,8 +30,11 @@ private slots:
     void tasks_are_tried_again();
     void back_off_outlives_the_daemon();
     void a_cancelled_array_tries_nothing_again();
+    void a_cancelled_array_tries_nothing_again_after_a_restart();
     void the_limit_holds_for_further_attempts();
     void a_single_task_is_suspended();
+    void one_that_is_deleted_while_no_daemon_runs_does_not_begin();
+    void a_task_of_an_array_that_never_was_lets_nothing_go();
 };
 
 void ArrayAttemptsTest::tasks_are_tried_again() {
@@ -66,6 +78,30 @@ void ArrayAttemptsTest::a_cancelled_array_tries_nothing_again() {
     QCOMPARE(home_file(spool, "1"), QByteArray("1\n"));
 }
 
+/// The daemon is killed when the page of the array is on the disk, and no task was told yet.
+void ArrayAttemptsTest::a_cancelled_array_tries_nothing_again_after_a_restart() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "3"}));
+    QVERIFY(spool.drop("x.job", failing_once("--retries=1 --retry-delay=1s")));
+    QVERIFY(spool.wait_for([&] { return home_file(spool, "3") == "1\n"; },
+                           "the first attempts to have begun"));
+    spool.kill9();
+    {
+        spool::PosixFiles files;
+        auto opened = spool::open_spool(files, spool.path().toStdString(), spool::IfMissing::fail);
+        QVERIFY(opened);
+        const auto names = spool::array_record_names(*opened);
+        QVERIFY(names && names->size() == 1);
+        auto array = spool::load_array(*opened, names->front(), spool::OpenMode::read_write);
+        QVERIFY(array);
+        QVERIFY(spool::note_cancelled(files, *array, "cancelled by request", 1));
+    }
+    QVERIFY(spool.start({"--cpu-slots", "3"}));
+    QVERIFY(spool.wait_for_result("x")["state"] != "succeeded");
+    for (const QString task : {"1", "2", "3"})
+        QCOMPARE(home_file(spool, task), QByteArray("1\n"));
+}
+
 void ArrayAttemptsTest::the_limit_holds_for_further_attempts() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "3"}));
@@ -103,6 +139,34 @@ void ArrayAttemptsTest::a_single_task_is_suspended() {
     QCOMPARE(spool.gpuspool({"continue", "x_1"}).exit_code, 0);
     QVERIFY(write_home_file(spool, "go", {}));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), QString("succeeded"));
+}
+
+void ArrayAttemptsTest::one_that_is_deleted_while_no_daemon_runs_does_not_begin() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("x.job", gated_tasks("1-3")));
+    QVERIFY(spool.wait_for([&] { return home_file(spool, "ran") == "1\n"; }, "task 1 to run"));
+    spool.kill9();
+    QVERIFY(QFile::remove(spool.path("running/x.job")));
+    QVERIFY(write_home_file(spool, "go", {}));
+    QVERIFY(spool.start({"--cpu-slots", "3"}));
+    QVERIFY(spool.wait_for_result("x")["state"] != "succeeded");
+    QCOMPARE(home_file(spool, "ran"), QByteArray("1\n"));
+}
+
+void ArrayAttemptsTest::a_task_of_an_array_that_never_was_lets_nothing_go() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QVERIFY(spool.drop("before.job", "#SPOOL --gpus=0\n" + gated("before")));
+    QVERIFY(spool.wait_for([&] { return !running_job(spool, "before").isEmpty(); }, "it to run"));
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0 --array=1-3\ntrue\n"));
+    QVERIFY(spool.wait_for([&] { return !waiting_job(spool, "x").isEmpty(); }, "x to wait"));
+    QVERIFY(spool.drop("y.job", "#SPOOL --gpus=0 --dependency=afterok:x_2\ntouch ~/y-ran\n"));
+    QVERIFY(spool.wait_for([&] { return !waiting_job(spool, "y").isEmpty(); }, "y to wait"));
+    QVERIFY(QFile::remove(spool.path("incoming/x.job")));
+    const QJsonObject result = spool.wait_for_result("y");
+    QVERIFY2(result["state"] == "cancelled", QJsonDocument(result).toJson());
+    QVERIFY(!QFile::exists(spool.scratch("y-ran")));
 }
 
 QTEST_GUILESS_MAIN(ArrayAttemptsTest)

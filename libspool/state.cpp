@@ -157,6 +157,9 @@ Json to_json(const std::string& problem) {
 Json to_json(JobResult result) {
     result.notes.clear();
     result.attempts.clear();
+    if (result.tasks)
+        std::erase_if(result.tasks->by_outcome,
+                      [](const auto& list) { return list.second.size() > longest_text; });
     return result_to_json(result, longest_text);
 }
 

@@ -121,8 +121,12 @@ void ArrayAttemptsTest::a_single_task_is_suspended() {
                        "while ! [ -e ~/go ]; do date +%s%N > ~/now-$SLURM_ARRAY_TASK_ID; "
                        "sleep 0.02; done\n"));
     QVERIFY(spool.wait_for([&] { return !home_file(spool, "now-1").isEmpty(); }, "task 1 to run"));
-    const Finished suspended = spool.gpuspool({"suspend", "x_1"});
-    QVERIFY2(suspended.exit_code == 0, suspended.err);
+    // The state that the command reads is published a moment later.
+    QVERIFY(spool.wait_for(
+        [&] {
+            return spool.gpuspool({"suspend", "x_1"}).exit_code == 0;
+        },
+        "task 1 to be suspended"));
     QByteArray before;
     QVERIFY(spool.wait_for(
         [&] {

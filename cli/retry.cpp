@@ -9,6 +9,7 @@
 #include "cli/arguments.h"
 #include "cli/format.h"
 #include "cli/job_options.h"
+#include "cli/results.h"
 #include "cli/verbs.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
@@ -108,7 +109,7 @@ spool::Result<std::vector<std::string>> failed_jobs(spool::Spool& spool) {
     std::set<std::uint64_t> retried;
     add_retried(spool, spool.incoming, retried);
     add_retried(spool, spool.running, retried);
-    const auto results = spool::read_results(spool, std::numeric_limits<std::size_t>::max());
+    const auto results = list_results(spool, std::numeric_limits<std::size_t>::max());
     if (!results) return tl::unexpected(results.error());
     for (const spool::JobResult& result : *results)
         if (result.retry_of) retried.insert(*result.retry_of);

@@ -1,6 +1,7 @@
 // Reading a spool from any host, with or without a daemon: what status, log and wait show.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,8 +40,11 @@ struct FoundJob {
 Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock);
 
 /// All results in done/, newest first, at most `limit`. Those that were looked at and cannot be
-/// understood are left out; `unreadable` receives why.
+/// understood are left out; `unreadable` receives why. `observer` is told before each how many of
+/// how many have been read: there may be a hundred thousand.
+using ReadObserver = std::function<void(std::size_t read, std::size_t all)>;
 Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
-                                            std::vector<Error>* unreadable = nullptr);
+                                            std::vector<Error>* unreadable = nullptr,
+                                            const ReadObserver& observer = {});
 
 }  // namespace spool

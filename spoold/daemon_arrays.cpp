@@ -66,7 +66,7 @@ OpenArray& Daemon::take_array(spool::ArrayRecord record) {
     OpenArray array;
     if (const auto spec = spool::read_job_file(record.job_file, record.file_name)) {
         array.terms = spool::terms_of(*spec, record.submitted_at);
-        array.bare = !spec->submit || spec->submit->environment.empty();
+        array.bare = spool::needs_login_environment(*spec);
         array.command = spool::command_line(*spec, record.job_file).substr(0, 500);
     }
     array.terms.priority = record.wishes.priority.value_or(array.terms.priority);

@@ -100,8 +100,8 @@ bool Daemon::take_event(const Event& event) {
         }
         case Place::running:
             if ((event.mask & (IN_MOVED_FROM | IN_DELETE)) != 0
-                    ? !active_->holds_file(event.name) && !arrays_.holds_file(event.name)
-                    : !active_->misses_file(event.name) && !arrays_.misses_file())
+                    ? !active_->holds_file(event.name) && !arrays_->holds_file(event.name)
+                    : !active_->misses_file(event.name) && !arrays_->misses_file())
                 return false;
             files_changed_ = true;
             return true;
@@ -135,7 +135,7 @@ void Daemon::pass() {
     use_found_environment();
     apply_requests();
     look_at_active();
-    advance_arrays();
+    arrays_->advance();
     look_at_incoming();
     end_hopeless();
     look_at_gpus();
@@ -154,12 +154,12 @@ void Daemon::look_at_active() {
     for (const std::uint32_t record : std::exchange(records_, {}))
         active_->look(record);
     const bool missing =
-        arrays_.misses_file() ||
+        arrays_->misses_file() ||
         std::any_of(active_->jobs().begin(), active_->jobs().end(),
                     [](const auto& entry) { return entry.second.missing_since.has_value(); });
     if (rescan_ || missing || std::exchange(files_changed_, false)) {
-        const std::size_t arrays = look_at_array_files();
-        look_at_missing_arrays(arrays + active_->look_at_files(arrays));
+        const std::size_t arrays = arrays_->look_at_files();
+        arrays_->settle_missing_files(arrays + active_->look_at_files(arrays));
     }
     active_->advance();
     if (!events_work_) active_->look_at_all();
@@ -217,10 +217,7 @@ bool Daemon::once_is_done() const {
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),
         [](const auto& entry) { return entry.second.phase == spool::WaitingJob::Phase::settling; });
-    const bool arrays_busy = std::any_of(
-        arrays_.all().begin(), arrays_.all().end(),
-        [](const auto& entry) { return !entry.second.ready || entry.second.record.has_ended(); });
-    return !settling && !arrays_busy &&
+    return !settling && !arrays_->busy() &&
            std::none_of(active_->jobs().begin(), active_->jobs().end(), [](const auto& entry) {
                const Active& active = entry.second;
                return active.stage != Stage::running && active.stage != Stage::orphaned &&
@@ -231,7 +228,7 @@ bool Daemon::once_is_done() const {
 
 void Daemon::tell_queue_empty() {
     const bool empty =
-        incoming_->jobs().empty() && active_->jobs().empty() && arrays_.empty() && !scanning_;
+        incoming_->jobs().empty() && active_->jobs().empty() && arrays_->empty() && !scanning_;
     if (!empty || !std::exchange(worked_, false)) return;
     hooks_->call("queue-empty", [] { return std::string("{}"); });
 }
@@ -270,7 +267,7 @@ void Daemon::arm_timer() {
     };
     sooner(incoming_->next_deadline());
     sooner(active_->advance());
-    sooner(arrays_.next_look());
+    sooner(arrays_->next_look());
     sooner(gpus_->advance());
     sooner(next_gpu_look_);
     if (shared_->keeps_off()) sooner(shared_->look_again());

@@ -55,7 +55,7 @@ void Daemon::apply(const spool::Request& request) {
 bool Daemon::knows(std::uint64_t number) const {
     if (const spool::WaitingJob* job = incoming_->find(number))
         return job->phase != spool::WaitingJob::Phase::vanished;
-    return active_->jobs().contains(number) || arrays_.find(number) != nullptr ||
+    return active_->jobs().contains(number) || arrays_->find(number) != nullptr ||
            index_.used(number);
 }
 
@@ -128,11 +128,7 @@ void Daemon::apply_gpu_requests() {
 
 void Daemon::cancel(const spool::Request& request, const RequestReply& reply) {
     const std::uint64_t number = *request.job;
-    if (OpenArray* array = arrays_.find(number)) {
-        const auto tasks = spool::parse_tasks(request.tasks);
-        return tasks ? cancel_tasks(*array, *tasks, reply)
-                     : cancel_array(*array, "cancelled by request", reply);
-    }
+    if (arrays_->find(number) != nullptr) return arrays_->cancel(number, request.tasks, reply);
     if (!request.tasks.empty())
         return reply(false, is_unopened_array(number)
                                 ? "has not begun: change --array in its file, or cancel all of it"

@@ -102,7 +102,7 @@ spool::Result<void> Daemon::make_parts() {
         spool_, clock_, [this](std::uint64_t number) { return index_.used(number); },
         [this](const spool::FileStat& stat) {
             return active_->has_inode(stat.device, stat.inode) ||
-                   arrays_.has_inode(stat.device, stat.inode);
+                   arrays_->has_inode(stat.device, stat.inode);
         });
     GpuWatchOptions gpu_watch;
     gpu_watch.program = options_.spool_probe;
@@ -192,13 +192,14 @@ spool::Result<void> Daemon::recover() {
 
     active_ = std::make_unique<ActiveJobs>(spool_, clock_, boot_, *pool_, *history_, *syncs_,
                                            *executor_, listener());
-    recover_arrays(std::move(recovery->arrays));
+    make_arrays();
+    arrays_->recover(std::move(recovery->arrays));
     highest = std::max(highest, index_.highest());
     for (spool::Recovered& recovered : recovery->jobs) {
         highest = std::max(highest, recovered.job.number);
         if (!drop_superseded(*history, recovered)) take_up(std::move(recovered));
     }
-    resume_arrays();
+    arrays_->resume();
     auto ends = spool::recover_unstarted(
         spool_, [this](std::uint64_t number) { return index_.used(number); });
     if (!ends) return tl::unexpected(ends.error());
@@ -215,19 +216,22 @@ spool::Result<void> Daemon::recover() {
     return {};
 }
 
-/// Whether the outcome of this task is noted already.
-bool Daemon::task_has_ended(std::uint64_t task) const {
-    const OpenArray* array = arrays_.of_task(task);
-    return array != nullptr && array->record.outcomes[array->record.place_of_number(task)];
-}
-
-/// Whether a task has ended with another attempt than this one: its free mark did not reach the
-/// disk.
-bool Daemon::is_superseded_task(const spool::ActiveJob& job) const {
-    if (!task_has_ended(job.number)) return false;
-    const auto result = spool::read_done(spool_, job.name);
-    return result && result->task && result->token != spool::to_hex(job.token) &&
-           result->id == arrays_.of_task(job.number)->record.number;
+void Daemon::make_arrays() {
+    ArraysListener listener;
+    listener.changed = [this] { state_changed_ = true; };
+    listener.has_work = [this] { ask_for_pass(); };
+    listener.claims_fail = [this] { no_claims_before_ = clock_.monotonic() + 1s; };
+    listener.standing = [this](std::uint64_t number, const std::string& name,
+                               spool::Standing standing) { note_standing(number, name, standing); };
+    listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
+    listener.judge_again = [this](std::uint64_t job) { enqueue(job); };
+    listener.why_waits = [this](std::uint64_t array, const spool::Need& need) {
+        return why_waits(array, need);
+    };
+    arrays_ = std::make_unique<Arrays>(
+        ArrayParts{spool_, clock_, boot_, *pool_, *history_, index_, *incoming_, policy_, *active_,
+                   *launcher_, *syncs_, troubles_},
+        std::move(listener));
 }
 
 /// The truth about its job is in the history and in done/.
@@ -236,7 +240,7 @@ bool Daemon::drop_superseded(const std::vector<spool::HistoryEntry>& history,
     using enum spool::RecoveryAction;
     if (recovered.action == adopt || recovered.action == await_tree) return false;
     const bool superseded =
-        is_superseded_task(recovered.job) ||
+        arrays_->is_superseded(recovered.job) ||
         std::any_of(history.begin(), history.end(), [&](const spool::HistoryEntry& end) {
             return end.number == recovered.job.number && spool::is_superseded(recovered.job, end);
         });
@@ -249,13 +253,14 @@ bool Daemon::drop_superseded(const std::vector<spool::HistoryEntry>& history,
 /// A job of an earlier daemon: one that was never started waits for its turn once more.
 void Daemon::take_up(spool::Recovered recovered) {
     const std::uint64_t number = recovered.job.number;
-    recovered.has_ended = recovered.job.is_task() ? task_has_ended(number) : index_.used(number);
+    recovered.has_ended =
+        recovered.job.is_task() ? arrays_->has_ended(number) : index_.used(number);
     if (recovered.job.is_task() && recovered.has_ended &&
         recovered.action == spool::RecoveryAction::start)
         recovered.action = spool::RecoveryAction::finish;
     const bool runs = recovered.content.started();
     if (recovered.job.is_task())
-        note_task_found(number, runs);
+        arrays_->task_found(number, runs);
     else
         index_.note(number, recovered.job.name,
                     runs ? spool::Standing::running : spool::Standing::waiting);
@@ -293,8 +298,7 @@ void Daemon::adopt_binding(const Active& active) {
     if (terms.time_limit) tenure.until = tenure.since + *terms.time_limit;
     policy_.adopt(active.job.number, terms.group, gpus,
                   {gpus.texts.empty() ? 1 : 0, terms.need.cpus, terms.need.memory}, tenure);
-    if (const OpenArray* array = arrays_.of_task(active.job.number))
-        policy_.adopt_task(array->record.number, active.job.number);
+    arrays_->task_adopted(active.job.number);
     if (locked.empty()) locked = lockable(policy_.book().gpus(active.job.number).devices);
     // Its supervisor holds the lock; from now on so do we.
     const auto taken = shared_->take(active.job.number, locked);
@@ -389,7 +393,7 @@ void Daemon::heal_directories() {
         same = false;
         if (member == &spool::Spool::running) {
             active_->restore_files();
-            restoring_arrays_ = true;
+            arrays_->restore_files();
         }
         if (member == &spool::Spool::environments) capture_environment();
         // A sync may be under way on the old descriptor: it is replaced, and closed with the

@@ -106,7 +106,7 @@ bool Daemon::take_event(const Event& event) {
             files_changed_ = true;
             return true;
         case Place::control:
-            requests_ = true;
+            requests_came_ = true;
             return true;
         case Place::internal:
             directories_lost_ = true;
@@ -150,7 +150,7 @@ void Daemon::pass() {
 
 void Daemon::look_at_active() {
     if (rescan_) active_->look_at_all();
-    if (rescan_ && !groups_kept_) (void)keep_groups();
+    if (rescan_) groups_.keep_again();
     for (const std::uint32_t record : std::exchange(records_, {}))
         active_->look(record);
     const bool missing =
@@ -169,10 +169,10 @@ void Daemon::look_at_incoming() {
     if (std::exchange(rescan_, false)) begin_rescan();
     for (const auto& [name, hint] : std::exchange(names_, {}))
         incoming_->look(name, hint);
-    if (scanning_) {
-        scanning_ = incoming_->continue_scan(scan_slice);
-        if (!scanning_) scans_done_ = scans_begun_;
-        if (scanning_) ask_for_pass();
+    if (scans_.under_way) {
+        scans_.under_way = incoming_->continue_scan(scan_slice);
+        if (!scans_.under_way) scans_.done = scans_.begun;
+        if (scans_.under_way) ask_for_pass();
     }
     incoming_->advance();
     take_incoming_changes();
@@ -184,7 +184,7 @@ void Daemon::look_at_incoming() {
                                       ": nothing of it starts until it is moved back (mv -T); to "
                                       "withdraw a job remove its file there"))
         state_changed_ = true;
-    apply_deferred();
+    requests_->apply_deferred();
 }
 
 void Daemon::begin_rescan() {
@@ -197,11 +197,11 @@ void Daemon::begin_rescan() {
     notice_changed_startup_files();
     if (!directories_lost_) heal_files();
     shared_->keep_directory();
-    requests_ = true;
+    requests_came_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
-    scanning_ = begun.has_value();
-    if (scanning_) ++scans_begun_;
+    scans_.under_way = begun.has_value();
+    if (begun) ++scans_.begun;
     const auto alive = spool::write_owner(
         spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
@@ -212,7 +212,7 @@ void Daemon::begin_rescan() {
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
     if (!launcher_->has_environment() || numbers_pending_) return false;
-    if (!deferred_.empty() || !gpu_requests_.empty()) return false;
+    if (requests_->any_deferred() || !gpu_requests_.empty()) return false;
     if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),
@@ -227,8 +227,8 @@ bool Daemon::once_is_done() const {
 }
 
 void Daemon::tell_queue_empty() {
-    const bool empty =
-        incoming_->jobs().empty() && active_->jobs().empty() && arrays_->empty() && !scanning_;
+    const bool empty = incoming_->jobs().empty() && active_->jobs().empty() && arrays_->empty() &&
+                       !scans_.under_way;
     if (!empty || !std::exchange(worked_, false)) return;
     hooks_->call("queue-empty", [] { return std::string("{}"); });
 }
@@ -255,7 +255,7 @@ void Daemon::end_if_done() {
         log_notice("drained: the last running job has ended");
         ending_ = true;
     }
-    if (options_.once && !scanning_ && once_is_done()) ending_ = true;
+    if (options_.once && !scans_.under_way && once_is_done()) ending_ = true;
     if (ending_) io_.stop();
 }
 

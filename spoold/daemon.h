@@ -7,15 +7,13 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <unordered_set>
 
 #include "arrays.h"
+#include "groups.h"
 #include "hooks.h"
 #include "job_launch.h"
 #include "libspool/config.h"
-#include "libspool/control.h"
-#include "libspool/group_notes.h"
 #include "libspool/incoming.h"
 #include "libspool/job_index.h"
 #include "libspool/machine_rules.h"
@@ -23,8 +21,10 @@
 #include "local_executor.h"
 #include "machine_gpus.h"
 #include "options.h"
+#include "requests.h"
 #include "shared_gpus.h"
 #include "sleep_inhibitor.h"
+#include "spool_lock.h"
 #include "sync_thread.h"
 #include "troubles.h"
 #include "watcher.h"
@@ -103,40 +103,15 @@ private:
         const std::vector<spool::GpuState>& slots) const;
 
     // Requests.
-    void apply(const spool::Request& request);
-    void carry_out(const spool::Request& request);
-    /// A request about a job of which nothing is known yet: its file may be there all the same. It
-    /// is carried out once incoming/ has been looked through, before that job can be started.
-    struct Deferred {
-        spool::Request request;
-        std::uint64_t scan = 0;  ///< through when that one is, and `unread` has been read
-        std::optional<std::set<std::string>> unread;
-    };
-    [[nodiscard]] bool control_has_changed();
-    [[nodiscard]] bool must_be_deferred(const spool::Request& request);
+    void carry_out(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] bool knows(std::uint64_t number) const;
-    [[nodiscard]] bool looked_through(Deferred& deferred) const;
-    void apply_deferred();
     void apply_gpu_requests();
-    void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(const spool::Request& request, const RequestReply& reply);
     void suspend(std::uint64_t number, bool suspended, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
 
-    // Groups.
-    void load_groups();
-    spool::Result<void> keep_groups();
-    void tell_policy(const std::string& group);
-    spool::Result<void> hold_group(const std::string& group, const std::string& reason);
-    void note_group(const spool::JobResult& result);
-    void change_group(const spool::Request& request, const RequestReply& reply);
-
     // Setting up.
-    spool::Result<void> take_lock();
-    spool::Result<bool> lock_spool(spool::Handle file);
-    bool owner_is_dead();
-    spool::Result<void> check_owner();
     spool::Result<void> make_parts();
     spool::Result<void> recover();
     bool drop_superseded(const std::vector<spool::HistoryEntry>& history,
@@ -154,6 +129,7 @@ private:
     void watch();
     void begin_rescan();
     ActiveJobsListener listener();
+    void make_requests();
     void make_arrays();
 
     // State.
@@ -185,7 +161,7 @@ private:
     bool timer_set_ = false;
     boost::asio::signal_set signals_{io_};
     spool::Spool spool_;
-    spool::OpenFile lock_;
+    SpoolLock lock_{spool_, machine_id_};
     spool::Config config_;
     Troubles troubles_;
 
@@ -197,10 +173,10 @@ private:
     spool::Policy policy_;
     std::unique_ptr<MachineGpus> gpus_;
     std::unique_ptr<SharedGpus> shared_;
-    spool::HeldGroups held_groups_;
-    bool groups_known_ = false;  ///< groups.json was read: it may be written
-    bool groups_kept_ = true;    ///< it says what held_groups_ does
-    spool::GroupFailures group_failures_;
+    Groups groups_{spool_, clock_, policy_, troubles_, [this] {
+                       state_changed_ = true;
+                       ask_for_pass();
+                   }};
     SharedGpus::Reasons others_turns_;  ///< free GPUs that are not ours to take now
     spool::MachineState machine_{spool::default_machine_files()};
     std::unique_ptr<spool::RecordPool> pool_;
@@ -214,22 +190,19 @@ private:
     std::optional<std::pair<spool::Environment, std::string>>
         found_environment_;  ///< and its source
     std::chrono::nanoseconds next_environment_try_{0};
-    std::string startup_stamp_;                 ///< of the login shell's start-up files
-    std::set<std::string> requests_in_hand_;    ///< nonces of requests that are being carried out
-    std::vector<spool::Request> gpu_requests_;  ///< that wait for the first survey
-    std::map<std::string, spool::Reply> owed_replies_;  ///< of what was done; by nonce
-    std::vector<Deferred> deferred_;
-    std::int64_t control_changed_at_ = 0;             ///< mtime of control/ when it was read
-    std::uint64_t scans_begun_ = 0, scans_done_ = 0;  ///< of incoming/, whole ones
-    std::vector<spool::OpenFile> retired_;            ///< directories that were replaced
+    std::string startup_stamp_;  ///< of the login shell's start-up files
+    Scans scans_;
+    std::unique_ptr<Requests> requests_;
+    std::vector<std::pair<spool::Request, RequestReply>>
+        gpu_requests_;                      ///< that wait for the first survey
+    std::vector<spool::OpenFile> retired_;  ///< directories that were replaced
     /// Last member but one: it is joined before anything that it syncs goes.
     std::unique_ptr<SyncThread> syncs_;
 
     // What is to be looked at in the next pass.
     std::vector<std::pair<std::string, spool::Hint>> names_;
     std::unordered_set<std::uint32_t> records_;
-    bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true,
-         config_changed_ = false;
+    bool rescan_ = true, requests_came_ = true, files_changed_ = true, config_changed_ = false;
     bool gpus_changed_ = true;
     std::optional<std::chrono::nanoseconds> next_gpu_look_;
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;

@@ -91,39 +91,4 @@ void Daemon::queue_again(std::uint64_t number, spool::Terms terms) {
     policy_.add(number, std::move(terms), [](auto) { return spool::Standing::unknown; });
 }
 
-std::string Daemon::why_not_waiting(std::uint64_t number) const {
-    if (active_->jobs().contains(number)) return "does not wait: it has been started";
-    return index_.used(number) ? "has ended already" : "is not known";
-}
-
-void Daemon::change_wishes(const spool::Request& request, const RequestReply& reply) {
-    const std::uint64_t number = *request.job;
-    const spool::WaitingJob* job = incoming_->find(number);
-    const spool::ArrayRecord* array = arrays_->find(number);
-    if (job == nullptr && array == nullptr) return reply(false, why_not_waiting(number));
-    spool::QueueWishes wishes = array != nullptr ? array->wishes : job->wishes;
-    std::string done;
-    if (request.verb == "hold" || request.verb == "release") {
-        wishes.held = request.verb == "hold";
-        done = *wishes.held ? "is held: gpuspool release lets it go" : "is released";
-    } else {
-        const auto priority = request.verb == "top" ? std::int64_t{policy_.highest_priority()} + 1
-                                                    : spool::parse_integer(request.subject);
-        if (!priority || std::abs(*priority) > spool::most_priority)
-            return reply(false, "has its priority still: '" + spool::printable(request.subject) +
-                                    "' is no number from -1000000000 to 1000000000");
-        wishes.priority = static_cast<int>(*priority);
-        done = "has priority " + std::to_string(*priority);
-    }
-    if (array != nullptr) return arrays_->change(number, wishes, done, reply);
-    if (auto noted = incoming_->set_wishes(number, wishes); !noted)
-        return reply(false, "cannot be changed: " + noted.error().text());
-    enqueue(number);
-    state_changed_ = true;
-    spool::SyncSet barrier;
-    incoming_->add_barrier(barrier);
-    reply_when_synced(*syncs_, std::move(barrier), reply, done, [this] { ask_for_pass(); });
-    ask_for_pass();
-}
-
 }  // namespace spoold

@@ -93,7 +93,7 @@ void Daemon::note_ended(const spool::JobResult& result) {
                  [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;
     if (!result.tasks) note_failures(result);
-    if (!result.tasks) note_group(result);
+    if (!result.tasks) groups_.note_end(result);
     if (!result.task) recent_.push_front(result);
     if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
     if (result.started_at != 0 && !result.tasks) {
@@ -109,50 +109,6 @@ void Daemon::note_failures(const spool::JobResult& result) {
     if (!drained) return;
     log_warning(*drained);
     gpus_changed_ = true;
-}
-
-ActiveJobsListener Daemon::listener() {
-    ActiveJobsListener listener;
-    listener.freed = [this](std::uint64_t number) {
-        if (!policy_.book().gpus(number).texts.empty()) gpus_->released();
-        forget_start(number);
-        policy_.remove(number);
-        state_changed_ = true;
-        ask_for_pass();
-    };
-    listener.unbound = [this](std::uint64_t number) {
-        shared_->release(number);
-        policy_.take_back(number);
-        state_changed_ = true;
-        ask_for_pass();
-    };
-    listener.not_started = [this](const spool::ActiveJob& job) {
-        if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
-        if (job.is_task())
-            arrays_->claim_undone(job.number);
-        else
-            incoming_->expect(spool::waiting_entry(job));
-        ask_for_pass();
-    };
-    listener.started = [this](const spool::ActiveJob& job) { note_started(job); };
-    listener.adopted = [this](const Active& active) { adopt_binding(active); };
-    listener.secrets = [this](const spool::ActiveJob& job) {
-        return launcher_->secrets(job.facts.secrets);
-    };
-    listener.attempt_ended = [this](const spool::JobResult& verdict) { note_failures(verdict); };
-    listener.wants_slots = [this](const Active& active) { return wants_slots(active); };
-    listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
-    listener.changed = [this] {
-        state_changed_ = true;
-        ask_for_pass();
-    };
-    listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
-        return arrays_->sync_with(job, barrier);
-    };
-    listener.trouble = [this](const std::string& what, const std::string& problem) {
-        if (troubles_.set(what, problem)) state_changed_ = true;
-    };
-    return listener;
 }
 
 spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {

@@ -100,13 +100,13 @@ bool Daemon::take_event(const Event& event) {
         }
         case Place::running:
             if ((event.mask & (IN_MOVED_FROM | IN_DELETE)) != 0
-                    ? !active_->holds_file(event.name) && !arrays_.holds_file(event.name)
-                    : !active_->misses_file(event.name) && !arrays_.misses_file())
+                    ? !active_->holds_file(event.name) && !arrays_->holds_file(event.name)
+                    : !active_->misses_file(event.name) && !arrays_->misses_file())
                 return false;
             files_changed_ = true;
             return true;
         case Place::control:
-            requests_ = true;
+            requests_came_ = true;
             return true;
         case Place::internal:
             directories_lost_ = true;
@@ -135,7 +135,7 @@ void Daemon::pass() {
     use_found_environment();
     apply_requests();
     look_at_active();
-    advance_arrays();
+    arrays_->advance();
     look_at_incoming();
     end_hopeless();
     look_at_gpus();
@@ -150,16 +150,16 @@ void Daemon::pass() {
 
 void Daemon::look_at_active() {
     if (rescan_) active_->look_at_all();
-    if (rescan_ && !groups_kept_) (void)keep_groups();
+    if (rescan_) groups_.keep_again();
     for (const std::uint32_t record : std::exchange(records_, {}))
         active_->look(record);
     const bool missing =
-        arrays_.misses_file() ||
+        arrays_->misses_file() ||
         std::any_of(active_->jobs().begin(), active_->jobs().end(),
                     [](const auto& entry) { return entry.second.missing_since.has_value(); });
     if (rescan_ || missing || std::exchange(files_changed_, false)) {
-        const std::size_t arrays = look_at_array_files();
-        look_at_missing_arrays(arrays + active_->look_at_files(arrays));
+        const std::size_t arrays = arrays_->look_at_files();
+        arrays_->settle_missing_files(arrays + active_->look_at_files(arrays));
     }
     active_->advance();
     if (!events_work_) active_->look_at_all();
@@ -169,10 +169,10 @@ void Daemon::look_at_incoming() {
     if (std::exchange(rescan_, false)) begin_rescan();
     for (const auto& [name, hint] : std::exchange(names_, {}))
         incoming_->look(name, hint);
-    if (scanning_) {
-        scanning_ = incoming_->continue_scan(scan_slice);
-        if (!scanning_) scans_done_ = scans_begun_;
-        if (scanning_) ask_for_pass();
+    if (scans_.under_way) {
+        scans_.under_way = incoming_->continue_scan(scan_slice);
+        if (!scans_.under_way) scans_.done = scans_.begun;
+        if (scans_.under_way) ask_for_pass();
     }
     incoming_->advance();
     take_incoming_changes();
@@ -184,7 +184,7 @@ void Daemon::look_at_incoming() {
                                       ": nothing of it starts until it is moved back (mv -T); to "
                                       "withdraw a job remove its file there"))
         state_changed_ = true;
-    apply_deferred();
+    requests_->apply_deferred();
 }
 
 void Daemon::begin_rescan() {
@@ -197,11 +197,11 @@ void Daemon::begin_rescan() {
     notice_changed_startup_files();
     if (!directories_lost_) heal_files();
     shared_->keep_directory();
-    requests_ = true;
+    requests_came_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
-    scanning_ = begun.has_value();
-    if (scanning_) ++scans_begun_;
+    scans_.under_way = begun.has_value();
+    if (begun) ++scans_.begun;
     const auto alive = spool::write_owner(
         spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
@@ -212,15 +212,12 @@ void Daemon::begin_rescan() {
 /// For --once: whatever was there has been started, ended or found to have to wait.
 bool Daemon::once_is_done() const {
     if (!launcher_->has_environment() || numbers_pending_) return false;
-    if (!deferred_.empty() || !gpu_requests_.empty()) return false;
+    if (requests_->any_deferred() || !gpu_requests_.empty()) return false;
     if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
     const bool settling = std::any_of(
         incoming_->jobs().begin(), incoming_->jobs().end(),
         [](const auto& entry) { return entry.second.phase == spool::WaitingJob::Phase::settling; });
-    const bool arrays_busy = std::any_of(
-        arrays_.all().begin(), arrays_.all().end(),
-        [](const auto& entry) { return !entry.second.ready || entry.second.record.has_ended(); });
-    return !settling && !arrays_busy &&
+    return !settling && !arrays_->busy() &&
            std::none_of(active_->jobs().begin(), active_->jobs().end(), [](const auto& entry) {
                const Active& active = entry.second;
                return active.stage != Stage::running && active.stage != Stage::orphaned &&
@@ -230,8 +227,8 @@ bool Daemon::once_is_done() const {
 }
 
 void Daemon::tell_queue_empty() {
-    const bool empty =
-        incoming_->jobs().empty() && active_->jobs().empty() && arrays_.empty() && !scanning_;
+    const bool empty = incoming_->jobs().empty() && active_->jobs().empty() && arrays_->empty() &&
+                       !scans_.under_way;
     if (!empty || !std::exchange(worked_, false)) return;
     hooks_->call("queue-empty", [] { return std::string("{}"); });
 }
@@ -258,7 +255,7 @@ void Daemon::end_if_done() {
         log_notice("drained: the last running job has ended");
         ending_ = true;
     }
-    if (options_.once && !scanning_ && once_is_done()) ending_ = true;
+    if (options_.once && !scans_.under_way && once_is_done()) ending_ = true;
     if (ending_) io_.stop();
 }
 
@@ -270,7 +267,7 @@ void Daemon::arm_timer() {
     };
     sooner(incoming_->next_deadline());
     sooner(active_->advance());
-    sooner(arrays_.next_look());
+    sooner(arrays_->next_look());
     sooner(gpus_->advance());
     sooner(next_gpu_look_);
     if (shared_->keeps_off()) sooner(shared_->look_again());

@@ -31,6 +31,11 @@ struct OpenArray {
     std::optional<std::chrono::nanoseconds> next_cancel{};  ///< of those of its tasks that are left
 };
 
+/// "array 42 (x)", for the log.
+[[nodiscard]] std::string title(const OpenArray& array);
+/// "1 task", "5 tasks"
+[[nodiscard]] std::string counted_tasks(std::size_t count);
+
 class OpenArrays {
 public:
     OpenArray& add(OpenArray array);

@@ -1,9 +1,8 @@
-// What follows single tasks of arrays, and tasks that follow those of another array.
-#include <algorithm>
+#include "task_standings.h"
 
-#include "daemon.h"
 #include "libspool/array_spec.h"
 #include "libspool/done.h"
+#include "libspool/names.h"
 #include "libspool/values.h"
 
 namespace spoold {
@@ -20,27 +19,26 @@ std::optional<spool::Outcome> outcome_in(const spool::TaskResults& tasks, std::u
 
 }  // namespace
 
-/// How far a job or a task has come, by number.
-spool::Standing Daemon::standing(std::uint64_t number) const {
+spool::Standing TaskStandings::of(std::uint64_t number) const {
     const OpenArray* array = arrays_.of_task(number);
     if (array == nullptr) return index_.standing(number);
     const std::size_t place = array->record.place_of_number(number);
-    return task_standing(array->record.number, array->record.tasks[place]);
+    return of_task(array->record.number, array->record.tasks[place]);
 }
 
-spool::Standing Daemon::task_standing(std::uint64_t number, std::uint32_t task) const {
+spool::Standing TaskStandings::of_task(std::uint64_t number, std::uint32_t task) const {
     using enum spool::Standing;
     if (const OpenArray* array = arrays_.find(number)) {
         const auto place = spool::place_of(array->record.tasks, task);
         if (!place) return unknown;
         if (const auto& outcome = array->record.outcomes[*place])
             return spool::standing_of(*outcome);
-        const auto job = active_->jobs().find(array->record.number_of(*place));
-        const bool runs = job != active_->jobs().end() && job->second.content.started();
+        const auto job = active_.jobs().find(array->record.number_of(*place));
+        const bool runs = job != active_.jobs().end() && job->second.content.started();
         return runs ? running : waiting;
     }
-    if (incoming_->find(number) != nullptr) return waiting;
-    if (active_->jobs().contains(number)) return index_.standing(number);
+    if (incoming_.find(number) != nullptr) return waiting;
+    if (active_.jobs().contains(number)) return index_.standing(number);
     const auto result = spool::read_done(spool_, index_.name_of(number));
     if (result && result->id == number && !result->tasks) return index_.standing(number);
     if (!result || result->id != number)
@@ -50,8 +48,8 @@ spool::Standing Daemon::task_standing(std::uint64_t number, std::uint32_t task) 
 }
 
 /// A condition on the task that is called "42_7" or "x_7", unless a job has that very name.
-std::optional<spool::Dependency> Daemon::task_condition(const spool::AfterJob& condition,
-                                                        std::uint64_t before) const {
+std::optional<spool::Dependency> TaskStandings::task_condition(const spool::AfterJob& condition,
+                                                               std::uint64_t before) const {
     const auto reference = spool::parse_task_reference(condition.job);
     if (!reference || reference->tasks.size() != 1 || index_.newest_before(before, condition.job))
         return std::nullopt;
@@ -66,18 +64,15 @@ std::optional<spool::Dependency> Daemon::task_condition(const spool::AfterJob& c
     }
     // Its tasks have no numbers yet: looked at again when it is opened, or will never be. Until
     // then nothing but its success, which cannot come first, would let the other one go.
-    const spool::WaitingJob* waiting = incoming_->find(*number);
+    const spool::WaitingJob* waiting = incoming_.find(*number);
     if (waiting != nullptr && waiting->terms.tasks != 0)
         return spool::Dependency{spool::After::success, *number};
-    const bool met =
-        spool::judge(condition.after, task_standing(*number, task)) == spool::Verdict::met;
+    const bool met = spool::judge(condition.after, of_task(*number, task)) == spool::Verdict::met;
     return spool::Dependency{spool::After::end, met ? *number : 0};
 }
 
-/// The conditions of a job by number; of arrays that follow arrays task by task such as they are,
-/// else on the whole.
-spool::Dependencies Daemon::conditions(const spool::AfterJobs& after, std::uint64_t number,
-                                       const std::string& name, bool of_array) const {
+spool::Dependencies TaskStandings::conditions(const spool::AfterJobs& after, std::uint64_t number,
+                                              const std::string& name, bool of_array) const {
     auto out = index_.resolve(after, number, name);
     for (std::size_t i = 0; i < after.list.size(); ++i) {
         spool::Dependency& condition = out.list[i];
@@ -89,53 +84,22 @@ spool::Dependencies Daemon::conditions(const spool::AfterJobs& after, std::uint6
     return out;
 }
 
-/// Jobs that follow single tasks, after an array was opened, or became none.
-void Daemon::enqueue_followers_of_tasks() {
-    std::erase_if(task_followers_,
-                  [this](std::uint64_t number) { return incoming_->find(number) == nullptr; });
-    const std::vector<std::uint64_t> numbers(task_followers_.begin(), task_followers_.end());
-    for (const std::uint64_t number : numbers)
-        enqueue(number);
+spool::Dependencies TaskStandings::conditions(const spool::WaitingJob& job) const {
+    return conditions(job.after, job.number, spool::stem_of(job.file_name), job.terms.tasks != 0);
 }
 
-/// Whether a task may go, as far as the arrays are concerned that its own follows.
-spool::Verdict Daemon::task_verdict(const OpenArray& array, std::uint32_t task) const {
+spool::Verdict TaskStandings::verdict(const OpenArray& array, std::uint32_t task) const {
     spool::Verdict verdict = spool::Verdict::met;
     for (const std::uint64_t leader : array.leaders) {
         if (leader == 0) {  // it was known when the array was opened: nothing is given up for that
             verdict = spool::Verdict::open;
             continue;
         }
-        const auto one = spool::judge(spool::After::success, task_standing(leader, task));
+        const auto one = spool::judge(spool::After::success, of_task(leader, task));
         if (one == spool::Verdict::never) return one;
         if (one == spool::Verdict::open) verdict = one;
     }
     return verdict;
-}
-
-/// A task has ended: those that follow it go, or never can.
-void Daemon::follow_up(std::uint64_t leader, std::uint32_t task) {
-    for (auto& [number, array] : arrays_.all()) {
-        if (std::find(array.leaders.begin(), array.leaders.end(), leader) == array.leaders.end())
-            continue;
-        const auto place = spool::place_of(array.record.tasks, task);
-        if (!place || !array.ready || array.record.outcomes[*place] || has_task(array, *place))
-            continue;
-        const auto verdict = task_verdict(array, task);
-        if (verdict == spool::Verdict::met && tasks_may_go(array))
-            policy_.open_task(number, array.record.number_of(*place), array.terms);
-        else if (verdict == spool::Verdict::never)
-            (void)note_outcome(array, *place, spool::Outcome::cancelled);
-    }
-}
-
-/// A job that is no array has ended: each task follows the whole of it.
-void Daemon::follow_up_all(std::uint64_t leader) {
-    for (auto& [number, array] : arrays_.all())
-        if (array.ready &&
-            std::find(array.leaders.begin(), array.leaders.end(), leader) != array.leaders.end())
-            for (const std::uint32_t task : array.record.tasks)
-                follow_up(leader, task);
 }
 
 }  // namespace spoold

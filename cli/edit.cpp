@@ -154,10 +154,10 @@ int run_edit(Context& context, const std::string& name) {
     if (!spool) return report(spool.error());
     const auto job = find_numbered(context, **spool, name);
     if (!job) return report_search(job.error());
-    if (!job->result && job->waiting) return edit(context, **spool, *job);
+    if (!job->result() && job->waiting()) return edit(context, **spool, *job);
     complain("job " + job_text(job->id, job->name) +
-             (job->result ? " has ended already: gpuspool retry runs it again"
-                          : " does not wait: it has been started"));
+             (job->result() ? " has ended already: gpuspool retry runs it again"
+                            : " does not wait: it has been started"));
     return failure;
 }
 

@@ -93,8 +93,8 @@ int say_stopped(const spool::FoundJob& job) {
 class Reasons {
 public:
     void tell(const spool::FoundJob& job) {
-        if (!job.waiting) return;
-        const std::string reason = spool::printable(spool::wait_sentence(job.waiting->reason));
+        if (!job.waiting()) return;
+        const std::string reason = spool::printable(spool::wait_sentence(job.waiting()->reason));
         if (reason != last_) complain("job " + job_text(job.id, job.name) + " waits: " + reason);
         last_ = reason;
     }
@@ -117,7 +117,7 @@ void pause_between_looks(Watcher& watcher) {
 bool Log::open(const spool::Spool& spool, const spool::FoundJob& job) {
     const std::string name = job.name + ".log";
     for (const spool::OpenFile* directory : {&spool.running, &spool.done}) {
-        if ((directory == &spool.running) != (job.place == spool::Place::running)) continue;
+        if ((directory == &spool.running) != (job.place() == spool::Place::running)) continue;
         elsewhere_.clear();
         // With --output, x.log is a link to the named file: here, links are followed.
         file_ = ::openat(static_cast<int>(directory->get()), name.c_str(),
@@ -146,7 +146,7 @@ void Log::close() {
 
 bool Log::is_replaced(const spool::Spool& spool, const spool::FoundJob& job) const {
     const spool::OpenFile& directory =
-        job.place == spool::Place::running ? spool.running : spool.done;
+        job.place() == spool::Place::running ? spool.running : spool.done;
     const std::string name = job.name + ".log";
     struct stat ours {
     }, there{};
@@ -205,7 +205,7 @@ Watched follow_log(Context& context, spool::Spool& spool, const spool::FoundJob&
             return {std::nullopt, report_search(looked.error())};
         const spool::FoundJob now =
             tracked.job();  // before reading on: what it wrote before its end is all printed
-        if (!log.is_open() && now.place != spool::Place::waiting && log.open(spool, now)) {
+        if (!log.is_open() && now.place() != spool::Place::waiting && log.open(spool, now)) {
             log.seek_to_last(lines);
             watcher.watch_file(log.descriptor());
         }
@@ -217,7 +217,7 @@ Watched follow_log(Context& context, spool::Spool& spool, const spool::FoundJob&
             if (log.open(spool, now)) watcher.watch_file(log.descriptor());
             if (log.is_open() && !log.copy_new()) return {std::nullopt, failure};
         }
-        if (now.result) return {now.result, success};
+        if (now.result()) return {*now.result(), success};
         reasons.tell(now);
         if (!interrupted()) pause_between_looks(watcher);
     }
@@ -228,7 +228,7 @@ Watched wait_for_end(Context& context, spool::Spool& spool, const spool::FoundJo
     Watcher watcher(spool);
     Tracked tracked(context, spool, job);
     Progress progress;
-    while (!tracked.job().result) {
+    while (!tracked.job().result()) {
         if (interrupted()) {
             progress.clear();
             return {std::nullopt, say_stopped(tracked.job())};
@@ -241,7 +241,7 @@ Watched wait_for_end(Context& context, spool::Spool& spool, const spool::FoundJo
             return {std::nullopt, report_search(looked.error())};
         }
     }
-    return {tracked.job().result, success};
+    return {*tracked.job().result(), success};
 }
 
 }  // namespace cli

@@ -27,8 +27,8 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
         complain(subject + " is a task: name its array, " + std::to_string(job->id));
         return failure;
     }
-    if (job->result || (order.running ? !job->running : !job->waiting && !job->array)) {
-        complain(subject + (job->result     ? " has ended already: " + outcome_text(*job->result)
+    if (job->result() || (order.running ? !job->running() : !job->waiting() && !job->array())) {
+        complain(subject + (job->result()   ? " has ended already: " + outcome_text(*job->result())
                             : order.running ? " does not run yet: gpuspool hold keeps it from "
                                               "being started"
                                             : " does not wait: it has been started"));
@@ -38,7 +38,7 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
         complain(subject + " has no number yet: it gets one when spoold runs");
         return failure;
     }
-    const std::uint64_t number = job->task ? job->running->number : job->id;
+    const std::uint64_t number = job->task ? job->running()->number : job->id;
     const auto request =
         spool::send_request(spool, {{}, order.verb, number, 0, order.value, {}}, context.clock);
     if (!request) return report(request.error());

@@ -33,7 +33,7 @@ bool wants_retry(spool::Outcome state) {
 spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool::FoundJob& job,
                                                const std::string& only) {
     const std::string subject = "job " + job_text(job.id, job.name);
-    if (!job.result) return spool::content_error({}, {}, subject + " has not ended yet");
+    if (!job.result()) return spool::content_error({}, {}, subject + " has not ended yet");
     if (job.file_name.empty())
         return spool::content_error({}, {},
                                     subject + " has no file in done/ any more; submit it anew");
@@ -67,8 +67,8 @@ spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool:
 /// Of an array those tasks that are worth it; empty of other jobs.
 std::string failed_tasks(const spool::FoundJob& job) {
     spool::TaskList all;
-    if (!job.result || !job.result->tasks) return {};
-    for (const auto& [outcome, text] : job.result->tasks->by_outcome)
+    if (!job.result() || !job.result()->tasks) return {};
+    for (const auto& [outcome, text] : job.result()->tasks->by_outcome)
         if (const auto tasks = spool::parse_tasks(text); tasks && wants_retry(outcome))
             all.insert(all.end(), tasks->begin(), tasks->end());
     std::sort(all.begin(), all.end());

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "libspool/array_spec.h"
@@ -22,16 +23,23 @@ Result<SpoolState> read_spool(Spool& spool, const Clock& clock);
 enum class Place { waiting, running, done };
 
 struct FoundJob {
-    Place place = Place::waiting;
     std::uint64_t id = 0;
-    std::string name;                 ///< unique name (of a waiting job: the stem)
-    std::string file_name;            ///< of the job file in its directory
-    std::optional<JobResult> result;  ///< if done
-    std::optional<WaitingState> waiting;
-    std::optional<RunningState> running;
-    std::optional<ArrayState> array{};  ///< of an array that is open; `place` is then running
+    std::string name;       ///< unique name (of a waiting job: the stem)
+    std::string file_name;  ///< of the job file in its directory
+    /// What is known of it; an open array is in running/.
+    std::variant<WaitingState, RunningState, ArrayState, JobResult> state;
     std::optional<std::uint64_t>
         task{};  ///< of a task: its index; `id` is its array's, the file too
+
+    // Null unless it is that.
+    [[nodiscard]] const WaitingState* waiting() const { return std::get_if<WaitingState>(&state); }
+    [[nodiscard]] const RunningState* running() const { return std::get_if<RunningState>(&state); }
+    [[nodiscard]] const ArrayState* array() const { return std::get_if<ArrayState>(&state); }
+    [[nodiscard]] const JobResult* result() const { return std::get_if<JobResult>(&state); }
+    [[nodiscard]] Place place() const {
+        if (waiting()) return Place::waiting;
+        return result() ? Place::done : Place::running;
+    }
 };
 
 /// Resolves what the user calls a job: a number, a name (plain: its newest job, running before

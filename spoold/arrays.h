@@ -100,6 +100,10 @@ public:
     void change(std::uint64_t array, const spool::QueueWishes& wishes, const std::string& done,
                 const RequestReply& reply);
 
+    /// The number of a single task that runs; an error says why there is none.
+    [[nodiscard]] spool::Result<std::uint64_t> running_task(std::uint64_t array,
+                                                            const std::string& tasks) const;
+
     // What waiting jobs follow.
     [[nodiscard]] const TaskStandings& standings() const { return standings_; }
     void note_follower(const spool::WaitingJob& job);  ///< it may follow single tasks

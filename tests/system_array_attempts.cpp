@@ -121,12 +121,15 @@ void ArrayAttemptsTest::a_single_task_is_suspended() {
                        "while ! [ -e ~/go ]; do date +%s%N > ~/now-$SLURM_ARRAY_TASK_ID; "
                        "sleep 0.02; done\n"));
     QVERIFY(spool.wait_for([&] { return !home_file(spool, "now-1").isEmpty(); }, "task 1 to run"));
-    // The state that the command reads is published a moment later.
+    QByteArray said;  // that it runs the daemon knows in a moment, whatever is published
     QVERIFY(spool.wait_for(
         [&] {
-            return spool.gpuspool({"suspend", "x_1"}).exit_code == 0;
+            const Finished asked = spool.gpuspool({"suspend", "x_1"});
+            said += asked.err;
+            return asked.exit_code == 0;
         },
         "task 1 to be suspended"));
+    QVERIFY2(!said.contains("does not run yet"), said);
     QByteArray before;
     QVERIFY(spool.wait_for(
         [&] {

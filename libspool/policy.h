@@ -15,6 +15,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -97,8 +98,12 @@ public:
     void release(std::uint64_t job);  ///< what it had is free again
 
     [[nodiscard]] bool waits(std::uint64_t job) const { return waiting_.contains(job); }
+    /// What people call a job.
+    using Label = std::function<std::string(std::uint64_t job)>;
     /// Nothing if it does not wait here.
-    [[nodiscard]] std::optional<WaitReason> why(std::uint64_t job) const;
+    [[nodiscard]] std::optional<WaitReason> why(
+        std::uint64_t job,
+        const Label& label = [](std::uint64_t number) { return std::to_string(number); }) const;
     /// The slots that would suit a waiting job.
     [[nodiscard]] std::vector<std::size_t> suitable(std::uint64_t job) const;
     /// The first in order of their turn, whatever they wait for.
@@ -148,8 +153,8 @@ private:
     [[nodiscard]] bool may_go(std::uint64_t job, const Waiting& waiting) const;
     [[nodiscard]] bool group_is_full(const Shape& shape, const Turn& turn) const;
     [[nodiscard]] bool in_reach(const Need& need) const;
-    [[nodiscard]] std::optional<WaitReason> why_not_yet(std::uint64_t job,
-                                                        const Waiting& waiting) const;
+    [[nodiscard]] std::optional<WaitReason> why_not_yet(std::uint64_t job, const Waiting& waiting,
+                                                        const Label& label) const;
     [[nodiscard]] WaitReason why_no_room(const Terms& terms) const;
     [[nodiscard]] std::optional<WaitReason> why_amounts(const Need& need) const;
     void place(std::uint64_t job, Waiting& waiting);

@@ -26,6 +26,13 @@ spool::Standing TaskStandings::of(std::uint64_t number) const {
     return of_task(array->record.number, array->record.tasks[place]);
 }
 
+std::string TaskStandings::label(std::uint64_t number) const {
+    const OpenArray* array = arrays_.of_task(number);
+    if (array == nullptr) return std::to_string(number);
+    const std::size_t place = array->record.place_of_number(number);
+    return spool::job_number_text(array->record.number, array->record.tasks[place]);
+}
+
 spool::Standing TaskStandings::of_task(std::uint64_t number, std::uint32_t task) const {
     using enum spool::Standing;
     if (const OpenArray* array = arrays_.find(number)) {

@@ -20,6 +20,9 @@ public:
     /// Of the task of an array, whether that waits, is open, or has ended.
     [[nodiscard]] spool::Standing of_task(std::uint64_t array, std::uint32_t task) const;
 
+    /// What people call a job or a task: "42", "42_7".
+    [[nodiscard]] std::string label(std::uint64_t number) const;
+
     /// The conditions of a job by number; of arrays that follow arrays task by task such as they
     /// are, else on the whole.
     [[nodiscard]] spool::Dependencies conditions(const spool::AfterJobs& after,

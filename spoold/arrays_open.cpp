@@ -64,11 +64,13 @@ void Arrays::sync_opening(std::uint64_t number) {
 /// What the daemon keeps of an open array in memory.
 OpenArray& Arrays::take(spool::ArrayRecord record) {
     OpenArray array;
-    if (const auto spec = spool::read_job_file(record.job_file, record.file_name)) {
-        array.terms = spool::terms_of(*spec, record.submitted_at);
-        array.bare = spool::needs_login_environment(*spec);
-        array.command = spool::command_line(*spec, record.job_file).substr(0, 500);
-    }
+    // Without an error: else it would be no array, and its record would not have been read.
+    if (auto spec = spool::read_job_file(record.job_file, record.file_name))
+        array.spec = std::move(*spec);
+    array.whole = array_task_of(record, array.spec);
+    array.terms = spool::terms_of(array.spec, record.submitted_at);
+    array.bare = spool::needs_login_environment(array.spec);
+    array.command = spool::command_line(array.spec, record.job_file).substr(0, 500);
     array.terms.priority = record.wishes.priority.value_or(array.terms.priority);
     array.terms.held = record.wishes.held.value_or(false);
     array.terms.begin = 0;

@@ -67,6 +67,7 @@ Result<std::variant<ArrayRecord, NotClaimed>> read_array(Spool& spool, const Clo
     array.job_file = std::move(*bytes);
     array.tasks = *tasks;
     array.wishes = request.wishes;
+    array.leaders = request.leaders;
     return array;
 }
 

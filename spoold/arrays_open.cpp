@@ -8,6 +8,17 @@
 
 namespace spoold {
 
+namespace {
+
+std::vector<std::uint64_t> leaders_among(const spool::Dependencies& after) {
+    std::vector<std::uint64_t> leaders;
+    for (const spool::Dependency& condition : after.list)
+        if (condition.after == spool::After::task_success) leaders.push_back(condition.job);
+    return leaders;
+}
+
+}  // namespace
+
 Arrays::Arrays(ArrayParts parts, ArraysListener listener)
     : spool_(parts.spool),
       clock_(parts.clock),
@@ -35,6 +46,7 @@ void Arrays::open(std::uint64_t number) {
                                [this](const std::string& name) {
                                    return active_.name_taken(name) || open_.name_taken(name);
                                }};
+    request.leaders = leaders_among(standings_.conditions(*job));
     auto opened = spool::open_array(spool_, clock_, request);
     troubles_.set("claim", opened ? "" : "arrays cannot be opened: " + opened.error().text());
     if (!opened) {
@@ -83,15 +95,16 @@ OpenArray& Arrays::take(spool::ArrayRecord record) {
     return open_.add(std::move(array));
 }
 
-/// By name too: all that it may name must be known.
+/// Where the record does not say, by name too: all that it may name must be known.
 void Arrays::note_leaders(OpenArray& array) {
     const spool::ArrayRecord& record = array.record;
-    const auto spec = spool::read_job_file(record.job_file, record.file_name);
-    if (!spec) return;
-    const auto after =
-        standings_.conditions(spec->after, record.number, spool::stem_of(record.file_name), true);
-    for (const spool::Dependency& condition : after.list)
-        if (condition.after == spool::After::task_success) array.leaders.push_back(condition.job);
+    if (record.leaders) {
+        array.leaders = *record.leaders;
+        return;
+    }
+    const auto after = standings_.conditions(array.spec.after, record.number,
+                                             spool::stem_of(record.file_name), true);
+    array.leaders = leaders_among(after);
 }
 
 void Arrays::opened(std::uint64_t number, const SyncThread::Failures& failures) {

@@ -64,7 +64,7 @@ public:
     [[nodiscard]] int tasks_started(std::uint64_t array) const;
 
     void remove(std::uint64_t job);  ///< withdrawn, rejected, or no longer ready
-    /// Nothing happens to a job that does not wait.
+    /// Of a job that waits, or of one that was started, should that be taken back.
     void set_priority(std::uint64_t job, int priority);
     void set_held(std::uint64_t job, bool held);
     /// No job of the group starts, and why; nothing: they do again.
@@ -160,6 +160,8 @@ private:
     void place(std::uint64_t job, Waiting& waiting);
     void unplace(std::uint64_t job, Waiting& waiting);
     void replace(std::uint64_t job);
+    template <typename Change>
+    void change_started(std::uint64_t job, Change change);
     void wake(Moment now);
     [[nodiscard]] bool array_is_full(std::uint64_t job, const Waiting& waiting) const;
     Start start(const Turn& turn, Grant grant, Moment now);

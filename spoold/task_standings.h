@@ -36,11 +36,19 @@ private:
     [[nodiscard]] std::optional<spool::Dependency> task_condition(const spool::AfterJob& condition,
                                                                   std::uint64_t before) const;
 
+    /// The tasks of an array that has ended, by outcome, as its result has them.
+    struct Ended {
+        std::uint64_t array = 0;
+        std::map<spool::Outcome, spool::TaskList> tasks;
+    };
+    [[nodiscard]] const Ended* ended(std::uint64_t array) const;
+
     const spool::Spool& spool_;
     const spool::JobIndex& index_;
     const spool::Incoming& incoming_;
     const ActiveJobs& active_;
     const OpenArrays& arrays_;
+    mutable Ended ended_;  ///< the last that was asked for: it is asked for once a task
 };
 
 }  // namespace spoold

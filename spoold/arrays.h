@@ -94,6 +94,7 @@ public:
     void job_ended(std::uint64_t job);  ///< that is neither task nor array
     /// Adds to barrier 3 what must reach the disk with a task's result. False: that is missing.
     bool sync_with(const spool::ActiveJob& job, spool::SyncSet& barrier) const;
+    void task_not_synced(const spool::ActiveJob& job);  ///< its result; for other jobs too
 
     // Requests about open arrays (`find`).
     void cancel(std::uint64_t array, const std::string& tasks, const RequestReply& reply);

@@ -177,6 +177,7 @@ ActiveJobsListener Daemon::listener() {
     listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
         return arrays_->sync_with(job, barrier);
     };
+    listener.not_synced = [this](const spool::ActiveJob& job) { arrays_->task_not_synced(job); };
     listener.trouble = [this](const std::string& what, const std::string& problem) {
         if (troubles_.set(what, problem)) state_changed_ = true;
     };

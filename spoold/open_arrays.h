@@ -32,6 +32,8 @@ struct OpenArray {
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_try;       ///< of what has failed
     std::optional<std::chrono::nanoseconds> next_cancel{};  ///< of those of its tasks that are left
+    /// The result of a task may not be on the disk: records, its own too, are for the next daemon.
+    bool kept = false;
 };
 
 /// "array 42 (x)", for the log.

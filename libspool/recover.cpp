@@ -122,6 +122,7 @@ public:
             if (auto returned = return_unclaimed(spool_, named_, recovery_); !returned)
                 return returned;
             settle_logs(spool_, named_);
+            remove_empty_task_directories(spool_, named_);
         }
         remove_unnamed_scripts(spool_, scripts_);
         return {};

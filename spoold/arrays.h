@@ -45,6 +45,7 @@ struct ArraysListener {
     std::function<void()> claims_fail;  ///< for a fault that others will meet too
     std::function<void(std::uint64_t array, const std::string& name, spool::Standing standing)>
         standing;                                               ///< how far it has come
+    std::function<void(std::uint64_t array)> opened;            ///< or not: its opening is over
     std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
     /// What a waiting job follows has changed: it is to be judged anew.
     std::function<void(std::uint64_t job)> judge_again;
@@ -81,7 +82,9 @@ public:
     void restore_files() { restoring_ = true; }
 
     // The queue. Names are held while `open` and `claim` work.
-    void open(std::uint64_t array);         ///< the turn of a waiting file has come
+    /// The turn of a waiting file has come. True: what it was granted is kept for its tasks until
+    /// the listener is told that it is opened.
+    bool open(std::uint64_t array);
     bool claim(const spool::Start& start);  ///< false: the task does not start now
     void claim_undone(std::uint64_t task);  ///< it waits again; for other jobs too
     void environment_found();               ///< that bare files wait for

@@ -35,9 +35,9 @@ Arrays::Arrays(ArrayParts parts, ArraysListener listener)
       listener_(std::move(listener)),
       standings_(spool_, index_, incoming_, active_, open_) {}
 
-void Arrays::open(std::uint64_t number) {
+bool Arrays::open(std::uint64_t number) {
     const spool::WaitingJob* job = incoming_.find(number);
-    if (job == nullptr) return;
+    if (job == nullptr) return false;
     spool::OpenRequest request{job->file_name,
                                job->stat,
                                number,
@@ -51,18 +51,22 @@ void Arrays::open(std::uint64_t number) {
     troubles_.set("claim", opened ? "" : "arrays cannot be opened: " + opened.error().text());
     if (!opened) {
         listener_.claims_fail();
-        return incoming_.settle_again(number, spool::WaitReason::Kind::trouble);
+        incoming_.settle_again(number, spool::WaitReason::Kind::trouble);
+        return false;
     }
-    if (const auto* refused = std::get_if<spool::NotClaimed>(&*opened))
-        return incoming_.settle_again(number, *refused == spool::NotClaimed::open_for_writing
-                                                  ? spool::WaitReason::Kind::open
-                                                  : spool::WaitReason::Kind::settling);
+    if (const auto* refused = std::get_if<spool::NotClaimed>(&*opened)) {
+        incoming_.settle_again(number, *refused == spool::NotClaimed::open_for_writing
+                                           ? spool::WaitReason::Kind::open
+                                           : spool::WaitReason::Kind::settling);
+        return false;
+    }
     incoming_.forget(number);
     OpenArray& array = take(std::move(std::get<spool::ArrayRecord>(*opened)));
     note_leaders(array);
     log_info(title(array) + " is opened: " + std::to_string(array.record.tasks.size()) + " tasks");
     sync_opening(number);
     listener_.changed();
+    return true;
 }
 
 void Arrays::sync_opening(std::uint64_t number) {
@@ -108,6 +112,7 @@ void Arrays::note_leaders(OpenArray& array) {
 }
 
 void Arrays::opened(std::uint64_t number, const SyncThread::Failures& failures) {
+    listener_.opened(number);
     OpenArray* array = open_.find(number);
     if (array == nullptr) return;
     troubles_.set("claim", failures.empty() ? ""

@@ -233,6 +233,8 @@ spool::GpuState Daemon::slot_state(std::size_t index) const {
     out.label = arrays_->standings().label(*out.job);
     if (const auto found = active_->jobs().find(out.jobs.front()); found != active_->jobs().end())
         out.name = found->second.job.name;
+    else if (const auto* array = arrays_->find(*out.job))  // that is being opened
+        out.name = array->name;
     return out;
 }
 

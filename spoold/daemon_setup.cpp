@@ -129,6 +129,7 @@ void Daemon::make_arrays() {
     listener.standing = [this](std::uint64_t number, const std::string& name,
                                spool::Standing standing) { note_standing(number, name, standing); };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
+    listener.opened = [this](std::uint64_t array) { forget_start(array); };
     listener.judge_again = [this](std::uint64_t job) { enqueue(job); };
     listener.why_waits = [this](std::uint64_t array, const spool::Need& need) {
         return why_waits(array, need);

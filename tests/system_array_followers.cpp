@@ -42,6 +42,10 @@ void ArrayFollowersTest::others_follow_its_tasks() {
                        "echo $SLURM_ARRAY_TASK_ID >> ~/second\n"));
     QVERIFY(spool.drop("one.job", "#SPOOL --gpus=0 --dependency=afterok:a_1\ntrue\n"));
     QVERIFY(wait_for_reason(spool, "one", "dependency"));
+    const QByteArray shown = spool.gpuspool({"show", "one"}).out;
+    const QString leader =
+        QString("job %1_1 to succeed").arg(array_named(spool, "a")["id"].toInt());
+    QVERIFY2(shown.contains(leader.toUtf8()), shown);
     QVERIFY(write_home_file(spool, "go.1", ""));
     QCOMPARE(spool.wait_for_result("b.tasks/1")["state"].toString(), "succeeded");
     QCOMPARE(spool.wait_for_result("one")["state"].toString(), "succeeded");

@@ -2,6 +2,7 @@
 #include <QtTest>
 
 #include "tests/support/array_jobs.h"
+#include "tests/support/strace.h"
 
 class ArraysTest : public QObject {
     Q_OBJECT
@@ -18,6 +19,8 @@ private slots:
     void status_folds_it();
     void a_name_that_is_taken();
     void a_removed_result_directory_is_made_again();
+    void its_place_is_kept_while_it_is_opened();
+    void people_are_shown_its_number();
 };
 
 void ArraysTest::each_task_runs_once() {
@@ -209,6 +212,48 @@ void ArraysTest::a_removed_result_directory_is_made_again() {
     QCOMPARE(tasks_of(spool, "x")["succeeded"].toString(), "0-1");
     QVERIFY(spool.exists("done/x.tasks/1.log"));
     QVERIFY(spool.gpuspool({"show", "x_0"}).out.contains("succeeded"));
+}
+
+/// A slow disk must not let others go first.
+void ArraysTest::its_place_is_kept_while_it_is_opened() {
+    if (!strace::works()) QSKIP("strace cannot trace here");
+    TestSpool spool;
+    spool.wrapper =
+        strace::wrapper(QStringList{"-f"} + strace::inject("fsync", "delay_enter=300000"));
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0 --array=0-1\necho x >> ~/order\n"));
+    QVERIFY(wait_for_reason(spool, "x", "paused"));
+    QVERIFY(spool.drop("y.job", "#SPOOL --gpus=0\necho y >> ~/order\n"));
+    QVERIFY(wait_for_reason(spool, "y", "paused"));
+    QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
+    QVERIFY(!spool.wait_for_result("y").isEmpty());
+    QVERIFY(!spool.wait_for_result("x").isEmpty());
+    QCOMPARE(home_file(spool, "order"), "x\nx\ny\n");
+}
+
+void ArraysTest::people_are_shown_its_number() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job",
+                       "#SPOOL --array=7-8\n"
+                       "echo $SLURM_ARRAY_TASK_ID >> ~/ran\n"
+                       "until [ -e ~/go ]; do sleep 0.02; done\n"));
+    QVERIFY(wait_until_ran(spool, numbers(7, 7)));
+    const auto gpu = [&] { return state_of(spool)["gpus"].toArray()[0].toObject(); };
+    QVERIFY(
+        spool.wait_for([&] { return gpu()["status"] == "held" && gpu()["name"] == "x.tasks/7"; },
+                       "the GPU to be shown with its task"));
+    const QString task = QString("%1_7").arg(array_named(spool, "x")["id"].toInt());
+    QCOMPARE(gpu()["label"].toString(), task);
+    const QByteArray shown = spool.gpuspool({"status"}).out;
+    QVERIFY2(shown.contains("0: " + task.toUtf8() + " (x)"), shown);
+    QVERIFY(spool.drop("y.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "y", "gpus"));
+    const QByteArray waits = spool.gpuspool({"show", "y"}).out;
+    QVERIFY2(waits.contains("held by job " + task.toUtf8() + " (x)"), waits);
+    QVERIFY(write_home_file(spool, "go", ""));
+    QCOMPARE(tasks_of(spool, "x")["succeeded"].toString(), "7-8");
 }
 
 QTEST_GUILESS_MAIN(ArraysTest)

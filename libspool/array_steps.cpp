@@ -67,6 +67,7 @@ Result<std::variant<ArrayRecord, NotClaimed>> read_array(Spool& spool, const Clo
     array.job_file = std::move(*bytes);
     array.tasks = *tasks;
     array.wishes = request.wishes;
+    array.leaders = request.leaders;
     return array;
 }
 
@@ -137,7 +138,9 @@ Result<std::variant<ArrayRecord, NotClaimed>> open_array(Spool& spool, const Clo
     auto read = read_array(spool, clock, *file, request);
     if (!read || std::holds_alternative<NotClaimed>(*read)) return read;
     ArrayRecord array = std::move(std::get<ArrayRecord>(*read));
-    const auto first = take_numbers(spool, array.tasks.size(), false);
+    // Durably, before a record has them: else a command could give them once more after a loss of
+    // power, before a daemon has read that.
+    const auto first = take_numbers(spool, array.tasks.size(), true);
     if (!first) return tl::unexpected(first.error());
     array.first = *first;
     const auto name = reserve_array_name(spool, stem_of(request.file_name), request);

@@ -53,8 +53,13 @@ void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
 class Sorter {
 public:
     Sorter(Spool& spool, RecordPool& pool, const record::BootId& boot,
-           const std::function<bool(const RecordContent&)>& tree_alive)
-        : spool_(spool), pool_(pool), boot_(boot), tree_alive_(tree_alive) {}
+           const std::function<bool(const RecordContent&)>& tree_alive,
+           const std::function<bool(std::uint64_t)>& in_history)
+        : spool_(spool),
+          pool_(pool),
+          boot_(boot),
+          tree_alive_(tree_alive),
+          in_history_(in_history) {}
 
     Result<void> take_arrays() {
         std::vector<std::string> unreadable;
@@ -122,6 +127,7 @@ public:
             if (auto returned = return_unclaimed(spool_, named_, recovery_); !returned)
                 return returned;
             settle_logs(spool_, named_);
+            remove_empty_task_directories(spool_, named_);
         }
         remove_unnamed_scripts(spool_, scripts_);
         return {};
@@ -173,11 +179,11 @@ private:
         return {};
     }
 
-    /// Whether done/ has the result of a task, by this attempt or by a later one: its free mark did
-    /// not reach the disk, the end of its array did.
+    /// Whether its array has ended, or done/ has the result of a task by this attempt or by a later
+    /// one: its free mark did not reach the disk, the end of its array did.
     [[nodiscard]] bool has_ended(const ActiveJob& job, const RecoveryFacts& facts) const {
         if (facts.lock_held || facts.tree_alive) return false;
-        if (facts.published) return true;
+        if (facts.published || in_history_(job.number)) return true;
         const auto result = read_done(spool_, job.name);
         return result && result->task && result->id == job.facts.array &&
                result->attempt > static_cast<int>(job.attempt);
@@ -208,6 +214,7 @@ private:
     RecordPool& pool_;
     const record::BootId& boot_;
     const std::function<bool(const RecordContent&)>& tree_alive_;
+    const std::function<bool(std::uint64_t)>& in_history_;
     Recovery recovery_;
     std::set<std::string> named_, scripts_;
     std::set<std::uint32_t> broken_;  ///< records whose body is not whole
@@ -228,11 +235,12 @@ bool is_superseded(const ActiveJob& job, const HistoryEntry& end) {
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
-                         const std::function<bool(const RecordContent&)>& tree_alive) {
+                         const std::function<bool(const RecordContent&)>& tree_alive,
+                         const std::function<bool(std::uint64_t)>& has_ended) {
     std::vector<std::string> no_records;
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());
-    Sorter sorter(spool, pool, boot, tree_alive);
+    Sorter sorter(spool, pool, boot, tree_alive, has_ended);
     if (auto taken = sorter.take_arrays(); !taken) return tl::unexpected(taken.error());
     for (const std::string& name : no_records)
         sorter.leave(name, "is no file that can be read and written");

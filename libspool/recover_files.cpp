@@ -64,6 +64,20 @@ Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recove
     return {};
 }
 
+void remove_empty_task_directories(Spool& spool, const std::set<std::string>& named) {
+    for (const OpenFile* place : {&spool.running, &spool.scripts}) {
+        const auto entries = spool.files->list(place->get());
+        if (!entries) continue;
+        for (const DirectoryEntry& entry : *entries) {
+            if (!entry.name.ends_with(task_directory_ending)) continue;
+            const auto stem =
+                entry.name.substr(0, entry.name.size() - task_directory_ending.size());
+            if (!named.contains(stem))  // one that is not empty stays
+                (void)spool.files->remove_directory(place->get(), entry.name);
+        }
+    }
+}
+
 void settle_logs(Spool& spool, const std::set<std::string>& named) {
     Files& files = *spool.files;
     const auto entries = files.list(spool.running.get());

@@ -12,6 +12,10 @@ namespace spool {
 /// reported, and are added to `named` (names of jobs).
 Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recovery& recovery);
 
+/// Empty directories of tasks: of arrays that were about to be opened, or have ended. Others would
+/// take their names for used.
+void remove_empty_task_directories(Spool& spool, const std::set<std::string>& named);
+
 /// Logs of claims that were undone are empty, or links, and go; one with content is kept, in done/.
 void settle_logs(Spool& spool, const std::set<std::string>& named);
 

@@ -39,6 +39,7 @@ void each_member(Fields& fields, Gpu& gpu) {
     fields.text("status", gpu.status);
     fields.text("reason", gpu.reason);
     fields.bytes_list("devices", gpu.devices);
+    fields.text("label", gpu.label);
 }
 
 /// Beside the members of the GPU itself.

@@ -75,6 +75,7 @@ struct GpuState {
     std::string status = "free";
     std::string reason{};                ///< for people: why nothing is started there
     std::vector<std::string> devices{};  ///< ids, as in `SpoolState::devices`, or parts of `slot`
+    std::string label{};                 ///< of that job, for people: "42", of a task "42_7"
 
     bool operator==(const GpuState&) const = default;
 };

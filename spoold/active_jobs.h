@@ -95,6 +95,8 @@ struct ActiveJobsListener {
     /// Adds to barrier 3 what else must reach the disk with a task's result. False: something is
     /// missing, its record is to be kept.
     std::function<bool(const spool::ActiveJob& job, spool::SyncSet& barrier)> sync_with{};
+    /// Its result did not reach the disk for certain: its record is kept for the next daemon.
+    std::function<void(const spool::ActiveJob& job)> not_synced{};
 };
 
 class ActiveJobs {

@@ -45,6 +45,7 @@ struct ArraysListener {
     std::function<void()> claims_fail;  ///< for a fault that others will meet too
     std::function<void(std::uint64_t array, const std::string& name, spool::Standing standing)>
         standing;                                               ///< how far it has come
+    std::function<void(std::uint64_t array)> opened;            ///< or not: its opening is over
     std::function<void(const spool::JobResult& result)> ended;  ///< its result is in done/
     /// What a waiting job follows has changed: it is to be judged anew.
     std::function<void(std::uint64_t job)> judge_again;
@@ -81,7 +82,9 @@ public:
     void restore_files() { restoring_ = true; }
 
     // The queue. Names are held while `open` and `claim` work.
-    void open(std::uint64_t array);         ///< the turn of a waiting file has come
+    /// The turn of a waiting file has come. True: what it was granted is kept for its tasks until
+    /// the listener is told that it is opened.
+    bool open(std::uint64_t array);
     bool claim(const spool::Start& start);  ///< false: the task does not start now
     void claim_undone(std::uint64_t task);  ///< it waits again; for other jobs too
     void environment_found();               ///< that bare files wait for
@@ -94,11 +97,16 @@ public:
     void job_ended(std::uint64_t job);  ///< that is neither task nor array
     /// Adds to barrier 3 what must reach the disk with a task's result. False: that is missing.
     bool sync_with(const spool::ActiveJob& job, spool::SyncSet& barrier) const;
+    void task_not_synced(const spool::ActiveJob& job);  ///< its result; for other jobs too
 
     // Requests about open arrays (`find`).
     void cancel(std::uint64_t array, const std::string& tasks, const RequestReply& reply);
     void change(std::uint64_t array, const spool::QueueWishes& wishes, const std::string& done,
                 const RequestReply& reply);
+
+    /// The number of a single task that runs; an error says why there is none.
+    [[nodiscard]] spool::Result<std::uint64_t> running_task(std::uint64_t array,
+                                                            const std::string& tasks) const;
 
     // What waiting jobs follow.
     [[nodiscard]] const TaskStandings& standings() const { return standings_; }

@@ -129,14 +129,19 @@ void Arrays::end(OpenArray& array) {
     });
 }
 
-/// Without barrier 3 the record has the truth until a later daemon publishes again.
+void Arrays::task_not_synced(const spool::ActiveJob& job) {
+    if (OpenArray* array = open_.of_task(job.number)) array->kept = true;
+}
+
+/// Without barrier 3, its own or that of a task, the record has the truth until a later daemon
+/// publishes again.
 void Arrays::ended(std::uint64_t number, const SyncThread::Failures& failures) {
     OpenArray* array = open_.find(number);
     if (array == nullptr) return;
     troubles_.set(
         "result sync",
         failures.empty() ? "" : "results could not be synced: " + failures.begin()->second.text());
-    if (failures.empty()) (void)spool::remove_array_record(spool_, array->record);
+    if (failures.empty() && !array->kept) (void)spool::remove_array_record(spool_, array->record);
     open_.erase(number);
     listener_.changed();
     listener_.has_work();

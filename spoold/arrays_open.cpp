@@ -8,6 +8,17 @@
 
 namespace spoold {
 
+namespace {
+
+std::vector<std::uint64_t> leaders_among(const spool::Dependencies& after) {
+    std::vector<std::uint64_t> leaders;
+    for (const spool::Dependency& condition : after.list)
+        if (condition.after == spool::After::task_success) leaders.push_back(condition.job);
+    return leaders;
+}
+
+}  // namespace
+
 Arrays::Arrays(ArrayParts parts, ArraysListener listener)
     : spool_(parts.spool),
       clock_(parts.clock),
@@ -24,9 +35,9 @@ Arrays::Arrays(ArrayParts parts, ArraysListener listener)
       listener_(std::move(listener)),
       standings_(spool_, index_, incoming_, active_, open_) {}
 
-void Arrays::open(std::uint64_t number) {
+bool Arrays::open(std::uint64_t number) {
     const spool::WaitingJob* job = incoming_.find(number);
-    if (job == nullptr) return;
+    if (job == nullptr) return false;
     spool::OpenRequest request{job->file_name,
                                job->stat,
                                number,
@@ -35,22 +46,27 @@ void Arrays::open(std::uint64_t number) {
                                [this](const std::string& name) {
                                    return active_.name_taken(name) || open_.name_taken(name);
                                }};
+    request.leaders = leaders_among(standings_.conditions(*job));
     auto opened = spool::open_array(spool_, clock_, request);
     troubles_.set("claim", opened ? "" : "arrays cannot be opened: " + opened.error().text());
     if (!opened) {
         listener_.claims_fail();
-        return incoming_.settle_again(number, spool::WaitReason::Kind::trouble);
+        incoming_.settle_again(number, spool::WaitReason::Kind::trouble);
+        return false;
     }
-    if (const auto* refused = std::get_if<spool::NotClaimed>(&*opened))
-        return incoming_.settle_again(number, *refused == spool::NotClaimed::open_for_writing
-                                                  ? spool::WaitReason::Kind::open
-                                                  : spool::WaitReason::Kind::settling);
+    if (const auto* refused = std::get_if<spool::NotClaimed>(&*opened)) {
+        incoming_.settle_again(number, *refused == spool::NotClaimed::open_for_writing
+                                           ? spool::WaitReason::Kind::open
+                                           : spool::WaitReason::Kind::settling);
+        return false;
+    }
     incoming_.forget(number);
     OpenArray& array = take(std::move(std::get<spool::ArrayRecord>(*opened)));
     note_leaders(array);
     log_info(title(array) + " is opened: " + std::to_string(array.record.tasks.size()) + " tasks");
     sync_opening(number);
     listener_.changed();
+    return true;
 }
 
 void Arrays::sync_opening(std::uint64_t number) {
@@ -64,11 +80,13 @@ void Arrays::sync_opening(std::uint64_t number) {
 /// What the daemon keeps of an open array in memory.
 OpenArray& Arrays::take(spool::ArrayRecord record) {
     OpenArray array;
-    if (const auto spec = spool::read_job_file(record.job_file, record.file_name)) {
-        array.terms = spool::terms_of(*spec, record.submitted_at);
-        array.bare = spool::needs_login_environment(*spec);
-        array.command = spool::command_line(*spec, record.job_file).substr(0, 500);
-    }
+    // Without an error: else it would be no array, and its record would not have been read.
+    if (auto spec = spool::read_job_file(record.job_file, record.file_name))
+        array.spec = std::move(*spec);
+    array.whole = array_task_of(record, array.spec);
+    array.terms = spool::terms_of(array.spec, record.submitted_at);
+    array.bare = spool::needs_login_environment(array.spec);
+    array.command = spool::command_line(array.spec, record.job_file).substr(0, 500);
     array.terms.priority = record.wishes.priority.value_or(array.terms.priority);
     array.terms.held = record.wishes.held.value_or(false);
     array.terms.begin = 0;
@@ -81,18 +99,20 @@ OpenArray& Arrays::take(spool::ArrayRecord record) {
     return open_.add(std::move(array));
 }
 
-/// By name too: all that it may name must be known.
+/// Where the record does not say, by name too: all that it may name must be known.
 void Arrays::note_leaders(OpenArray& array) {
     const spool::ArrayRecord& record = array.record;
-    const auto spec = spool::read_job_file(record.job_file, record.file_name);
-    if (!spec) return;
-    const auto after =
-        standings_.conditions(spec->after, record.number, spool::stem_of(record.file_name), true);
-    for (const spool::Dependency& condition : after.list)
-        if (condition.after == spool::After::task_success) array.leaders.push_back(condition.job);
+    if (record.leaders) {
+        array.leaders = *record.leaders;
+        return;
+    }
+    const auto after = standings_.conditions(array.spec.after, record.number,
+                                             spool::stem_of(record.file_name), true);
+    array.leaders = leaders_among(after);
 }
 
 void Arrays::opened(std::uint64_t number, const SyncThread::Failures& failures) {
+    listener_.opened(number);
     OpenArray* array = open_.find(number);
     if (array == nullptr) return;
     troubles_.set("claim", failures.empty() ? ""

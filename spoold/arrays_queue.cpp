@@ -70,8 +70,8 @@ bool Arrays::claim(const spool::Start& start) {
     request.seen.device = record.device;
     request.seen.inode = record.inode;
     request.number = start.job;
-    request.launch = [&](const spool::ClaimIdentity& identity, const std::string& bytes) {
-        return launcher_.launch(identity, bytes, record.submitted_at, &record);
+    request.launch = [&](const spool::ClaimIdentity& identity, const std::string&) {
+        return launcher_.launch_task(identity, {record, array->spec, array->whole});
     };
     const spool::ClaimIdentity identity{start.job, 1, record.name_of(place), record.extension,
                                         spool::random_token()};

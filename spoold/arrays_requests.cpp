@@ -121,6 +121,22 @@ void Arrays::cancel_tasks(OpenArray& array, const spool::TaskList& tasks,
     listener_.changed();
 }
 
+spool::Result<std::uint64_t> Arrays::running_task(std::uint64_t number,
+                                                  const std::string& tasks) const {
+    const OpenArray& array = *open_.find(number);
+    const auto why_not = [](const std::string& why) { return spool::content_error({}, {}, why); };
+    const auto list = spool::parse_tasks(tasks);
+    if (!list || list->size() != 1)
+        return why_not("is an array: name a task of it that runs, such as " +
+                       spool::job_number_text(number, array.record.tasks.front()));
+    const auto place = spool::place_of(array.record.tasks, list->front());
+    if (!place) return why_not("has no such task");
+    if (array.record.outcomes[*place]) return why_not("has ended already");
+    if (!has_task(array, *place))
+        return why_not("does not run yet: gpuspool hold keeps its array from being started");
+    return array.record.number_of(*place);
+}
+
 void Arrays::change(std::uint64_t number, const spool::QueueWishes& wishes, const std::string& done,
                     const RequestReply& reply) {
     OpenArray& array = *open_.find(number);

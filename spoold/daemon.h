@@ -107,7 +107,7 @@ private:
     [[nodiscard]] bool knows(std::uint64_t number) const;
     void apply_gpu_requests();
     void cancel(const spool::Request& request, const RequestReply& reply);
-    void suspend(std::uint64_t number, bool suspended, const RequestReply& reply);
+    void suspend(const spool::Request& request, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "daemon.h"
+#include "libspool/array_spec.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/text.h"
@@ -178,9 +179,11 @@ std::vector<std::string> Daemon::obstacles(std::uint64_t number) const {
         std::string jobs;
         for (const std::uint64_t holder : policy_.book().holders(index)) {
             const auto found = active_->jobs().find(holder);
-            jobs += (jobs.empty() ? "" : ", ") + std::string("job ") + std::to_string(holder);
-            if (found != active_->jobs().end())
-                jobs += " (" + spool::printable(found->second.job.name) + ")";
+            jobs += (jobs.empty() ? "job " : ", job ") + arrays_->standings().label(holder);
+            if (found == active_->jobs().end()) continue;
+            const std::string& name = found->second.job.name;
+            const auto task = spool::split_task_name(name);
+            jobs += " (" + spool::printable(task ? task->array : name) + ")";
         }
         if (!jobs.empty())
             out.push_back(std::string(what).append(" held by ").append(jobs));
@@ -227,8 +230,11 @@ spool::GpuState Daemon::slot_state(std::size_t index) const {
     out.devices = slot.devices;
     if (out.jobs.empty()) return out;
     out.job = out.jobs.front();
+    out.label = arrays_->standings().label(*out.job);
     if (const auto found = active_->jobs().find(out.jobs.front()); found != active_->jobs().end())
         out.name = found->second.job.name;
+    else if (const auto* array = arrays_->find(*out.job))  // that is being opened
+        out.name = array->name;
     return out;
 }
 

@@ -155,8 +155,7 @@ void Daemon::start_jobs() {
         }
         state_changed_ = true;
         if (is_unopened_array(start.job)) {
-            forget_start(start.job);
-            arrays_->open(start.job);
+            if (!arrays_->open(start.job)) forget_start(start.job);
             continue;
         }
         if (!start.grant.gpu_slots.empty() && !lock_gpus(start)) continue;

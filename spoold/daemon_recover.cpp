@@ -24,9 +24,10 @@ spool::Result<void> Daemon::recover() {
         for (std::uint64_t task = entry.first_task; task != 0 && task <= entry.last_task; ++task)
             index_.note_used(task);
     }
-    auto recovery = spool::recover(spool_, *pool_, clock_, boot_, [](const auto& content) {
-        return spool::attempt_is_alive(content.claim.token, content);
-    });
+    auto recovery = spool::recover(
+        spool_, *pool_, clock_, boot_,
+        [](const auto& content) { return spool::attempt_is_alive(content.claim.token, content); },
+        [this](std::uint64_t number) { return index_.used(number); });
     if (!recovery) return tl::unexpected(recovery.error());
     for (const std::string& problem : recovery->problems)
         troubles_.set(problem, problem);

@@ -33,7 +33,7 @@ bool Daemon::knows(std::uint64_t number) const {
 void Daemon::carry_out(const spool::Request& request, const RequestReply& reply) {
     if (request.verb == "cancel" && request.job) return cancel(request, reply);
     if ((request.verb == "suspend" || request.verb == "continue") && request.job)
-        return suspend(*request.job, request.verb == "suspend", reply);
+        return suspend(request, reply);
     if (spool::is_job_verb(request.verb) && request.job) return change_wishes(request, reply);
     if (request.verb == "drain" || request.verb == "undrain") {
         draining_ = request.verb == "drain";
@@ -94,7 +94,14 @@ void Daemon::cancel(const spool::Request& request, const RequestReply& reply) {
         });
 }
 
-void Daemon::suspend(std::uint64_t number, bool suspended, const RequestReply& reply) {
+void Daemon::suspend(const spool::Request& request, const RequestReply& reply) {
+    std::uint64_t number = *request.job;
+    const bool suspended = request.verb == "suspend";
+    if (arrays_->find(number) != nullptr) {
+        const auto task = arrays_->running_task(number, request.tasks);
+        if (!task) return reply(false, task.error().message);
+        number = *task;
+    }
     if (incoming_->find(number) != nullptr)
         return reply(false, "does not run yet: gpuspool hold keeps it from being started");
     if (!active_->jobs().contains(number))

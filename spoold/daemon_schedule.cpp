@@ -35,7 +35,8 @@ std::optional<std::string> Daemon::why_hopeless(const spool::WaitingJob& job) co
     const TaskStandings& standings = arrays_->standings();
     for (const spool::Dependency& condition : standings.conditions(job).list)
         if (spool::judge(condition.after, standings.of(condition.job)) == spool::Verdict::never)
-            return spool::hopeless_text(condition, index_.name_of(condition.job));
+            return spool::hopeless_text(condition, standings.label(condition.job),
+                                        index_.name_of(condition.job));
     return std::nullopt;
 }
 

@@ -129,6 +129,7 @@ void Daemon::make_arrays() {
     listener.standing = [this](std::uint64_t number, const std::string& name,
                                spool::Standing standing) { note_standing(number, name, standing); };
     listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
+    listener.opened = [this](std::uint64_t array) { forget_start(array); };
     listener.judge_again = [this](std::uint64_t job) { enqueue(job); };
     listener.why_waits = [this](std::uint64_t array, const spool::Need& need) {
         return why_waits(array, need);
@@ -177,6 +178,7 @@ ActiveJobsListener Daemon::listener() {
     listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
         return arrays_->sync_with(job, barrier);
     };
+    listener.not_synced = [this](const spool::ActiveJob& job) { arrays_->task_not_synced(job); };
     listener.trouble = [this](const std::string& what, const std::string& problem) {
         if (troubles_.set(what, problem)) state_changed_ = true;
     };

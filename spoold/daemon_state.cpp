@@ -123,7 +123,8 @@ spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {
 std::optional<spool::WaitReason> Daemon::why_waits(std::uint64_t number,
                                                    const spool::Need& need) const {
     if (auto nothing = nothing_starts()) return nothing;
-    auto reason = policy_.why(number);
+    auto reason =
+        policy_.why(number, [this](std::uint64_t job) { return arrays_->standings().label(job); });
     if (reason) add_largest_gpu(*reason, need);
     return reason;
 }

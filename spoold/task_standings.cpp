@@ -9,11 +9,11 @@ namespace spoold {
 
 namespace {
 
-/// What became of a task, as the result of its array says.
-std::optional<spool::Outcome> outcome_in(const spool::TaskResults& tasks, std::uint32_t task) {
-    for (const auto& [outcome, text] : tasks.by_outcome)
-        if (const auto list = spool::parse_tasks(text); list && spool::place_of(*list, task))
-            return outcome;
+/// What became of a task, by the lists of its array.
+std::optional<spool::Outcome> outcome_in(const std::map<spool::Outcome, spool::TaskList>& tasks,
+                                         std::uint32_t task) {
+    for (const auto& [outcome, list] : tasks)
+        if (spool::place_of(list, task)) return outcome;
     return std::nullopt;
 }
 
@@ -24,6 +24,13 @@ spool::Standing TaskStandings::of(std::uint64_t number) const {
     if (array == nullptr) return index_.standing(number);
     const std::size_t place = array->record.place_of_number(number);
     return of_task(array->record.number, array->record.tasks[place]);
+}
+
+std::string TaskStandings::label(std::uint64_t number) const {
+    const OpenArray* array = arrays_.of_task(number);
+    if (array == nullptr) return std::to_string(number);
+    const std::size_t place = array->record.place_of_number(number);
+    return spool::job_number_text(array->record.number, array->record.tasks[place]);
 }
 
 spool::Standing TaskStandings::of_task(std::uint64_t number, std::uint32_t task) const {
@@ -39,12 +46,23 @@ spool::Standing TaskStandings::of_task(std::uint64_t number, std::uint32_t task)
     }
     if (incoming_.find(number) != nullptr) return waiting;
     if (active_.jobs().contains(number)) return index_.standing(number);
-    const auto result = spool::read_done(spool_, index_.name_of(number));
-    if (result && result->id == number && !result->tasks) return index_.standing(number);
-    if (!result || result->id != number)
-        return index_.standing(number) == succeeded ? succeeded : unknown;
-    const auto outcome = outcome_in(*result->tasks, task);
+    const Ended* array = ended(number);
+    if (array == nullptr) return index_.standing(number) == succeeded ? succeeded : unknown;
+    if (array->tasks.empty()) return index_.standing(number);
+    const auto outcome = outcome_in(array->tasks, task);
     return outcome ? spool::standing_of(*outcome) : unknown;
+}
+
+/// Null if its result cannot be read; without tasks if it is no array.
+const TaskStandings::Ended* TaskStandings::ended(std::uint64_t array) const {
+    if (ended_.array == array) return &ended_;
+    const auto result = spool::read_done(spool_, index_.name_of(array));
+    if (!result || result->id != array) return nullptr;
+    ended_ = {array, {}};
+    if (result->tasks)
+        for (const auto& [outcome, text] : result->tasks->by_outcome)
+            ended_.tasks[outcome] = spool::parse_tasks(text).value_or(spool::TaskList());
+    return &ended_;
 }
 
 /// A condition on the task that is called "42_7" or "x_7", unless a job has that very name.

@@ -20,6 +20,9 @@ public:
     /// Of the task of an array, whether that waits, is open, or has ended.
     [[nodiscard]] spool::Standing of_task(std::uint64_t array, std::uint32_t task) const;
 
+    /// What people call a job or a task: "42", "42_7".
+    [[nodiscard]] std::string label(std::uint64_t number) const;
+
     /// The conditions of a job by number; of arrays that follow arrays task by task such as they
     /// are, else on the whole.
     [[nodiscard]] spool::Dependencies conditions(const spool::AfterJobs& after,
@@ -33,11 +36,19 @@ private:
     [[nodiscard]] std::optional<spool::Dependency> task_condition(const spool::AfterJob& condition,
                                                                   std::uint64_t before) const;
 
+    /// The tasks of an array that has ended, by outcome, as its result has them.
+    struct Ended {
+        std::uint64_t array = 0;
+        std::map<spool::Outcome, spool::TaskList> tasks;
+    };
+    [[nodiscard]] const Ended* ended(std::uint64_t array) const;
+
     const spool::Spool& spool_;
     const spool::JobIndex& index_;
     const spool::Incoming& incoming_;
     const ActiveJobs& active_;
     const OpenArrays& arrays_;
+    mutable Ended ended_;  ///< the last that was asked for: it is asked for once a task
 };
 
 }  // namespace spoold

@@ -39,6 +39,11 @@ inline std::string attempt_name(const std::string& file, std::uint32_t attempt) 
     return file.starts_with("retried") ? file + "#" + std::to_string(attempt) : file;
 }
 
+/// What a task is called.
+inline std::string task_called(const std::string& file, std::uint64_t task) {
+    return file + "_" + std::to_string(task);
+}
+
 /// What truly happened, whatever the disk says.
 struct Truth {
     std::map<std::string, int> executed;         ///< by the name as dropped
@@ -95,7 +100,8 @@ public:
         run.started_at = 1;
         if (!spool::write_page(files_, record, spool::record::run_page, run)) return {};
         if (files_is_off()) return {};
-        const std::string name = attempt_name(dropped_name(job.file_name), job.attempt);
+        std::string name = attempt_name(dropped_name(job.file_name), job.attempt);
+        if (job.is_task()) name = task_called(name, *job.facts.task);
         ++truth_.executed[name];
         running_.push_back({std::move(record), job.token, name});
         return {};

@@ -4,6 +4,8 @@
 //
 // What is driven is the daemon's own code for active and for waiting jobs; the supervisors are
 // simulated. GPUSPOOL_SWEEP=full tries more of what may be left by chance.
+#include "libspool/array_steps.h"
+#include "libspool/done.h"
 #include "libspool/submit.h"
 #include "libspool/system.h"
 #include "tests/power_cut_daemon.h"
@@ -37,6 +39,7 @@ void drop_jobs(MemoryFiles& files, Truth& truth) {
     drop(files, "invalid.job", "#SPOOL --gpus=banana\ntrue\n", truth);
     drop(files, "two.sh", "true\n", truth);
     drop(files, "retried.job", "true\n", truth);
+    drop(files, "array.job", "#SPOOL --gpus=0 --array=7,9\ntrue\n", truth);
     files.sync_all();
 }
 
@@ -69,6 +72,27 @@ std::vector<spool::JobResult> results_in(spool::Spool& spool, Truth& truth) {
     return results;
 }
 
+/// Each task has one end, and numbers that nobody else has.
+void check_tasks(spool::Spool& spool, const spool::JobResult& array, Truth& truth,
+                 std::map<std::uint64_t, std::string>& numbers) {
+    std::uint64_t ended = 0;
+    for (const auto& [outcome, text] : array.tasks->by_outcome)
+        for (const std::uint32_t task : spool::parse_tasks(text).value_or(spool::TaskList())) {
+            ++ended;
+            const std::string called = test::task_called(dropped_name(array.file), task);
+            const bool ran_well = truth.executed[called] == 1 && truth.finished.contains(called);
+            if (outcome == spool::Outcome::succeeded && !ran_well)
+                truth.wrong.push_back(called + " succeeded without having run to its end");
+            const auto result = spool::read_done(spool, spool::task_name(array.name, task));
+            if (!result || result->state != outcome)
+                truth.wrong.push_back(called + " has not the result that its array names");
+        }
+    if (ended != 2) truth.wrong.push_back(array.file + " has another number of tasks");
+    for (std::uint64_t task = 0; task < array.tasks->count; ++task)
+        if (!numbers.emplace(array.tasks->first_number + task, array.file).second)
+            truth.wrong.push_back("the number of a task is another job's too");
+}
+
 /// All jobs have ended: what does the disk say of them?
 void check(MemoryFiles& files, Truth& truth) {
     spool::Spool spool = open_spool_in_memory(files);
@@ -88,6 +112,10 @@ void check(MemoryFiles& files, Truth& truth) {
         if (const auto shown = truth.shown.find(result.id);
             shown != truth.shown.end() && shown->second != result.file)
             truth.wrong.push_back("a number shown for " + shown->second + " is of " + result.file);
+        if (result.tasks) {
+            check_tasks(spool, result, truth, numbers);
+            continue;
+        }
         const std::string attempt =
             test::attempt_name(file, static_cast<std::uint32_t>(result.attempt));
         const auto executed = truth.executed.find(attempt);
@@ -183,6 +211,8 @@ private slots:
     void after_a_killed_daemon_data();
     void after_a_killed_daemon();
     void again_in_the_next_boot();
+    void numbers_of_tasks_are_not_given_twice();
+    void what_was_not_synced_of_a_task_is_kept();
 };
 
 void unit_power_cut::nothing_happens() {
@@ -193,8 +223,8 @@ void unit_power_cut::nothing_happens() {
     live(files, clock, 1, truth, "submitted");
     check(files, truth);
     QCOMPARE(truth.wrong, std::vector<std::string>());
-    QCOMPARE(truth.executed.size(), std::size_t{6});
-    QCOMPARE(truth.finished.size(), std::size_t{4});
+    QCOMPARE(truth.executed.size(), std::size_t{8});
+    QCOMPARE(truth.finished.size(), std::size_t{6});
 }
 
 void unit_power_cut::at_every_operation_data() {
@@ -246,6 +276,49 @@ void unit_power_cut::again_in_the_next_boot() {
         const auto wrong = wrong_after(cut);
         QVERIFY2(wrong.empty(), text_of(cut, wrong));
     }
+}
+
+/// A command takes numbers too, before a daemon has read what there is.
+void unit_power_cut::numbers_of_tasks_are_not_given_twice() {
+    MemoryFiles files;
+    const TestClock clock;
+    Truth truth;
+    drop(files, "array.job", "#SPOOL --array=1-3\ntrue\n", truth);
+    files.sync_all();
+    spool::Spool spool = open_spool_in_memory(files);
+    spool::OpenRequest request;
+    request.file_name = "array.job";
+    request.seen = *files.stat_at(spool.incoming.get(), "array.job");
+    request.number = 1;
+    request.name_taken = [](const std::string&) { return false; };
+    QVERIFY(spool::open_array(spool, clock, request));
+    files.power_on(WrittenBack::nothing, 1);
+    spool = open_spool_in_memory(files);
+    const auto array = spool::load_array(spool, "array-1", spool::OpenMode::read);
+    QVERIFY(array);
+    QVERIFY(*spool::take_numbers(spool, 1, false) >= array->first + 3);
+}
+
+/// The third barrier of tasks fails, that of their array does not.
+void unit_power_cut::what_was_not_synced_of_a_task_is_kept() {
+    MemoryFiles files;
+    TestClock clock;
+    Truth truth;
+    drop(files, "array.job", "#SPOOL --gpus=0 --array=7,9\ntrue\n", truth);
+    files.sync_all();
+    {
+        PowerCutDaemon daemon(files, clock, 1, truth);
+        QVERIFY(daemon.start());
+        QVERIFY(daemon.work_until([&](const auto&) { return truth.executed.size() == 2; }));
+        files.fail_syncs(EIO);
+        QVERIFY(daemon.work_until([](const auto& active) { return active.jobs().empty(); }));
+        files.fail_syncs(0);
+        QVERIFY(daemon.work());
+    }
+    files.power_on(WrittenBack::nothing, 1);
+    live(files, clock, 2, truth);
+    check(files, truth);
+    QCOMPARE(truth.wrong, std::vector<std::string>());
 }
 
 QTEST_GUILESS_MAIN(unit_power_cut)

@@ -214,6 +214,8 @@ private:
     bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::optional<std::chrono::nanoseconds> claim_again_;  ///< directories are being synced
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};
+    /// Until the machine is kept awake, or is not any more.
+    static constexpr std::chrono::nanoseconds sleep_delay = std::chrono::seconds(2);
 };
 
 }  // namespace spoold

@@ -51,7 +51,10 @@ void print_daemon(const spool::SpoolState& state, const spool::Spool& spool, con
 std::string slot_text(const spool::GpuState& gpu, const Terminal& out) {
     if (gpu.jobs.size() > 1)
         return paint(out, Style::cyan, std::to_string(gpu.jobs.size()) + " jobs share it");
-    if (gpu.job) return paint(out, Style::cyan, gpu.label + " (" + name_text(gpu.name) + ')');
+    if (gpu.job) {
+        const std::string label = gpu.label.empty() ? std::to_string(*gpu.job) : gpu.label;
+        return paint(out, Style::cyan, label + " (" + name_text(gpu.name) + ')');
+    }
     if (gpu.status == "elsewhere") return paint(out, Style::yellow, "another spool's");
     return paint(out, gpu.status == "free" ? Style::green : Style::yellow, gpu.status);
 }

@@ -40,6 +40,12 @@ echo "loginctl $*" >>"$CALLS"
 [ ! -e "$HOME/calls/refuses-lingering" ] || { echo "Access denied" >&2; exit 1; }
 )SH";
 
+/// Instead of half a minute: until the daemon has said why a job waits.
+const QByteArray impatient = R"SH(#!/bin/bash
+until grep -q 'waiting":\[{\|problems":\[.[a-zA-Z]' "$GPUSPOOL_DIR/.spool/state.json" 2>/dev/null; do sleep 0.02; done
+exit 124
+)SH";
+
 const QByteArray gated_job =
     "echo gpus=$CUDA_VISIBLE_DEVICES\nuntil [ -e ~/go ]; do sleep 0.02; done\necho over\n";
 
@@ -65,6 +71,8 @@ private slots:
     void a_first_job_in_the_background();
     void a_repetition_leaves_jobs_alone();
     void a_paused_queue_is_told_from_a_failure();
+    void a_job_that_waits_its_turn_is_no_failure();
+    void a_job_that_cannot_start_is_a_failure();
     void a_daemon_from_elsewhere_is_named();
     void where_systemd_refuses_data();
     void where_systemd_refuses();
@@ -266,6 +274,28 @@ void SystemPackaging::a_paused_queue_is_told_from_a_failure() {
              done.out);
     QCOMPARE(bench.gpuspool({"resume"}).exit_code, 0);
     QCOMPARE(bench.spool.wait_for_result("hello")["state"].toString(), "succeeded");
+}
+
+void SystemPackaging::a_job_that_waits_its_turn_is_no_failure() {
+    const InstallBench bench;
+    QVERIFY(
+        shell(bench.spool,
+              "mkdir -m 700 $GPUSPOOL_DIR; echo '{\"cpu_slots\":0}' > $GPUSPOOL_DIR/config.json"));
+    bench.stand_in("timeout", impatient);
+    const Finished done = bench.script("quickstart", {"--no-packages"});
+    QVERIFY2(done.exit_code == 0, done.out + done.err);
+    QVERIFY2(done.out.contains("waits for its turn") && done.out.contains("CPU slot"),
+             done.out.right(600));
+}
+
+void SystemPackaging::a_job_that_cannot_start_is_a_failure() {
+    InstallBench bench;
+    bench.stand_in("timeout", impatient);
+    bench.spool.environment.insert("GPUSPOOL_EXEC", bench.spool.scratch("nothing"));
+    const Finished done = bench.script("quickstart", {"--no-packages"});
+    QCOMPARE(done.exit_code, 1);
+    QVERIFY2(done.err.contains("gpuspool doctor") && done.out.contains("jobs cannot be started"),
+             done.out + done.err);
 }
 
 void SystemPackaging::a_daemon_from_elsewhere_is_named() {

@@ -79,6 +79,11 @@ qint64 process_of(const TestSpool& spool, const QString& job) {
     return running_job(spool, job)["pid"].toInteger();
 }
 
+bool write_config(const TestSpool& spool, const QByteArray& text) {
+    QFile file(spool.path("config.json"));
+    return file.open(QIODevice::WriteOnly) && file.write(text) == text.size();
+}
+
 }  // namespace
 
 class SystemService : public QObject {
@@ -144,8 +149,9 @@ void SystemService::quickstart_and_uninstall() {
     InstallBench bench;
     const UserManager manager(bench);
     if (!manager.is_there) QSKIP("no systemd user manager can be had: that needs root and systemd");
-    // What has a meaning in unit files, and in sed.
-    const QStringList place = {"--prefix", bench.spool.scratch("100% a&b \\ c")};
+    // What has a meaning in unit files, and in sed. (systemd takes no program with a quote or a
+    // backslash.)
+    const QStringList place = {"--prefix", bench.spool.scratch("100% a&b c")};
     const Finished done = manager.script("quickstart", QStringList{"--no-packages"} + place);
     QVERIFY2(done.exit_code == 0, done.out + done.err);
     QVERIFY2(done.out.contains("lingering enabled") && done.out.contains("started by systemd") &&
@@ -162,7 +168,8 @@ void SystemService::quickstart_and_uninstall() {
     QVERIFY(manager.systemctl({"reload", "gpuspool"}));
     QCOMPARE(manager.property("MainPID"), daemon);
 
-    // Again, with a job that runs.
+    // Again, with a job that runs, and leaves a slot for the first job.
+    QVERIFY(write_config(bench.spool, R"({"cpu_slots": 2})"));
     QVERIFY(bench.spool.drop("x.job", gated("x")));
     QVERIFY(wait_for_log(bench.spool, "x", "started\n"));
     QCOMPARE(manager.script("quickstart", QStringList{"--no-packages"} + place).exit_code, 0);
@@ -174,7 +181,7 @@ void SystemService::quickstart_and_uninstall() {
     QVERIFY2(removed.exit_code == 0, removed.out + removed.err);
     QCOMPARE(manager.property("LoadState"), QByteArray("not-found"));
     QVERIFY(!QFile::exists(bench.spool.scratch(".config/systemd/user/gpuspool.service")));
-    QVERIFY(!QFile::exists(place[1] + "/bin"));
+    QVERIFY(!QFile::exists(place[1] + "/bin/spoold"));
     QCOMPARE(processes_with(bench.spool, "/bin/spoold"), 0);
     QVERIFY(open_gate(bench.spool, "x"));
     QVERIFY(bench.spool.wait_for([&] { return processes_with(bench.spool, "x.job") == 0; },

@@ -49,6 +49,8 @@ private slots:
     void the_journal_gets_priorities_data();
     void the_journal_gets_priorities();
     void the_version_is_told();
+    void wrong_usage_exits_with_2_data();
+    void wrong_usage_exits_with_2();
     void the_option_wins_over_the_environment();
 };
 
@@ -114,6 +116,24 @@ void SystemDaemonStart::the_version_is_told() {
                  .hasMatch(),
              told.out);
     QCOMPARE(told.out.mid(7), spool.gpuspool({"--version"}).out.mid(9));
+    QVERIFY(!spool.exists(""));
+}
+
+void SystemDaemonStart::wrong_usage_exits_with_2_data() {
+    QTest::addColumn<QStringList>("arguments");
+    QTest::newRow("unknown option") << QStringList{"--gpu", "0"};
+    QTest::newRow("unknown word") << QStringList{"start"};
+    QTest::newRow("out of range") << QStringList{"--cpu-slots", "-1"};
+    QTest::newRow("no slots") << QStringList{"--gpus", ","};
+    QTest::newRow("no spool") << QStringList{"--spool", ""};
+}
+
+void SystemDaemonStart::wrong_usage_exits_with_2() {
+    QFETCH(QStringList, arguments);
+    const TestSpool spool;
+    const Finished done = spool.run(SPOOLD, arguments);
+    QCOMPARE(done.exit_code, 2);
+    QVERIFY(done.out.isEmpty() && !done.err.isEmpty());
     QVERIFY(!spool.exists(""));
 }
 

@@ -139,8 +139,7 @@ int run_retry(Context& context, const RetryOptions& options) {
             job ? retry(context, **spool, *job, options.failed) : report_search(job.error());
         if (one != success) code = one;
     }
-    if (!jobs.empty() && !daemon_runs(context, **spool))
-        complain("no daemon runs; start it: " + how_to_start());
+    if (!jobs.empty() && !daemon_runs(context, **spool)) complain(why_no_daemon(context, **spool));
     return code;
 }
 

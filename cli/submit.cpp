@@ -232,8 +232,8 @@ void warn_of_logout(spool::Spool& spool) {
 void tell(Context& context, spool::Spool& spool, const spool::Submitted& submitted) {
     const std::string name = submitted.file_name.substr(0, submitted.file_name.rfind('.'));
     if (!daemon_runs(context, spool))
-        return complain("no daemon runs; job " + job_text(submitted.number, name) +
-                        " waits until it is started: " + how_to_start());
+        return complain("job " + job_text(submitted.number, name) +
+                        " waits: " + why_no_daemon(context, spool));
     if (context.err.is_terminal)
         complain("job " + job_text(submitted.number, name) + " is queued; gpuspool log -f " +
                  std::to_string(submitted.number) + " shows what it prints");

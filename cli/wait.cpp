@@ -31,8 +31,7 @@ int run_wait(Context& context, std::vector<std::string> names) {
     }
     const bool any_active =
         std::any_of(jobs.begin(), jobs.end(), [](const auto& job) { return !job.result(); });
-    if (any_active && !daemon_runs(context, **spool))
-        complain("no daemon runs; start it: " + how_to_start());
+    if (any_active && !daemon_runs(context, **spool)) complain(why_no_daemon(context, **spool));
     int code = success;
     for (const spool::FoundJob& job : jobs) {
         const int one = wait_for(context, **spool, job);

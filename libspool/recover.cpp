@@ -170,6 +170,20 @@ void settle_logs(Spool& spool, const std::set<std::string>& named) {
     }
 }
 
+/// What an array that was not opened after all has reserved. Empty ones only: a log is kept.
+void remove_unnamed_task_directories(Spool& spool, const std::set<std::string>& named) {
+    for (const OpenFile* place : {&spool.running, &spool.scripts}) {
+        const auto entries = spool.files->list(place->get());
+        if (!entries) continue;
+        for (const DirectoryEntry& entry : *entries) {
+            if (!entry.name.ends_with(task_directory_ending)) continue;
+            const std::size_t length = entry.name.size() - task_directory_ending.size();
+            if (!named.contains(entry.name.substr(0, length)))
+                (void)spool.files->remove_directory(place->get(), entry.name);
+        }
+    }
+}
+
 void remove_unnamed_scripts(Spool& spool, const std::set<std::string>& kept) {
     const auto entries = spool.files->list(spool.scripts.get());
     if (!entries) return;
@@ -284,6 +298,7 @@ public:
             if (auto returned = return_unclaimed(spool_, named_, recovery_); !returned)
                 return returned;
             settle_logs(spool_, named_);
+            remove_unnamed_task_directories(spool_, named_);
         }
         remove_unnamed_scripts(spool_, scripts_);
         return {};

@@ -84,7 +84,10 @@ inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
     listener.wants_slots = [this](const spoold::Active& active) {
         return to_bind_.insert(active.job.number).second;
     };
-    listener.ended = [this](const spool::JobResult& result) { used_.insert(result.id); };
+    listener.ended = [this](const spool::JobResult& result) {
+        used_.insert(result.id);
+        if (!std::as_const(files_).is_off()) truth_.told.emplace(result.id, result.state);
+    };
     listener.changed = [] {};
     listener.secrets = [](const spool::ActiveJob&) { return std::vector<std::string>(); };
     listener.trouble = [](const std::string&, const std::string&) {};
@@ -272,6 +275,7 @@ inline void PowerCutDaemon::claim(std::uint64_t number) {
         return launch;
     };
     request.name_taken = [this](const std::string& name) { return active_->name_taken(name); };
+    truth_.taken.insert(dropped_name(job->file_name));
     auto claimed = spool::claim(spool_, pool_, clock_, boot_, request);
     if (!claimed || std::holds_alternative<spool::NotClaimed>(*claimed))
         return incoming_->settle_again(number, spool::WaitReason::Kind::settling);

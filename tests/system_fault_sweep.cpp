@@ -62,7 +62,7 @@ private:
 };
 
 /// Until the daemon has said what it should, or all is done; or it was given time enough.
-void endure(const CrashJobs& jobs, const Fault& fault) {
+void endure(CrashJobs& jobs, const Fault& fault) {
     const TestSpool& spool = jobs.spool();
     const auto end = std::chrono::steady_clock::now() + (fault.said.isEmpty() ? 3s : 60s);
     const auto said = [&] {
@@ -71,7 +71,7 @@ void endure(const CrashJobs& jobs, const Fault& fault) {
         return spool.daemon_log().contains(text) &&
                (!fault.shown || spool.read(".spool/state.json").contains(text));
     };
-    while (!said() && !jobs.settled() && std::chrono::steady_clock::now() < end)
+    while (!said() && !jobs.settle() && std::chrono::steady_clock::now() < end)
         std::this_thread::sleep_for(5ms);
 }
 
@@ -79,7 +79,7 @@ QStringList check(CrashJobs& jobs, const Fault& fault, qint64 pid) {
     TestSpool& spool = jobs.spool();
     QStringList wrong;
     if (!spool.is_running() || spool.pid() != pid) return {"spoold did not survive it"};
-    if (!spool.wait_for([&] { return jobs.settled(); }, "all jobs to be settled", 90s))
+    if (!spool.wait_for([&] { return jobs.settle(); }, "all jobs to be settled", 90s))
         wrong << "not settled";
     if (!fault.said.isEmpty() && !spool.daemon_log().contains(fault.said.toUtf8()))
         wrong << "it did not say '" + fault.said + "'";
@@ -91,7 +91,7 @@ QStringList carry_out(const Fault& fault) {
     CrashJobs jobs(spool);
     // One job before the fault, so that everything has been done once.
     if (!spool.start(crash_run_arguments()) || !jobs.drop("before") ||
-        !spool.wait_for([&] { return jobs.settled(); }, "the first job", 60s))
+        !spool.wait_for([&] { return jobs.settle(); }, "the first job", 60s))
         return {title(fault) + ": cannot be set up"};
     const qint64 pid = spool.pid();
     Saboteur saboteur;
@@ -107,6 +107,7 @@ QStringList carry_out(const Fault& fault) {
     for (QString& sentence : wrong)
         sentence.prepend(title(fault) + ": ");
     if (!wrong.isEmpty()) qWarning("%s", spool.daemon_log().constData());
+    qInfo() << "DBG" << title(fault) << spool.daemon_log().constData();
     return wrong;
 }
 
@@ -129,7 +130,7 @@ QStringList carry_out_at_start(const QString& call, const QString& error, int n)
     if (once.exit_code != 0 && (once.exit_code != 1 || once.err.isEmpty()))
         wrong << QString("it ended with %1: %2").arg(once.exit_code).arg(QString(once.err));
     if (!spool.start(crash_run_arguments()) ||
-        !spool.wait_for([&] { return jobs.settled(); }, "all jobs to be settled", 90s))
+        !spool.wait_for([&] { return jobs.settle(); }, "all jobs to be settled", 90s))
         wrong << "not settled";
     wrong << findings(jobs);
     for (QString& sentence : wrong)
@@ -268,7 +269,7 @@ void system_fault_sweep::without_notices() {
     spool.wrapper = strace::wrapper(strace::inject(call, "error=" + error));
     QVERIFY(spool.start(crash_run_arguments()));
     QVERIFY(drop_first_jobs(jobs) && drop_later_jobs(jobs));
-    QVERIFY(spool.wait_for([&] { return jobs.settled(); }, "all jobs without inotify"));
+    QVERIFY(spool.wait_for([&] { return jobs.settle(); }, "all jobs without inotify"));
     const QByteArray status = spool.gpuspool({"status", "--json"}).out;
     QVERIFY2(status.contains("max_user_"), status);
     QCOMPARE(findings(jobs), QStringList());
@@ -311,7 +312,7 @@ void system_fault_sweep::missing_supervisor_program() {
     QVERIFY(spool.wait_for([&] { return spool.read(".spool/state.json").contains("spool-exec"); },
                            "the status to name spool-exec"));
     QVERIFY(QFile::link(SPOOL_EXEC, program));
-    QVERIFY(spool.wait_for([&] { return jobs.settled(); }, "all jobs once it is there"));
+    QVERIFY(spool.wait_for([&] { return jobs.settle(); }, "all jobs once it is there"));
     QCOMPARE(spool.pid(), pid);
     QCOMPARE(findings(jobs), QStringList());
 }

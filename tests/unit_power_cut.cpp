@@ -3,7 +3,7 @@
 // made up, no number names two jobs.
 //
 // What is driven is the daemon's own code for active and for waiting jobs; the supervisors are
-// simulated. GPUSPOOL_SWEEP=full tries more of what may be left by chance.
+// simulated. GPUSPOOL_SWEEP=full (tests/run --full) tries more of what may be left by chance.
 #include "libspool/submit.h"
 #include "libspool/system.h"
 #include "tests/power_cut_daemon.h"
@@ -69,6 +69,30 @@ std::vector<spool::JobResult> results_in(spool::Spool& spool, Truth& truth) {
     return results;
 }
 
+/// What becomes of a job that nothing is done to.
+spool::Outcome true_outcome(const std::string& file) {
+    if (file.starts_with("failing")) return spool::Outcome::failed;
+    if (file.starts_with("invalid")) return spool::Outcome::rejected;
+    return spool::Outcome::succeeded;
+}
+
+/// A result is the truth, or what a cut or a kill in the middle of the job permits and no more.
+void check_outcome(const spool::JobResult& result, int executions, Truth& truth) {
+    const std::string file = dropped_name(result.file);
+    const bool is_true =
+        result.state == true_outcome(file) && (!file.starts_with("retried") || result.attempt == 2);
+    const bool permitted =
+        (result.state == spool::Outcome::interrupted && truth.cut_off.contains(file)) ||
+        (result.state == spool::Outcome::lost && truth.killed.contains(file) && executions == 1);
+    const auto told = truth.told.find(result.id);
+    const bool as_told = told == truth.told.end() || told->second == result.state;
+    if ((is_true || permitted) && as_told) return;
+    truth.wrong.push_back(file + " is " + std::string(spool::outcome_name(result.state)) +
+                          " at attempt " + std::to_string(result.attempt) + ": " +
+                          result.reason.value_or("no reason") +
+                          (as_told ? "" : "; and something else was told before"));
+}
+
 /// All jobs have ended: what does the disk say of them?
 void check(MemoryFiles& files, Truth& truth) {
     spool::Spool spool = open_spool_in_memory(files);
@@ -95,6 +119,7 @@ void check(MemoryFiles& files, Truth& truth) {
         const bool ran_well = executions == 1 && truth.finished.contains(attempt);
         if (result.state == spool::Outcome::succeeded && !ran_well)
             truth.wrong.push_back(result.file + " succeeded without having run to its end");
+        check_outcome(result, executions, truth);
     }
     for (const auto& [name, count] : truth.executed)
         if (count > 1)
@@ -128,6 +153,14 @@ void live(MemoryFiles& files, TestClock& clock, std::uint8_t boot, Truth& truth,
     if (!daemon.work()) truth.wrong.push_back("not settled: " + daemon.left());
 }
 
+/// The power is gone, if it is, and comes back.
+bool lose_power(MemoryFiles& files, const Cut& cut, std::uint32_t seed, Truth& truth) {
+    const bool failed = files.is_off();
+    files.power_on(cut.written_back, seed);
+    if (failed) truth.cut_off.insert(truth.taken.begin(), truth.taken.end());
+    return failed;
+}
+
 std::vector<std::string> wrong_after(const Cut& cut) {
     MemoryFiles files;
     TestClock clock;
@@ -136,16 +169,16 @@ std::vector<std::string> wrong_after(const Cut& cut) {
     if (cut.process_dies_at != 0) {
         files.cut_at(cut.process_dies_at);
         live(files, clock, 1, truth);
+        if (files.is_off()) truth.killed = truth.taken;
         files.process_dies();
     }
     files.cut_at(cut.power_fails_at);
     live(files, clock, 1, truth, "submitted");
-    const bool failed = files.is_off();
-    files.power_on(cut.written_back, cut.seed);
+    const bool failed = lose_power(files, cut, cut.seed, truth);
     if (cut.power_fails_again_at != 0) {
         files.cut_at(cut.power_fails_again_at);
         live(files, clock, 2, truth);
-        files.power_on(cut.written_back, cut.seed + 1);
+        (void)lose_power(files, cut, cut.seed + 1, truth);
     }
     live(files, clock, failed ? 3 : 1, truth);
     check(files, truth);

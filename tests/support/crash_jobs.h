@@ -61,6 +61,11 @@ public:
     /// Does what the user wants to do to these jobs, as far as the moment for it has come.
     void go_on();
 
+    /// Goes on, and answers whether they are settled then.
+    bool settle() {
+        go_on();
+        return settled();
+    }
     /// No job waits or runs, and each has a result.
     [[nodiscard]] bool settled() const;
     [[nodiscard]] QList<ExecutionMark> marks() const;

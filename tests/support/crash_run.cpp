@@ -26,10 +26,8 @@ bool prepare(TestSpool& spool) {
 void let_it_break(CrashJobs& jobs, const CrashRun& run) {
     TestSpool& spool = jobs.spool();
     const auto end = std::chrono::steady_clock::now() + run.patience;
-    while (spool.is_running() && !jobs.settled() && std::chrono::steady_clock::now() < end) {
-        jobs.go_on();
+    while (spool.is_running() && !jobs.settle() && std::chrono::steady_clock::now() < end)
         std::this_thread::sleep_for(5ms);
-    }
     spool.kill9();
 }
 
@@ -40,16 +38,11 @@ void recover_and_break_again(CrashJobs& jobs, const CrashRun& run) {
     let_it_break(jobs, run);
 }
 
-bool is_settled(CrashJobs& jobs) {
-    jobs.go_on();
-    return jobs.settled();
-}
-
 QStringList check(CrashJobs& jobs, const CrashRun& run) {
     TestSpool& spool = jobs.spool();
     QStringList wrong;
     if (!spool.start(crash_run_arguments())) return {"a clean daemon does not start"};
-    if (!spool.wait_for([&] { return is_settled(jobs); }, "all jobs to be settled", 90s))
+    if (!spool.wait_for([&] { return jobs.settle(); }, "all jobs to be settled", 90s))
         wrong << "not settled";
     // Supervisors of the first daemon may have been killed until now.
     const Excuse killed = excuse_kills(strace::kills(strace::exec_trace(spool)));

@@ -131,21 +131,25 @@ void CrowdsTest::renames_over_one_another_lose_nothing() {
     QVERIFY(good);
     QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0\necho end >> ~/ran\n"));
     QVERIFY(spool.wait_for([&] { return lines_of(spool, "ran").contains("end"); }, "the last"));
+    const auto results = [&] {
+        QStringList names;
+        for (const QByteArray& name : names_in(spool, "done"))
+            if (name.endsWith(".json")) names << QString::fromUtf8(name.chopped(5));
+        return names;
+    };
     QVERIFY(spool.wait_for(
         [&] {
-            return names_in(spool, "running").isEmpty() && names_in(spool, "incoming").isEmpty();
+            return names_in(spool, "incoming").isEmpty() && names_in(spool, "running").isEmpty() &&
+                   results().size() == lines_of(spool, "ran").size();
         },
-        "all to end"));
+        "as many results as executions"));
     const QByteArrayList ran = lines_of(spool, "ran");
     QCOMPARE(QSet<QByteArray>(ran.begin(), ran.end()).size(), ran.size());
-    // As many results as executions, each with a number and a file of its own.
     QSet<int> numbers;
-    for (const QByteArray& name : names_in(spool, "done")) {
-        if (!name.endsWith(".json")) continue;
-        const QString stem = QString::fromUtf8(name.chopped(5));
-        const QJsonObject result = spool.result(stem);
+    for (const QString& name : results()) {
+        const QJsonObject result = spool.result(name);
         QCOMPARE(result["state"].toString(), "succeeded");
-        QVERIFY(ran.contains(spool.read("done/" + stem + ".job").split(' ').at(2)));
+        QVERIFY(ran.contains(spool.read("done/" + name + ".job").split(' ').at(2)));
         numbers.insert(result["id"].toInt());
     }
     QCOMPARE(numbers.size(), ran.size());
@@ -153,7 +157,7 @@ void CrowdsTest::renames_over_one_another_lose_nothing() {
 
 void CrowdsTest::a_name_that_runs_can_be_dropped_again() {
     TestSpool spool;
-    QVERIFY(spool.start({"--gpus", "0 0"}));
+    QVERIFY(spool.start({"--gpus", "0,1"}));
     QVERIFY(spool.drop("x.job", gated("x")));
     QVERIFY(wait_for_log(spool, "x", "started"));
     QVERIFY(spool.drop("x.job", "echo again >> ~/ran\n"));

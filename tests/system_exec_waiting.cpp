@@ -22,7 +22,7 @@ namespace {
 
 /// Waits, while processes that it has left end one after the other.
 const std::string script =
-    "for i in 1 2 3; do (setsid sleep 1.$i &) ; done\necho ready\n"
+    "for i in 1 2 3; do (setsid sh -c 'sleep 1.$0; echo ended' $i &) ; done\necho ready\n"
     "until test -e \"$0.go\"; do sleep 0.02; done\n";
 
 /// Calls that ask for memory, or give it back, as strace writes them to a file.
@@ -120,7 +120,11 @@ void SystemExecWaiting::no_memory_is_asked_for() {
         QCOMPARE(kill(pid, SIGRTMIN), 0);
     }
     // Those that were left have ended; what there is is the job, and what it does just now.
-    QVERIFY(looks || wait_until([&] { return processes_of(builder).size() <= 2; }));
+    const auto alone = [&] {
+        const QByteArray log = QByteArray::fromStdString(read_text(builder.log()));
+        return log.count("ended") == 3 && processes_of(builder).size() <= 2;
+    };
+    QVERIFY(looks || wait_until(alone));
     if (!looks) write_text(spool_ + "/.spool/scripts/x.job.go", "");
     QVERIFY(wait_until([&] { return builder.complete() && !builder.locked(); }));
     const QByteArrayList calls = trace.calls();

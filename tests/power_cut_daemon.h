@@ -97,10 +97,9 @@ inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
         return to_bind_.insert(active.job.number).second;
     };
     listener.ended = [this](const spool::JobResult& result) {
-        if (result.task)
-            arrays_->task_ended(result);
-        else
-            used_.insert(result.id);
+        if (result.task) return arrays_->task_ended(result);
+        used_.insert(result.id);
+        if (!std::as_const(files_).is_off()) truth_.told.emplace(result.id, result.state);
     };
     listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
         return arrays_->sync_with(job, barrier);
@@ -347,6 +346,7 @@ inline void PowerCutDaemon::claim(std::uint64_t number) {
         return launch;
     };
     request.name_taken = [this](const std::string& name) { return active_->name_taken(name); };
+    truth_.taken.insert(dropped_name(job->file_name));
     auto claimed = spool::claim(spool_, pool_, clock_, boot_, request);
     if (!claimed || std::holds_alternative<spool::NotClaimed>(*claimed))
         return incoming_->settle_again(number, spool::WaitReason::Kind::settling);

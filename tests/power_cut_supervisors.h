@@ -50,6 +50,10 @@ struct Truth {
     std::set<std::string> finished;              ///< came to their end with exit code 0
     std::map<std::uint64_t, std::string> shown;  ///< which file a number was shown for
     std::vector<std::string> dropped;            ///< must not be lost
+    std::set<std::string> taken;    ///< claimed since the last start, or while it was tried
+    std::set<std::string> cut_off;  ///< taken when the power went: may be interrupted
+    std::set<std::string> killed;   ///< taken when daemon and supervisors died: may be lost
+    std::map<std::uint64_t, spool::Outcome> told;  ///< what the user was told of a job's end
     std::vector<std::string> wrong;
 };
 

@@ -70,6 +70,30 @@ inline void check_tasks(spool::Spool& spool, const spool::JobResult& array, Trut
             truth.wrong.push_back("the number of a task is another job's too");
 }
 
+/// What becomes of a job that nothing is done to.
+inline spool::Outcome true_outcome(const std::string& file) {
+    if (file.starts_with("failing")) return spool::Outcome::failed;
+    if (file.starts_with("invalid")) return spool::Outcome::rejected;
+    return spool::Outcome::succeeded;
+}
+
+/// A result is the truth, or what a cut or a kill in the middle of the job permits and no more.
+inline void check_outcome(const spool::JobResult& result, int executions, Truth& truth) {
+    const std::string file = dropped_name(result.file);
+    const bool is_true =
+        result.state == true_outcome(file) && (!file.starts_with("retried") || result.attempt == 2);
+    const bool permitted =
+        (result.state == spool::Outcome::interrupted && truth.cut_off.contains(file)) ||
+        (result.state == spool::Outcome::lost && truth.killed.contains(file) && executions == 1);
+    const auto told = truth.told.find(result.id);
+    const bool as_told = told == truth.told.end() || told->second == result.state;
+    if ((is_true || permitted) && as_told) return;
+    truth.wrong.push_back(file + " is " + std::string(spool::outcome_name(result.state)) +
+                          " at attempt " + std::to_string(result.attempt) + ": " +
+                          result.reason.value_or("no reason") +
+                          (as_told ? "" : "; and something else was told before"));
+}
+
 /// All jobs have ended: what does the disk say of them?
 inline void check(MemoryFiles& files, Truth& truth) {
     spool::Spool spool = open_spool_in_memory(files);
@@ -99,6 +123,7 @@ inline void check(MemoryFiles& files, Truth& truth) {
         const bool ran_well = executions == 1 && truth.finished.contains(attempt);
         if (result.state == spool::Outcome::succeeded && !ran_well)
             truth.wrong.push_back(result.file + " succeeded without having run to its end");
+        check_outcome(result, executions, truth);
     }
     for (const auto& [name, count] : truth.executed)
         if (count > 1)

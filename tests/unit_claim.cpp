@@ -162,6 +162,26 @@ private slots:
         QCOMPARE(s.names(s.spool.running), QStringList());
     }
 
+    void a_file_removed_before_the_rename_is_not_claimed() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", script);
+        auto request = s.request("x.job");
+        const auto launch = request.launch;
+        request.launch = [&](const spool::ClaimIdentity& identity, const std::string& bytes) {
+            ::unlink(s.path("incoming/x.job").c_str());
+            return launch(identity, bytes);
+        };
+        const auto refused = refusal(s.claim(request));
+        QVERIFY(refused.has_value());
+        QVERIFY(*refused == NotClaimed::changed);
+        QCOMPARE(s.names(s.spool.incoming), QStringList());
+        QCOMPARE(s.names(s.spool.running), QStringList());
+        // Its record is free: recovery finds nothing of it, and the next claim gets it.
+        const ActiveJob next = s.claimed("y.job");
+        QCOMPARE(s.count(s.spool.records), std::size_t(1));
+        QCOMPARE(next.name, std::string("y"));
+    }
+
     void a_claim_can_be_undone_data() {
         QTest::addColumn<bool>("name_taken_again");
         QTest::addColumn<QStringList>("incoming");

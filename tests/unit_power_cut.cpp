@@ -3,7 +3,7 @@
 // made up, no number names two jobs.
 //
 // What is driven is the daemon's own code for active and for waiting jobs; the supervisors are
-// simulated. GPUSPOOL_SWEEP=full tries more of what may be left by chance.
+// simulated. GPUSPOOL_SWEEP=full (tests/run --full) tries more of what may be left by chance.
 #include "tests/power_cut_world.h"
 
 // Last: Qt makes `slots` a keyword.
@@ -39,6 +39,14 @@ struct Cut {
     std::uint32_t seed = 0;
 };
 
+/// The power is gone, if it is, and comes back.
+bool lose_power(MemoryFiles& files, const Cut& cut, std::uint32_t seed, Truth& truth) {
+    const bool failed = files.is_off();
+    files.power_on(cut.written_back, seed);
+    if (failed) truth.cut_off.insert(truth.taken.begin(), truth.taken.end());
+    return failed;
+}
+
 std::vector<std::string> wrong_after(const Cut& cut) {
     MemoryFiles files;
     TestClock clock;
@@ -47,16 +55,16 @@ std::vector<std::string> wrong_after(const Cut& cut) {
     if (cut.process_dies_at != 0) {
         files.cut_at(cut.process_dies_at);
         live(files, clock, 1, truth);
+        if (files.is_off()) truth.killed = truth.taken;
         files.process_dies();
     }
     files.cut_at(cut.power_fails_at);
     live(files, clock, 1, truth, "submitted");
-    const bool failed = files.is_off();
-    files.power_on(cut.written_back, cut.seed);
+    const bool failed = lose_power(files, cut, cut.seed, truth);
     if (cut.power_fails_again_at != 0) {
         files.cut_at(cut.power_fails_again_at);
         live(files, clock, 2, truth);
-        files.power_on(cut.written_back, cut.seed + 1);
+        (void)lose_power(files, cut, cut.seed + 1, truth);
     }
     live(files, clock, failed ? 3 : 1, truth);
     check(files, truth);

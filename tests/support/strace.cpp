@@ -24,16 +24,27 @@ QString exec_wrapper(const TestSpool& spool, const QStringList& options) {
     // strace is attached from beside, so that it does not hold the socket's descriptor open.
     const QString text = QString(
                              "#!/bin/bash\n"
-                             "(exec 3>&-; exec strace -f -q -o /dev/null -p $$ %1 2>/dev/null) &\n"
+                             "(exec 3>&-; exec strace -f -q -A -o '%3' -p $$ %1 2>/dev/null) &\n"
                              "until grep -q '^TracerPid:[[:space:]]*[1-9]' /proc/$$/status; do\n"
                              "    kill -0 $! || exit 1\n"
                              "done 2>/dev/null\n"
                              "exec '%2' \"$@\"\n")
-                             .arg(options.join(' '), QString(SPOOL_EXEC));
+                             .arg(options.join(' '), QString(SPOOL_EXEC), exec_trace(spool));
     QFile file(spool.scratch("spool-exec-traced"));
     if (!file.open(QIODevice::WriteOnly) || file.write(text.toUtf8()) < 0) return {};
     file.setPermissions(QFile::ReadOwner | QFile::WriteOwner | QFile::ExeOwner);
     return file.fileName();
+}
+
+QString exec_trace(const TestSpool& spool) {
+    return spool.scratch("spool-exec.trace");
+}
+
+int kills(const QString& trace_file) {
+    QFile file(trace_file);
+    return file.open(QIODevice::ReadOnly)
+               ? static_cast<int>(file.readAll().count("+++ killed by SIGKILL +++"))
+               : 0;
 }
 
 QMap<QString, int> most_calls(const QString& trace_file) {

@@ -18,8 +18,11 @@ namespace strace {
 [[nodiscard]] QStringList wrapper(const QStringList& options);
 
 /// A program for `spoold --exec` that runs spool-exec, with all that it forks, under strace with
-/// `options`. Written into the spool's scratch directory.
+/// `options`. Written into the spool's scratch directory. What strace sees is in `exec_trace`.
 [[nodiscard]] QString exec_wrapper(const TestSpool& spool, const QStringList& options);
+[[nodiscard]] QString exec_trace(const TestSpool& spool);
+/// How many processes were killed, according to a trace.
+[[nodiscard]] int kills(const QString& trace_file);
 
 /// The options that inject `what` into calls of `syscall`: inject("openat", "signal=KILL:when=3").
 [[nodiscard]] QStringList inject(const QString& syscall, const QString& what);

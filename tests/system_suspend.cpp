@@ -67,6 +67,7 @@ private slots:
     void without_a_supervisor_it_goes_on_data();
     void without_a_supervisor_it_goes_on();
     void only_running_jobs_can_be_asked();
+    void one_that_is_over_does_not_stand_still();
 };
 
 void SuspendTest::the_whole_tree_stands_still_and_goes_on_data() {
@@ -238,6 +239,22 @@ void SuspendTest::only_running_jobs_can_be_asked() {
     refused = spool.gpuspool({"suspend", "x"});
     QCOMPARE(refused.exit_code, 1);
     QVERIFY2((refused.err + refused.out).contains("is not executed just now"), refused.err);
+}
+
+/// What ends as at a shutdown is judged two seconds later: until then no page says that it ended.
+void SuspendTest::one_that_is_over_does_not_stand_still() {
+    TestSpool spool;
+    QVERIFY(spool.start());
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0\n" + gated("x", "exit 143\n")));
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["pid"].toInt() > 1; }, "its pid"));
+    const int process = running_job(spool, "x")["pid"].toInt();
+    QVERIFY(open_gate(spool, "x"));
+    QVERIFY(spool.wait_for([&] { return !QFile::exists(QString("/proc/%1").arg(process)); },
+                           "its process to end"));
+    const Finished asked = spool.gpuspool({"suspend", "x"});
+    QVERIFY2(asked.exit_code == 1, asked.out);
+    QVERIFY2((asked.out + asked.err).contains("end"), asked.out + asked.err);
+    QCOMPARE(spool.wait_for_result("x")["exit_code"].toInt(), 143);
 }
 
 QTEST_GUILESS_MAIN(SuspendTest)

@@ -92,7 +92,7 @@ spool::Result<std::string> checked(std::string bytes, const std::string& path,
     if (!spool::has_command(bytes))
         return spool::content_error(
             path, {}, "there is no command in it; to withdraw the job: gpuspool cancel");
-    const auto spec = spool::read_job_file(bytes, path);
+    const auto spec = spool::read_new_job_file(bytes, path);
     if (!spec) return tl::unexpected(spec.error());
     return submit ? spool::with_submit_info(bytes, *submit) : std::move(bytes);
 }

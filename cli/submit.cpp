@@ -146,7 +146,7 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     } else {
         out.stem = options.file == "-" ? "stdin" : base;
     }
-    const auto spec = spool::read_job_file(out.bytes, options.file);
+    const auto spec = spool::read_new_job_file(out.bytes, options.file);
     if (!spec) return tl::unexpected(spec.error());
     if (!spec->name.empty()) out.stem = spec->name;
     if (spec->kind == spool::JobSpec::Kind::command && !out.info.arguments.empty())
@@ -195,7 +195,9 @@ spool::Result<JobOptions> checked_options(const SubmitOptions& options) {
                       ": a name must not have control characters");
     auto job = job_options(options);
     if (!job) return job;
-    if (const auto good = command_job({"true"}, *job); !good) return tl::unexpected(good.error());
+    // What a file says may go with them.
+    if (const auto good = command_job({"true"}, *job, spool::Contradictions::allowed); !good)
+        return tl::unexpected(good.error());
     return job;
 }
 

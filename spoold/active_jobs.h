@@ -180,6 +180,8 @@ private:
     void undo_attempt(Active& active, const SyncThread::Failures& failures);
     void release_published(std::uint64_t number);
     void tell_wish(Active& active, bool alive);
+    spool::Result<void> wish_synced(std::uint64_t number, spool::record::Wish wish, bool before,
+                                    const SyncThread::Failures& failures);
     bool tree_lives_on(Active& active);
     void take_mark(std::uint64_t number);
     bool file_is_missing(Active& active);

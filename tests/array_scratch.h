@@ -4,6 +4,7 @@
 #include "libspool/array_steps.h"
 #include "libspool/recover.h"
 #include "libspool/system.h"
+#include "tests/failing_files.h"
 #include "tests/scratch_spool.h"
 
 namespace test {
@@ -11,7 +12,7 @@ namespace test {
 inline const spool::record::BootId this_boot{1}, other_boot{2};
 inline const std::string script = "#SPOOL --array=1,3,5-7\necho hello\n";
 
-struct ArrayScratch : ScratchSpool {
+struct ArrayScratch : ScratchSpoolOn<FailingFiles> {
     spool::RecordPool pool{spool};
 
     spool::OpenRequest request(const std::string& file_name) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "spoold/executor.h"
+#include "tests/record_executor.h"
 #include "tests/support/memory_files.h"
 
 namespace test {
@@ -81,10 +81,10 @@ inline spool::Spool open_spool_in_memory(MemoryFiles& files) {
 }
 
 /// Runs jobs as spool-exec does: lock, claim, run page, execution, exit page.
-class Supervisors : public spoold::Executor {
+class Supervisors : public RecordExecutor {
 public:
     Supervisors(spool::Spool& spool, const spool::record::BootId& boot, Truth& truth)
-        : spool_(spool), files_(*spool.files), boot_(boot), truth_(truth) {}
+        : RecordExecutor(*spool.files), spool_(spool), boot_(boot), truth_(truth) {}
 
     spool::Result<void> start(const spool::ActiveJob& job, const spoold::Binding&) override {
         auto file = spool::open_file(files_, spool_.records.get(), std::to_string(job.record.index),
@@ -109,22 +109,6 @@ public:
         ++truth_.executed[name];
         running_.push_back({std::move(record), job.token, name});
         return {};
-    }
-
-    spool::Result<void> notify_cancel(const spool::ActiveJob&,
-                                      const spool::RecordContent&) override {
-        return {};
-    }
-    spool::Result<void> notify_wish(const spool::ActiveJob&, const spool::RecordContent&) override {
-        return {};
-    }
-
-    spool::Result<spoold::Standing> standing(const spool::ActiveJob& job) override {
-        const auto locked = files_.is_locked(job.record.file.get());
-        if (!locked) return tl::unexpected(locked.error());
-        auto content = spool::read_record(files_, job.record);
-        if (!content) return tl::unexpected(content.error());
-        return spoold::Standing{std::move(*content), *locked};
     }
 
     /// The oldest running job comes to its end.
@@ -154,7 +138,6 @@ private:
     }
 
     spool::Spool& spool_;
-    spool::Files& files_;
     spool::record::BootId boot_;
     Truth& truth_;
     std::deque<Running> running_;

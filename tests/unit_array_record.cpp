@@ -2,6 +2,7 @@
 #include <QtTest>
 
 #include "libspool/done.h"
+#include "libspool/next_attempt.h"
 #include "tests/array_scratch.h"
 
 namespace record = spool::record;
@@ -199,6 +200,42 @@ private slots:
         QCOMPARE(std::get<spool::NotClaimed>(*answer), spool::NotClaimed::changed);
         QVERIFY(scratch.names(scratch.spool.running).isEmpty());
         QVERIFY(!scratch.has(scratch.spool.records, "array-42"));
+    }
+
+    void what_fails_to_put_its_file_back_leaves_nothing() {
+        for (int call = 1;; ++call) {
+            Scratch scratch;
+            const ArrayRecord array = scratch.opened();
+            QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.job"));
+            scratch.files.arm(call, ENOSPC);
+            const bool restored = spool::restore_array_file(scratch.spool, array).has_value();
+            const bool reached = scratch.files.failed();
+            scratch.files.disarm();
+            QVERIFY2(scratch.names(scratch.spool.temporary).isEmpty(),
+                     scratch.files.failed_call().c_str());
+            QVERIFY(restored || reached);
+            QVERIFY(spool::restore_array_file(scratch.spool, array));
+            QCOMPARE(scratch.get(scratch.spool.running, "x.job"), script);
+            if (!reached) return;
+        }
+    }
+
+    void a_further_attempt_makes_the_directories_of_its_task() {
+        Scratch scratch;
+        const ArrayRecord array = scratch.opened();
+        const spool::ActiveJob job = scratch.claimed(array, 0);
+        spool::remove_task_directories(scratch.spool, array);
+        QVERIFY(scratch.files.remove(scratch.spool.running.get(), "x.tasks/1.log"));
+        QVERIFY(scratch.files.remove_directory(scratch.spool.running.get(), array.directory()));
+        QVERIFY(!scratch.has(scratch.spool.scripts, "x.tasks"));
+        spool::JobResult verdict;
+        verdict.state = Outcome::failed;
+        const auto next = spool::claim_next_attempt(scratch.spool, scratch.pool, scratch.clock,
+                                                    this_boot, job, verdict, {0, "a rule", {1, 0}},
+                                                    [](const std::string&) { return false; });
+        QVERIFY2(next, next ? "" : next.error().text().c_str());
+        QVERIFY(scratch.has(scratch.spool.running, "x.tasks"));
+        QVERIFY(scratch.has(scratch.spool.scripts, "x.tasks"));
     }
 };
 

@@ -209,6 +209,17 @@ private slots:
         // What was in them may matter to somebody.
         QVERIFY(scratch.has(scratch.spool.running, "kept.tasks/7.log"));
     }
+
+    void a_claim_that_a_supervisor_has_by_now_is_adopted() {
+        Scratch scratch;
+        const ArrayRecord array = scratch.opened();
+        (void)scratch.claimed(array, 2);
+        scratch.files.lend_locks();
+        const spool::Recovery recovery = scratch.recover();
+        QCOMPARE(recovery.jobs.size(), std::size_t(1));
+        QCOMPARE(recovery.jobs.front().action, RecoveryAction::adopt);
+        QVERIFY(scratch.has(scratch.spool.running, "x.tasks/5.log"));
+    }
 };
 
 QTEST_GUILESS_MAIN(UnitArrayRecovery)

@@ -41,7 +41,7 @@ private:
 class User {
 public:
     User(const Machine& machine, int number)
-        : uid_(first_uid + static_cast<uid_t>(number)), gpus_(spool, all_gpus()) {
+        : gpus(spool, all_gpus()), uid_(first_uid + static_cast<uid_t>(number)) {
         spool.environment.insert("GPUSPOOL_GPU_LOCKS", machine.path("locks"));
         spool.environment.insert("GPUSPOOL_NVML",
                                  machine.path(QFileInfo(FAKE_NVML_NEW).fileName()));
@@ -73,14 +73,19 @@ public:
         if (::rename(qPrintable(staged), qPrintable(spool.path("incoming/" + name))) != 0)
             qFatal("cannot drop a job");
     }
+    /// A command as this user.
+    [[nodiscard]] Finished run(const QStringList& command) const {
+        return spool.run("setpriv", as_user_ + command);
+    }
     [[nodiscard]] QByteArray gpuspool(const QStringList& arguments) const {
-        return spool.run("setpriv", as_user_ + QStringList{gpuspool_} + arguments).out;
+        return run(QStringList{gpuspool_} + arguments).out;
     }
     [[nodiscard]] QStringList results() const {
         return QDir(spool.path("done")).entryList({"*.json"}, QDir::Files);
     }
 
     TestSpool spool;
+    FakeGpus gpus;  ///< as the drivers tell this user's programs
 
 private:
     static QJsonArray all_gpus() {
@@ -94,7 +99,6 @@ private:
     }
 
     uid_t uid_;
-    FakeGpus gpus_;
     QStringList as_user_;
     QString gpuspool_;
 };

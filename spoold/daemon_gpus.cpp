@@ -152,7 +152,8 @@ std::vector<std::string> Daemon::lockable(const std::vector<std::string>& device
 
 /// Makes sure that no other spool of the machine uses a job's GPUs. If one does the job waits on.
 bool Daemon::lock_gpus(const spool::Start& start) {
-    auto taken = shared_->take(start.job, lockable(policy_.book().gpus(start.grant).devices));
+    auto taken = shared_->take(start.job, lockable(policy_.book().gpus(start.grant).devices),
+                               machine_.rules().limit_of(user_));
     troubles_.set("gpu lock", taken ? "" : "GPUs cannot be locked: " + taken.error().text());
     if (taken && !*taken) return true;
     if (!taken) no_claims_before_ = clock_.monotonic() + 1s;

@@ -118,6 +118,19 @@ void empty_directory(Spool& spool, const OpenFile& place, const std::string& nam
         (void)files.remove(directory->get(), entry.name);
 }
 
+/// A loss of power may have given the log of an ended task its former name back, or left it there.
+void complete_moves_of_logs(Spool& spool, const std::string& name) {
+    Files& files = *spool.files;
+    const auto running = open_file(files, spool.running.get(), name, OpenMode::directory);
+    if (!running) return;
+    const auto entries = files.list(running->get());
+    if (!entries || entries->empty()) return;
+    const auto done = task_results(spool, name);
+    if (!done) return;
+    for (const DirectoryEntry& entry : *entries)
+        (void)move_file(spool, running->get(), entry.name, done->get(), entry.name);
+}
+
 std::string count_text(const ArrayRecord& array) {
     std::string out;
     for (const auto& [outcome, count] : array.counts)
@@ -185,6 +198,7 @@ Result<void> make_task_directories(Spool& spool, const std::string& task) {
 }
 
 void remove_task_directories(Spool& spool, const ArrayRecord& array) {
+    complete_moves_of_logs(spool, array.directory());
     empty_directory(spool, spool.scripts, array.directory());
     (void)spool.files->remove_directory(spool.scripts.get(), array.directory());
     (void)spool.files->remove_directory(spool.running.get(), array.directory());

@@ -36,7 +36,8 @@ Result<void> close_untouched(Spool& spool, ArrayRecord& array);
 /// Makes sure that running/ and .spool/scripts/ have the directory of a task ("x.tasks/7").
 Result<void> make_task_directories(Spool& spool, const std::string& task);
 
-/// The directories of its tasks in running/ and .spool/scripts/, with what is left in them.
+/// The directories of its tasks in running/ and .spool/scripts/; of what is left in them logs go to
+/// done/.
 void remove_task_directories(Spool& spool, const ArrayRecord& array);
 
 /// Puts the job file back into running/ where it is missing.

@@ -181,8 +181,10 @@ inline spool::Result<void> PowerCutDaemon::start() {
     if (!ends) return tl::unexpected(ends.error());
     for (auto& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
-    if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
-    return incoming_->load();
+    if (auto loaded = incoming_->load(); !loaded) return loaded;
+    for (const auto& [name, job] : incoming_->jobs())
+        highest = std::max(highest, job.number);
+    return spool::raise_counter(spool_, highest);
 }
 
 inline bool PowerCutDaemon::idle() const {

@@ -64,7 +64,8 @@ inline void check_tasks(spool::Spool& spool, const spool::JobResult& array, Trut
             if (!result || result->state != outcome)
                 truth.wrong.push_back(called + " has not the result that its array names");
         }
-    if (ended != 2) truth.wrong.push_back(array.file + " has another number of tasks");
+    if (ended != array.tasks->count)
+        truth.wrong.push_back(array.file + " has another number of tasks");
     for (std::uint64_t task = 0; task < array.tasks->count; ++task)
         if (!numbers.emplace(array.tasks->first_number + task, array.file).second)
             truth.wrong.push_back("the number of a task is another job's too");
@@ -92,6 +93,18 @@ inline void check_outcome(const spool::JobResult& result, int executions, Truth&
                           " at attempt " + std::to_string(result.attempt) + ": " +
                           result.reason.value_or("no reason") +
                           (as_told ? "" : "; and something else was told before"));
+}
+
+/// Of a directory in running/.
+inline std::string contents(spool::Spool& spool, const std::string& name) {
+    auto directory =
+        spool::open_file(*spool.files, spool.running.get(), name, spool::OpenMode::directory);
+    if (!directory) return {};
+    std::string text = " with";
+    const auto entries = spool.files->list(directory->get());
+    for (const auto& entry : entries.value_or(std::vector<spool::DirectoryEntry>{}))
+        text += " " + entry.name;
+    return text;
 }
 
 /// All jobs have ended: what does the disk say of them?
@@ -134,7 +147,7 @@ inline void check(MemoryFiles& files, Truth& truth) {
                                   " results: " + said[name]);
     const auto left = files.list(spool.running.get());
     for (const auto& entry : left.value_or(std::vector<spool::DirectoryEntry>{}))
-        truth.wrong.push_back("left behind: running/" + entry.name);
+        truth.wrong.push_back("left behind: running/" + entry.name + contents(spool, entry.name));
 }
 
 /// One life of a daemon, until its end or that of the machine.

@@ -88,6 +88,7 @@ private:
     std::optional<tl::unexpected<Error>> refused(const char* operation, std::string_view path);
     Node node_of(Handle file);
     Node directory_of(Handle file);
+    Node walk(Handle directory, std::string_view& name);
     Node find(const Node& directory, std::string_view name);
     Node make_node(FileKind kind);
     Handle add_handle(Node node, bool append);
@@ -104,7 +105,7 @@ private:
     std::map<int, OpenHandle> handles_;
     std::map<std::uint64_t, Node> nodes_;
     std::vector<NameChange> unsynced_names_;
-    Node root_;
+    Node root_, nowhere_;  ///< what is below a directory that is not there
     int next_handle_ = 3;
     std::uint64_t next_inode_ = 2, next_rename_ = 1, operations_ = 0;
     std::int64_t time_ = 1'000'000'000'000'000'000;

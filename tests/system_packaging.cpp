@@ -76,6 +76,7 @@ private slots:
     void a_daemon_from_elsewhere_is_named();
     void where_systemd_refuses_data();
     void where_systemd_refuses();
+    void lingering_by_sudo();
 
 private:
     /// A bench with stand-ins for Debian's tools.
@@ -338,6 +339,19 @@ void SystemPackaging::where_systemd_refuses() {
     QCOMPARE(started, what == "restart");
     QCOMPARE(bench.calls().contains("systemctl --user disable --now --quiet gpuspool.service\n"),
              started);
+}
+
+/// A small installation of Debian has no polkit: then a user needs root for it.
+void SystemPackaging::lingering_by_sudo() {
+    const InstallBench bench;
+    bench.stand_in("systemctl", systemctl);
+    bench.stand_in("sudo", sudo_that_works);
+    bench.stand_in("loginctl", "#!/bin/bash\necho \"loginctl $*\" >>\"$CALLS\"\n[ $# = 2 ]\n");
+    QVERIFY(shell(bench.spool, "mkdir -p machine/run/systemd/system; touch calls/refuses-user"));
+    const Finished done = bench.script("quickstart", {"--no-packages"});
+    QVERIFY2(done.out.contains("lingering enabled"), done.out + done.err);
+    QVERIFY2(bench.calls().contains("loginctl enable-linger\nsudo -n true\nsudo loginctl "),
+             bench.calls());
 }
 
 QTEST_GUILESS_MAIN(SystemPackaging)

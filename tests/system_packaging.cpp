@@ -271,7 +271,7 @@ void SystemPackaging::a_paused_queue_is_told_from_a_failure() {
         "mkdir -m 700 $GPUSPOOL_DIR $GPUSPOOL_DIR/control; touch $GPUSPOOL_DIR/control/pause"));
     const Finished done = bench.script("quickstart", {"--no-packages"});
     QVERIFY2(done.exit_code == 0, done.out + done.err);
-    QVERIFY2(done.out.contains("the queue is paused") && done.out.contains("gpuspool resume"),
+    QVERIFY2(done.out.contains("the queue is paused; the job starts after: gpuspool resume"),
              done.out);
     QCOMPARE(bench.gpuspool({"resume"}).exit_code, 0);
     QCOMPARE(bench.spool.wait_for_result("hello")["state"].toString(), "succeeded");

@@ -76,6 +76,7 @@ private slots:
     void a_daemon_from_elsewhere_is_named();
     void where_systemd_refuses_data();
     void where_systemd_refuses();
+    void lingering_by_sudo();
 
 private:
     /// A bench with stand-ins for Debian's tools.
@@ -270,7 +271,7 @@ void SystemPackaging::a_paused_queue_is_told_from_a_failure() {
         "mkdir -m 700 $GPUSPOOL_DIR $GPUSPOOL_DIR/control; touch $GPUSPOOL_DIR/control/pause"));
     const Finished done = bench.script("quickstart", {"--no-packages"});
     QVERIFY2(done.exit_code == 0, done.out + done.err);
-    QVERIFY2(done.out.contains("the queue is paused") && done.out.contains("gpuspool resume"),
+    QVERIFY2(done.out.contains("the queue is paused; the job starts after: gpuspool resume"),
              done.out);
     QCOMPARE(bench.gpuspool({"resume"}).exit_code, 0);
     QCOMPARE(bench.spool.wait_for_result("hello")["state"].toString(), "succeeded");
@@ -338,6 +339,19 @@ void SystemPackaging::where_systemd_refuses() {
     QCOMPARE(started, what == "restart");
     QCOMPARE(bench.calls().contains("systemctl --user disable --now --quiet gpuspool.service\n"),
              started);
+}
+
+/// A small installation of Debian has no polkit: then a user needs root for it.
+void SystemPackaging::lingering_by_sudo() {
+    const InstallBench bench;
+    bench.stand_in("systemctl", systemctl);
+    bench.stand_in("sudo", sudo_that_works);
+    bench.stand_in("loginctl", "#!/bin/bash\necho \"loginctl $*\" >>\"$CALLS\"\n[ $# = 2 ]\n");
+    QVERIFY(shell(bench.spool, "mkdir -p machine/run/systemd/system; touch calls/refuses-user"));
+    const Finished done = bench.script("quickstart", {"--no-packages"});
+    QVERIFY2(done.out.contains("lingering enabled"), done.out + done.err);
+    QVERIFY2(bench.calls().contains("loginctl enable-linger\nsudo -n true\nsudo loginctl "),
+             bench.calls());
 }
 
 QTEST_GUILESS_MAIN(SystemPackaging)

@@ -58,7 +58,8 @@ Result<void> raise_counter(Spool& spool, std::uint64_t number) {
     auto bytes = files.read(file->get(), 0, 8);
     if (!bytes) return tl::unexpected(bytes.error());
     const std::uint64_t stored = decode(*bytes), last = last_number(spool, *bytes);
-    if (stored >= std::max(number, last)) return {};
+    // What a process that was killed has written can be read, and may not be on the disk.
+    if (stored >= std::max(number, last)) return files.sync(file->get(), false);
     return files.write(file->get(), 0, encode(std::max(number, last))).and_then([&] {
         return files.sync(file->get(), true);
     });

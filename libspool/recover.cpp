@@ -233,10 +233,19 @@ bool is_superseded(const ActiveJob& job, const HistoryEntry& end) {
     return !end.token.empty() && end.token != to_hex(job.token);
 }
 
+/// What a daemon that was killed has moved is where it is, but perhaps not on the disk. Later a
+/// sync of one directory alone would take a file from its old place before it is at its new one.
+static Result<void> sync_moves(Spool& spool) {
+    for (const OpenFile* directory : {&spool.done, &spool.running, &spool.incoming})
+        if (auto synced = spool.files->sync(directory->get(), true); !synced) return synced;
+    return {};
+}
+
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
                          const std::function<bool(const RecordContent&)>& tree_alive,
                          const std::function<bool(std::uint64_t)>& has_ended) {
+    if (auto synced = sync_moves(spool); !synced) return tl::unexpected(synced.error());
     std::vector<std::string> no_records;
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());

@@ -87,7 +87,10 @@ inline void check_outcome(const spool::JobResult& result, int executions, Truth&
         (result.state == spool::Outcome::interrupted && truth.cut_off.contains(file)) ||
         (result.state == spool::Outcome::lost && truth.killed.contains(file) && executions == 1);
     const auto told = truth.told.find(result.id);
-    const bool as_told = told == truth.told.end() || told->second == result.state;
+    // What is not known stays so, whichever way it was lost.
+    const bool as_told =
+        told == truth.told.end() || told->second == result.state ||
+        (told->second == spool::Outcome::lost && result.state == spool::Outcome::interrupted);
     if ((is_true || permitted) && as_told) return;
     truth.wrong.push_back(file + " is " + std::string(spool::outcome_name(result.state)) +
                           " at attempt " + std::to_string(result.attempt) + ": " +

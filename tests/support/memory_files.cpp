@@ -81,6 +81,8 @@ void MemoryFiles::fail_syncs(int code) {
 void MemoryFiles::process_dies() {
     const std::lock_guard lock(guard_);
     drop_handles();
+    off_ = false;
+    cut_at_.reset();
 }
 
 void MemoryFiles::power_on(WrittenBack written_back, std::uint32_t seed) {

@@ -120,13 +120,12 @@ void ArrayFaultsTest::files_that_cannot_be_put_back_are_tried_again() {
     {
         const strace::Attached fault = failing(spool, "openat", "error=ENOSPC", ".spool/tmp");
         if (!fault.works()) QSKIP("strace cannot be attached");
-        QVERIFY(shell(spool, "rm $GPUSPOOL_DIR/running/a.job $GPUSPOOL_DIR/running/b.job"));
-        QVERIFY(spool.wait_for([&] { return fault.calls() > 1; }, "files to be put back"));
-        const qsizetype before = fault.calls();
         QElapsedTimer time;
         time.start();
-        QVERIFY(spool.wait_for([&] { return fault.calls() > before + 4; }, "more tries"));
-        QVERIFY2(time.elapsed() > 900, qPrintable(QString::number(time.elapsed())));
+        QVERIFY(shell(spool, "rm $GPUSPOOL_DIR/running/a.job $GPUSPOOL_DIR/running/b.job"));
+        // The first few looks follow the events.
+        QVERIFY(spool.wait_for([&] { return fault.calls() > 20; }, "many tries"));
+        QVERIFY2(time.elapsed() > 2000, qPrintable(QString::number(time.elapsed())));
     }
     QVERIFY(spool.wait_for(
         [&] { return spool.exists("running/a.job") && spool.exists("running/b.job"); },

@@ -17,7 +17,7 @@ private slots:
 /// The arrays are found again in whatever order the directory has them.
 void ArrayOrderTest::followers_by_name_outlive_the_daemon() {
     TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "3"}));
+    QVERIFY(spool.start({"--cpu-slots", "9"}));
     QVERIFY(spool.drop("a.job", gated_tasks("#SPOOL --array=1-3\n")));
     QVERIFY(wait_until_ran(spool, numbers(1, 3)));
     const QStringList followers{"b", "c", "d", "e", "f", "g", "h"};
@@ -27,7 +27,7 @@ void ArrayOrderTest::followers_by_name_outlive_the_daemon() {
         QVERIFY(wait_until_open(spool, name));
     }
     spool.kill9();
-    QVERIFY(spool.start({"--cpu-slots", "3"}));
+    QVERIFY(spool.start({"--cpu-slots", "9"}));
     QVERIFY(write_home_file(spool, "go", {}));
     for (const QString& name : followers)
         QCOMPARE(tasks_of(spool, name)["succeeded"].toString(), "1-3");

@@ -15,9 +15,10 @@ public:
         process_.setProcessEnvironment(cli.environment);
         process_.start(command.first(), command.mid(1));
     }
-    bool has_read(const QByteArray& text) {
-        return QTest::qWaitFor([&] { return (out_ += process_.readAllStandardOutput()) == text; },
-                               60'000);
+    /// Waits until it has printed something that ends so.
+    bool has_read(const QByteArray& end) {
+        return QTest::qWaitFor(
+            [&] { return (out_ += process_.readAllStandardOutput()).endsWith(end); }, 60'000);
     }
     [[nodiscard]] bool send(int signal) const {
         return ::kill(static_cast<pid_t>(process_.processId()), signal) == 0;
@@ -228,6 +229,7 @@ void SystemCliLog::the_last_lines_of_an_attempt_are_not_lost() {
     QVERIFY(append(cli.path("running/a.log"), "two\n"));
     QVERIFY(QFile::rename(cli.path("running/a.log"), cli.path("running/a.try1.log")));
     cli.write(cli.path("running/a.log"), "three\n");
+    QVERIFY(follower.has_read("three\n"));
     QCOMPARE(follower.finish(), QByteArray("one\ntwo\nthree\n"));
 }
 

@@ -27,6 +27,14 @@ QJsonObject process(int pid, int memory) {
     return {{"pid", pid}, {"memory", memory}};
 }
 
+/// The processes, as "10 100".
+QStringList told(const Gpu& gpu) {
+    QStringList found;
+    for (const GpuProcess& entry : gpu.processes.value_or(std::vector<GpuProcess>()))
+        found << QString("%1 %2").arg(entry.pid).arg(entry.memory.value_or(0) / mebibyte);
+    return found;
+}
+
 }  // namespace
 
 class unit_probe_nvml : public QObject {
@@ -44,6 +52,13 @@ private slots:
     void withheld_gpus_are_not_there();
     void instances_of_a_divided_gpu();
     void an_old_driver();
+    void a_driver_of_2021();
+    void lists_in_another_layout_data();
+    void lists_in_another_layout();
+    void a_list_that_is_not_there_any_more();
+    void a_gpu_without_an_address();
+    void reserved_memory_is_used_by_nobody();
+    void a_gpu_that_shares_the_machines_memory();
     void without_a_driver();
     void a_library_that_cannot_be_loaded_data();
     void a_library_that_cannot_be_loaded();
@@ -89,6 +104,7 @@ void unit_probe_nvml::a_gpu_is_described() {
     expected.temperature = 41;
     expected.power = 71;
     expected.processes.emplace();
+    expected.graphics_listed = true;
     QVERIFY(gpus[0] == expected);
 }
 
@@ -136,7 +152,7 @@ void unit_probe_nvml::a_gpu_that_fell_off_the_bus() {
     set_gpus({lost, second});
     const auto gpus = survey();
     QCOMPARE(gpus.size(), std::size_t{2});
-    QCOMPARE(gpus[0].problem, std::string("GPU is lost"));
+    QCOMPARE(gpus[0].problem, std::string("GPU is lost: dmesg says why; restart the machine"));
     QCOMPARE(gpus[0].index, 0);
     QCOMPARE(gpus[1].problem, std::string());
     QCOMPARE(gpus[1].index, 1);
@@ -224,6 +240,88 @@ void unit_probe_nvml::an_old_driver() {
     // It counts what the driver keeps for itself.
     QCOMPARE(gpus[0].memory_used, 605 * mebibyte);
     QVERIFY(gpus[0].used_with_reserve);
+    QCOMPARE(gpus[0].pci, std::string("0000:c1:00.0"));
+    QVERIFY(!gpus[0].graphics_listed);
+}
+
+/// r470: its lists are those of _v2, and PCI addresses have their old form.
+void unit_probe_nvml::a_driver_of_2021() {
+    QJsonObject gpu = a100();
+    gpu["compute"] = QJsonArray{process(10, 100), process(11, 200)};
+    gpu["graphics"] = QJsonArray{process(12, 300), process(13, 400)};
+    set_gpus({gpu});
+    const auto gpus = survey(FAKE_NVML_2021);
+    QCOMPARE(gpus.size(), std::size_t{1});
+    QCOMPARE(told(gpus[0]), (QStringList{"10 100", "11 200", "12 300", "13 400"}));
+    QCOMPARE(gpus[0].pci, std::string("0000:c1:00.0"));
+    QVERIFY(gpus[0].used_with_reserve);
+}
+
+void unit_probe_nvml::lists_in_another_layout_data() {
+    QTest::addColumn<QString>("driver");
+    QTest::addColumn<int>("length");
+    QTest::newRow("535.54.03 has 32 bytes") << "535.54.03" << 32;
+    QTest::newRow("as later ones have it") << "535.98" << 24;
+    QTest::newRow("32 bytes in a driver of which it is not known") << "560.1" << 32;
+    QTest::newRow("24 bytes in one that should have 32") << "535.86.10" << 24;
+    QTest::newRow("16 bytes in a new driver") << "580.95.05" << 16;
+}
+
+/// The layout was changed under one name, there and back; more than 24 of the long ones are more
+/// than 32 of those that are expected.
+void unit_probe_nvml::lists_in_another_layout() {
+    QFETCH(QString, driver);
+    QFETCH(int, length);
+    QJsonObject gpu = a100();
+    QJsonArray many;
+    QStringList expected;
+    for (int pid = 1; pid <= 31; ++pid) {
+        many.append(process(pid, 3 * pid));
+        expected << QString("%1 %2").arg(pid).arg(3 * pid);
+    }
+    gpu["compute"] = many;
+    set({{"driver", driver}, {"process_info", length}, {"gpus", QJsonArray{gpu}}});
+    QCOMPARE(told(survey().at(0)), expected);
+}
+
+/// 535.98 and later withdrew the lists of _v3 for a time.
+void unit_probe_nvml::a_list_that_is_not_there_any_more() {
+    QJsonObject gpu = a100();
+    gpu["compute"] = QJsonArray{process(10, 100)};
+    gpu["fail"] = QJsonObject{{"nvmlDeviceGetComputeRunningProcesses_v3", 13}};
+    set_gpus({gpu});
+    QCOMPARE(told(survey().at(0)), QStringList{"10 100"});
+}
+
+void unit_probe_nvml::a_gpu_without_an_address() {
+    QJsonObject gpu = a100();
+    gpu["fail"] = QJsonObject{{"nvmlDeviceGetPciInfo_v3", 3}};
+    set_gpus({gpu});
+    const auto gpus = survey();
+    QCOMPARE(gpus.size(), std::size_t{1});
+    QCOMPARE(gpus[0].pci, std::string());
+    QCOMPARE(gpus[0].problem, std::string());
+}
+
+void unit_probe_nvml::reserved_memory_is_used_by_nobody() {
+    QJsonObject gpu = a100();
+    gpu["used_has_reserved"] = true;
+    set_gpus({gpu});
+    QCOMPARE(survey().at(0).memory_used, 5 * mebibyte);
+}
+
+/// Its memory is never told: that does not make it unknown, if its processes are.
+void unit_probe_nvml::a_gpu_that_shares_the_machines_memory() {
+    QJsonObject gpu = a100();
+    QJsonObject fail{{"nvmlDeviceGetMemoryInfo", 3}, {"nvmlDeviceGetMemoryInfo_v2", 3}};
+    gpu["fail"] = fail;
+    set_gpus({gpu});
+    QCOMPARE(survey().at(0).problem, std::string());
+    QCOMPARE(survey().at(0).memory_total, std::uint64_t{0});
+    fail["nvmlDeviceGetComputeRunningProcesses_v3"] = 3;
+    gpu["fail"] = fail;
+    set_gpus({gpu});
+    QVERIFY(survey().at(0).problem.find("its memory is not known") != std::string::npos);
 }
 
 void unit_probe_nvml::without_a_driver() {

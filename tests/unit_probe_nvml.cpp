@@ -7,6 +7,7 @@
 #include <QTest>
 
 #include "spoold/probe/nvml.h"
+#include "tests/support/device_files.h"
 
 using spool::Gpu;
 using spool::GpuProcess;
@@ -50,6 +51,8 @@ private slots:
     void a_gpu_without_answers_is_unknown_data();
     void a_gpu_without_answers_is_unknown();
     void withheld_gpus_are_not_there();
+    void device_files_data();
+    void device_files();
     void instances_of_a_divided_gpu();
     void an_old_driver();
     void a_driver_of_2021();
@@ -75,6 +78,7 @@ private:
 
 void unit_probe_nvml::init() {
     scratch_.reset(new QTemporaryDir);
+    QVERIFY(DeviceFiles::open_to_all(scratch_->path()));
     qputenv("FAKE_NVML", scratch_->filePath("scenario").toUtf8());
 }
 
@@ -87,7 +91,7 @@ void unit_probe_nvml::set(const QJsonObject& scenario) {
 std::vector<Gpu> unit_probe_nvml::survey(const char* library) {
     const auto nvml = Library::load(library);
     if (!nvml || !*nvml) return {};
-    return spool::probe::survey_nvidia(**nvml).value_or(std::vector<Gpu>{});
+    return spool::probe::survey_nvidia(**nvml, "/nowhere").value_or(std::vector<Gpu>{});
 }
 
 void unit_probe_nvml::a_gpu_is_described() {
@@ -205,6 +209,32 @@ void unit_probe_nvml::withheld_gpus_are_not_there() {
     const auto gpus = survey();
     QCOMPARE(gpus.size(), std::size_t{1});
     QCOMPARE(gpus[0].id, std::string("GPU-b"));
+}
+
+void unit_probe_nvml::device_files_data() {
+    QTest::addColumn<QStringList>("files");
+    QTest::addColumn<bool>("permitted");
+    QTest::newRow("there are none at all") << QStringList() << true;
+    QTest::newRow("it may be opened") << QStringList{"nvidia77"} << true;
+    QTest::newRow("its mode forbids it") << QStringList{"nvidia77", "0"} << false;
+    QTest::newRow("others have one") << QStringList{"nvidia7"} << false;
+    QTest::newRow("there are only those of the driver")
+        << QStringList{"nvidiactl", "nvidia-uvm"} << true;
+}
+
+/// `files` with "0" at the end: nobody may open the first of them.
+void unit_probe_nvml::device_files() {
+    QFETCH(QStringList, files);
+    QFETCH(bool, permitted);
+    set_gpus({a100()});
+    const DeviceFiles dev(scratch_->filePath("dev"), files);
+    const auto nvml = Library::load(FAKE_NVML_NEW);
+    QVERIFY(nvml && *nvml);
+    const AsAnybody nobody;
+    const auto gpus = spool::probe::survey_nvidia(**nvml, dev.path().toStdString());
+    QVERIFY(gpus);
+    QCOMPARE(gpus->size(), std::size_t{1});
+    QCOMPARE(gpus->front().permitted, permitted);
 }
 
 void unit_probe_nvml::instances_of_a_divided_gpu() {
@@ -359,11 +389,11 @@ void unit_probe_nvml::a_driver_that_was_changed() {
     set_gpus({a100()});
     const auto nvml = Library::load(FAKE_NVML_NEW);
     QVERIFY(nvml && *nvml);
-    QVERIFY(spool::probe::survey_nvidia(**nvml));
+    QVERIFY(spool::probe::survey_nvidia(**nvml, "/nowhere"));
     QJsonObject gpu = a100();
     gpu["handle"] = 18;
     set_gpus({gpu});
-    const auto after = spool::probe::survey_nvidia(**nvml);
+    const auto after = spool::probe::survey_nvidia(**nvml, "/nowhere");
     QVERIFY(!after);
     QVERIFY(after.error().text().find("mismatch") != std::string::npos);
 }

@@ -1,15 +1,11 @@
 #include "spoold/probe/nvml.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cerrno>
 #include <cstring>
 
+#include "spoold/probe/device_nodes.h"
 #include "spoold/probe/nvml_processes.h"
 
 namespace spool::probe {
@@ -54,18 +50,6 @@ std::string pci_address(const Library& nvml, Device device) {
         return as_kernel_writes(std::string(text, strnlen(text, most)));
     }
     return {};
-}
-
-/// A device file that may not be opened is withheld from this process, by a cgroup or by its mode.
-bool may_open(std::optional<unsigned> minor) {
-    if (!minor) return true;
-    const std::string path = "/dev/nvidia" + std::to_string(*minor);
-    struct stat status {};
-    if (stat(path.c_str(), &status) != 0) return true;  // where GPUs have no such files (WSL)
-    const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
-    if (file < 0) return errno != EPERM && errno != EACCES;
-    close(file);
-    return true;
 }
 
 /// Return::success, or why the memory is not known.
@@ -153,7 +137,7 @@ bool is_fatal(Return code) {
 
 }  // namespace
 
-Result<std::vector<Gpu>> survey_nvidia(const Library& nvml) {
+Result<std::vector<Gpu>> survey_nvidia(const Library& nvml, const std::filesystem::path& dev) {
     const auto failed = [&](Return code) {
         return content_error("NVIDIA driver", {}, nvml.text(code));
     };
@@ -173,7 +157,8 @@ Result<std::vector<Gpu>> survey_nvidia(const Library& nvml) {
         Gpu like;
         like.index = static_cast<int>(index);
         like.pci = pci_address(nvml, device);
-        like.permitted = may_open(ask<unsigned>(nvml.minor, device));
+        if (const auto minor = ask<unsigned>(nvml.minor, device))
+            like.permitted = may_open_node(dev, "nvidia", std::to_string(*minor));
         gpus.push_back(describe(nvml, device, std::move(like)));
         if (is_divided(nvml, device)) {
             gpus.back().divided = true;

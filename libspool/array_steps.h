@@ -18,6 +18,7 @@ struct OpenRequest {
     std::int64_t submitted_at = 0;
     QueueWishes wishes;
     std::function<bool(const std::string&)> name_taken;  ///< by what is active
+    std::vector<std::uint64_t> leaders{};                ///< arrays that it follows task by task
 };
 
 /// Opens an array: when it returns one, its record is on the disk and the file is in running/,

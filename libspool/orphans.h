@@ -10,7 +10,7 @@ namespace spool {
 /// well where that cannot be found out now.
 [[nodiscard]] bool attempt_is_alive(const record::Token& token, const RecordContent& content);
 
-/// Lets it go on, however its supervisor had suspended it. May be repeated.
+/// Lets it go on, however its supervisor had suspended or stopped it. May be repeated.
 void let_go_on(const record::Token& token, const RecordContent& content);
 
 }  // namespace spool

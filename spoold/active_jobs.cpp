@@ -190,11 +190,11 @@ void ActiveJobs::look_at(Active& active) {
         listener_.changed();
 }
 
-/// Of a job whose supervisor is dead. Nobody is left who could let a suspended one go on, and its
-/// GPUs are held until it ends.
+/// Of a job whose supervisor is dead. Nobody is left who could let go on what it had suspended, or
+/// stopped in order to end it, and the GPUs are held until that ends.
 bool ActiveJobs::tree_lives_on(Active& active) {
     if (!spool::attempt_is_alive(active.job.token, active.content)) return false;
-    if (active.content.has_wish()) spool::let_go_on(active.job.token, active.content);
+    spool::let_go_on(active.job.token, active.content);
     if (active.stage != Stage::orphaned) {
         log_warning(title(active.job) + ": its supervisor is dead, its processes are not");
         listener_.changed();

@@ -9,6 +9,8 @@
 
 #include "tests/support/look.h"
 
+using namespace std::chrono_literals;
+
 namespace {
 
 /// A job with a child, and one that has left its session and its parents.
@@ -53,6 +55,7 @@ private slots:
     void waiting_for_the_end_costs_nothing();
     void leftovers_are_shown_and_ended();
     void leftovers_of_a_dead_supervisor_keep_the_gpu();
+    void a_tree_stopped_by_a_dead_supervisor_goes_on();
     void a_reply_that_could_not_be_written_comes_later();
 };
 
@@ -239,6 +242,21 @@ void CancelTest::leftovers_of_a_dead_supervisor_keep_the_gpu() {
     QVERIFY(write_home_file(spool, "go", {}));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
     QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
+}
+
+/// A supervisor stops all processes of a job while it ends them; killed then, it leaves them so.
+void CancelTest::a_tree_stopped_by_a_dead_supervisor_goes_on() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job",
+                       "echo $$ $PPID > ~/new; mv ~/new ~/processes\n"
+                       "until [ -e ~/go ]; do sleep 0.05; done\n"));
+    QVERIFY(spool.wait_for([&] { return !home_file(spool, "processes").isEmpty(); }, "x to run"));
+    const QByteArrayList processes = home_file(spool, "processes").trimmed().split(' ');
+    QCOMPARE(::kill(processes.at(0).toInt(), SIGSTOP), 0);
+    QCOMPARE(::kill(processes.at(1).toInt(), SIGKILL), 0);
+    QVERIFY(write_home_file(spool, "go", {}));
+    QCOMPARE(spool.wait_for_result("x", 20s)["state"].toString(), "lost");
 }
 
 /// A full disk may refuse it; here something has its name.

@@ -57,6 +57,8 @@ private slots:
         QTest::newRow("result in done") << QStringList{"done/x.json"} << "x~2";
         QTest::newRow("tasks in done") << QStringList{"done/x.tasks"} << "x~2";
         QTest::newRow("log in running") << QStringList{"running/x.log"} << "x~2";
+        QTest::newRow("job in running") << QStringList{"running/x.sh"} << "x~2";
+        QTest::newRow("other extension in running") << QStringList{"running/x.job"} << "x~2";
         QTest::newRow("two") << QStringList{"done/x.json", "done/x~2.sh"} << "x~3";
         QTest::newRow("a gap") << QStringList{"done/x.json", "done/x~3.json"} << "x~2";
         QTest::newRow("other names") << QStringList{"done/xy.json", "running/y.log"} << "x";
@@ -158,6 +160,26 @@ private slots:
         QVERIFY(*refused == NotClaimed::changed);
         QCOMPARE(s.get(s.spool.incoming, "x.job"), std::string("echo other\n"));
         QCOMPARE(s.names(s.spool.running), QStringList());
+    }
+
+    void a_file_removed_before_the_rename_is_not_claimed() {
+        Scratch s;
+        s.put(s.spool.incoming, "x.job", script);
+        auto request = s.request("x.job");
+        const auto launch = request.launch;
+        request.launch = [&](const spool::ClaimIdentity& identity, const std::string& bytes) {
+            ::unlink(s.path("incoming/x.job").c_str());
+            return launch(identity, bytes);
+        };
+        const auto refused = refusal(s.claim(request));
+        QVERIFY(refused.has_value());
+        QVERIFY(*refused == NotClaimed::changed);
+        QCOMPARE(s.names(s.spool.incoming), QStringList());
+        QCOMPARE(s.names(s.spool.running), QStringList());
+        // Its record is free: recovery finds nothing of it, and the next claim gets it.
+        const ActiveJob next = s.claimed("y.job");
+        QCOMPARE(s.count(s.spool.records), std::size_t(1));
+        QCOMPARE(next.name, std::string("y"));
     }
 
     void a_claim_can_be_undone_data() {

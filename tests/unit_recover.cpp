@@ -81,6 +81,30 @@ class UnitRecover : public QObject {
     Q_OBJECT
 
 private slots:
+    /// Of an array that was about to be opened there is a directory, its reservation. Where there
+    /// is more of it it may have been executed.
+    void directories_of_no_array_go_data() {
+        QTest::addColumn<QStringList>("files");
+        QTest::addColumn<QStringList>("left");
+        QTest::newRow("empty") << QStringList{} << QStringList{};
+        QTest::newRow("with a log") << QStringList{"x.tasks/3.log"} << QStringList{"x.tasks"};
+        QTest::newRow("with the job file")
+            << QStringList{"x.job"} << QStringList{"x.job", "x.tasks"};
+    }
+    void directories_of_no_array_go() {
+        QFETCH(QStringList, files);
+        QFETCH(QStringList, left);
+        Scratch s;
+        QVERIFY(s.files.make_directory(s.spool.running.get(), "x.tasks").has_value());
+        QVERIFY(s.files.make_directory(s.spool.scripts.get(), "x.tasks").has_value());
+        for (const QString& file : files)
+            s.put(s.spool.running, file.toStdString(), "text\n");
+        (void)s.recover();
+        QCOMPARE(s.names(s.spool.running), left);
+        QCOMPARE(s.names(s.spool.scripts).isEmpty(), !files.contains("x.job"));
+        QCOMPARE(s.names(s.spool.incoming), QStringList());
+    }
+
     void a_record_is_recovered_data() {
         QTest::addColumn<QString>("steps");  // after the claim
         QTest::addColumn<RecoveryAction>("action");

@@ -364,6 +364,17 @@ Result<void> MemoryFiles::remove(Handle directory, std::string_view name) {
     return {};
 }
 
+Result<void> MemoryFiles::remove_directory(Handle directory, std::string_view name) {
+    const std::lock_guard lock(guard_);
+    if (auto error = refused("remove directory", name)) return *error;
+    const Node parent = directory_of(directory);
+    const Node node = parent ? find(parent, name) : nullptr;
+    if (!node) return system_error("remove directory", std::string(name), ENOENT);
+    if (!node->names.empty()) return system_error("remove directory", std::string(name), ENOTEMPTY);
+    set_name(parent, name, nullptr);
+    return {};
+}
+
 Result<void> MemoryFiles::make_symlink(Handle directory, std::string_view name,
                                        std::string_view target) {
     const std::lock_guard lock(guard_);

@@ -61,9 +61,7 @@ public:
     Result<void> replace(Handle from, std::string_view name, Handle to,
                          std::string_view new_name) override;
     Result<void> remove(Handle directory, std::string_view name) override;
-    Result<void> remove_directory(Handle directory, std::string_view name) override {
-        return remove(directory, name);
-    }
+    Result<void> remove_directory(Handle directory, std::string_view name) override;
     Result<void> make_symlink(Handle directory, std::string_view name,
                               std::string_view target) override;
     LeaseAnswer lease(Handle file) override;

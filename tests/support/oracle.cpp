@@ -4,10 +4,14 @@
 #include <QFile>
 #include <QJsonDocument>
 #include <QSet>
+#include <algorithm>
+#include <csignal>
 
 using namespace std::chrono_literals;
 
 namespace {
+
+constexpr auto everything = QDir::AllEntries | QDir::Hidden | QDir::System | QDir::NoDotAndDotDot;
 
 QStringList names_in(const TestSpool& spool, const QString& directory) {
     return QDir(spool.path(directory)).entryList(QDir::Files | QDir::Hidden | QDir::System);
@@ -48,13 +52,19 @@ void check_places(const CrashJobs& jobs, const QList<NamedResult>& results, QStr
     }
 }
 
-/// What the last attempt of a job calls itself.
-QString label_of(const CrashJobs& jobs, const NamedResult& result) {
+/// What the last attempts of a job, one or one for each task, call themselves.
+QStringList labels_of(const CrashJobs& jobs, const NamedResult& result) {
     const QString file = result.json["file"].toString();
-    for (const CrashJob& job : jobs.jobs())
-        if (job.is_retried && job.file_name == file)
-            return stem_of(file) + "-" + QString::number(result.json["attempt"].toInt());
-    return stem_of(file);
+    const auto numbered = [&](int number) { return stem_of(file) + "-" + QString::number(number); };
+    for (const CrashJob& job : jobs.jobs()) {
+        if (job.file_name != file) continue;
+        if (job.attempts > 1) return {numbered(result.json["attempt"].toInt())};
+        QStringList tasks;
+        for (int task = 0; task < job.tasks; ++task)
+            tasks << numbered(task);
+        if (job.tasks > 0) return tasks;
+    }
+    return {stem_of(file)};
 }
 
 /// What a result says is what the job itself wrote.
@@ -71,15 +81,76 @@ void check_executions(const CrashJobs& jobs, const QList<NamedResult>& results,
         if (starts[label] > 1)
             wrong << label + " was executed " + QString::number(starts[label]) + " times";
     for (const NamedResult& result : results) {
-        const QString label = label_of(jobs, result);
         const QString state = result.json["state"].toString();
         const bool zero = result.json["exit_code"].isDouble() && result.json["exit_code"] == 0;
-        if ((state == "succeeded") != zero)
-            wrong << label + " is " + state + " with another exit code";
-        if (state == "succeeded" && (starts[label] != 1 || ends[label] != 1))
-            wrong << label + " is succeeded and was not executed to its end";
-        if (state == "rejected" && starts[label] > 0) wrong << label + " was rejected and executed";
+        const QStringList labels = labels_of(jobs, result);
+        if (labels.size() == 1 && (state == "succeeded") != zero)
+            wrong << labels.first() + " is " + state + " with another exit code";
+        for (const QString& label : labels) {
+            if (state == "succeeded" && (starts[label] != 1 || ends[label] != 1))
+                wrong << label + " is succeeded and was not executed to its end";
+            if (state == "rejected" && starts[label] > 0)
+                wrong << label + " was rejected and executed";
+        }
     }
+}
+
+/// How a result differs from what the job has truly come to; empty if it does not.
+QString departure(const CrashJob& job, const QJsonObject& result) {
+    const QString state = result["state"].toString(), reason = result["reason"].toString();
+    const bool has_code = job.state == "succeeded" || job.state == "failed";
+    if (state != job.state) return "is " + state + " (" + reason + "), and should be " + job.state;
+    if (has_code && job.tasks == 0 && result["exit_code"].toInt(-1) != job.exit_code)
+        return "has another exit code than " + QString::number(job.exit_code) + ": " + reason;
+    if (job.tasks == 0 && has_code && result["attempt"].toInt() != job.attempts)
+        return QString("was tried %1 times").arg(result["attempt"].toInt());
+    return {};
+}
+
+/// Each job is in its true state, unless what was broken permits another one.
+void check_states(const CrashJobs& jobs, const QList<NamedResult>& results, const Excuse& excuse,
+                  QStringList& wrong) {
+    for (const CrashJob& job : jobs.jobs())
+        for (const NamedResult& result : results) {
+            if (result.json["file"].toString() != job.file_name) continue;
+            const QString departed = departure(job, result.json);
+            if (departed.isEmpty() || (excuse && excuse(job, result.json))) continue;
+            wrong << job.file_name + " " + departed;
+        }
+}
+
+/// What a job has said is where it wanted it, once, and its log leads there.
+void check_outputs(const CrashJobs& jobs, const QList<NamedResult>& results, const Excuse& excuse,
+                   QStringList& wrong) {
+    const TestSpool& spool = jobs.spool();
+    for (const CrashJob& job : jobs.jobs())
+        for (const NamedResult& result : results) {
+            if (job.output.isEmpty() || result.json["file"].toString() != job.file_name) continue;
+            QFile output(job.output);
+            const bool said = output.open(QIODevice::ReadOnly) && output.readAll() == "said\n";
+            if (result.json["state"] == "succeeded" && !said)
+                wrong << job.file_name + " has another output than it made";
+            const QString log = spool.path("done/" + stem_of(result.file) + ".log");
+            const bool leads = QFile::symLinkTarget(log) == job.output;
+            if (result.json["state"] == "succeeded" && !leads &&
+                !(excuse && excuse(job, result.json)))
+                wrong << "done/" + stem_of(result.file) + ".log does not lead to the output";
+        }
+}
+
+/// Each task of an array that has succeeded has a result of its own that says so.
+void check_tasks(const CrashJobs& jobs, const QList<NamedResult>& results, QStringList& wrong) {
+    for (const CrashJob& job : jobs.jobs())
+        for (const NamedResult& result : results) {
+            if (job.tasks == 0 || result.json["file"].toString() != job.file_name) continue;
+            for (int task = 0; task < job.tasks; ++task) {
+                const QString name = stem_of(result.file) + ".tasks/" + QString::number(task);
+                const QString state = jobs.spool().result(name)["state"].toString();
+                if (state.isEmpty()) wrong << "there is no done/" + name + ".json";
+                if (result.json["state"] == "succeeded" && state != "succeeded")
+                    wrong << "done/" + name + ".json says " + state;
+            }
+        }
 }
 
 void check_numbers(const QList<NamedResult>& results, QStringList& wrong) {
@@ -127,69 +198,6 @@ void check_leftovers(const CrashJobs& jobs, const QList<NamedResult>& results, Q
 
 }  // namespace
 
-QByteArray CrashJobs::script(const QString& label, const QByteArray& body) const {
-    const QByteArray mark = label.toUtf8() +
-                            " $GPUSPOOL_JOB_ID ${CUDA_VISIBLE_DEVICES:-none}\" >> " +
-                            marks_.toUtf8() + "\n";
-    return "echo \"start " + mark + body + "\necho \"end " + mark;
-}
-
-bool CrashJobs::drop(const QString& label, const QByteArray& body) {
-    jobs_.append({label + ".job"});
-    return spool_.drop(label + ".job", script(label, body));
-}
-
-bool CrashJobs::write_in_place(const QString& label, const QByteArray& body) {
-    jobs_.append({label + ".job"});
-    return spool_.write_in_place(label + ".job", script(label, body));
-}
-
-bool CrashJobs::drop_invalid(const QString& label) {
-    jobs_.append({label + ".job", false});
-    return spool_.drop(label + ".job", "#SPOOL --gpus=banana\n" + script(label, {}));
-}
-
-bool CrashJobs::drop_retried(const QString& label) {
-    jobs_.append({label + ".job", true, true});
-    return spool_.drop(label + ".job", "#SPOOL --retries=2 --retry-delay=100ms\n" +
-                                           script(label + "-$GPUSPOOL_ATTEMPT",
-                                                  "[ $GPUSPOOL_ATTEMPT != 1 ] || exit 5"));
-}
-
-bool CrashJobs::submit(const QString& label, const QByteArray& body) {
-    // A submitted script keeps its extension.
-    jobs_.append({label + ".sh"});
-    const QString file = spool_.scratch(label + ".sh");
-    QFile out(file);
-    if (!out.open(QIODevice::WriteOnly) || out.write(script(label, body)) < 0) return false;
-    out.close();
-    return spool_.gpuspool({"submit", "--name", label, "--no-env", file}).exit_code == 0;
-}
-
-bool CrashJobs::settled() const {
-    if (!names_in(spool_, "running").isEmpty()) return false;
-    QSet<QString> ended;
-    for (const QString& name : names_in(spool_, "done"))
-        if (name.endsWith(".json"))
-            ended
-                << QJsonDocument::fromJson(spool_.read("done/" + name)).object()["file"].toString();
-    for (const CrashJob& job : jobs_)
-        if (!ended.contains(job.file_name) || spool_.exists("incoming/" + job.file_name))
-            return false;
-    return true;
-}
-
-QList<ExecutionMark> CrashJobs::marks() const {
-    QFile file(marks_);
-    QList<ExecutionMark> marks;
-    if (!file.open(QIODevice::ReadOnly)) return marks;
-    for (const QByteArray& line : file.readAll().split('\n')) {
-        const QStringList words = QString::fromUtf8(line).split(' ');
-        if (words.size() == 4) marks.append({words[0] == "end", words[1], words[2], words[3]});
-    }
-    return marks;
-}
-
 QMap<QString, QByteArray> snapshot_of_done(const TestSpool& spool) {
     QMap<QString, QByteArray> files;
     for (const QString& name : names_in(spool, "done"))
@@ -197,11 +205,33 @@ QMap<QString, QByteArray> snapshot_of_done(const TestSpool& spool) {
     return files;
 }
 
-QStringList findings(const CrashJobs& jobs) {
+Excuse excuse_kills(int kills) {
+    return [left = kills](const CrashJob& job, const QJsonObject& result) mutable {
+        const QString state = result["state"].toString();
+        const bool killed =
+            result["signal"].toInt() == SIGKILL || result["exit_code"].toInt() == 128 + SIGKILL;
+        const bool tried_once_more = job.attempts > 1 && state == "succeeded";
+        const bool by_a_kill =
+            job.may_run && (state == "lost" || (state == "failed" && (killed || job.tasks > 0)) ||
+                            tried_once_more);
+        return by_a_kill && left-- > 0;
+    };
+}
+
+Excuse excuse_power_cut() {
+    return [](const CrashJob& job, const QJsonObject& result) {
+        return job.may_run && result["state"] == "interrupted";
+    };
+}
+
+QStringList findings(const CrashJobs& jobs, const Excuse& excuse) {
     QStringList wrong;
     const QList<NamedResult> results = all_results(jobs.spool(), wrong);
     check_places(jobs, results, wrong);
     check_executions(jobs, results, wrong);
+    check_states(jobs, results, excuse, wrong);
+    check_outputs(jobs, results, excuse, wrong);
+    check_tasks(jobs, results, wrong);
     check_numbers(results, wrong);
     check_slots(jobs.marks(), wrong);
     check_leftovers(jobs, results, wrong);
@@ -218,8 +248,9 @@ QStringList changes_by_restarts(TestSpool& spool, const QStringList& arguments) 
                                            "the daemon to publish its state");
         if (!looked || !spool.stop()) wrong << "the restarted daemon did not end as it should";
     }
-    for (const QString& name : names_in(spool, ".spool/scripts"))
-        wrong << "left behind: .spool/scripts/" + name;
+    for (const QString& place : {"running", ".spool/scripts"})
+        for (const QString& name : QDir(spool.path(place)).entryList(everything))
+            wrong << "left behind: " + place + "/" + name;
     const auto after = snapshot_of_done(spool);
     if (before == after) return wrong;
     for (const QString& name : QSet<QString>(before.keyBegin(), before.keyEnd()) +

@@ -1,68 +1,31 @@
 // What must hold in a spool whatever happened to its daemon (docs/protocol.md, the promise).
 //
-// A test submits jobs through `CrashJobs`: each of them writes "start" and "end" lines to one file
-// in the scratch directory, so that the oracle knows what was truly executed. After the test has
-// broken what it wanted to break, and a clean daemon has settled everything, `findings` compares
-// the spool with those lines. An empty list means that the promise was kept.
+// A test submits `CrashJobs`. After it has broken what it wanted to break, and a clean daemon has
+// settled everything, `findings` compares the spool with what the jobs were to come to and with
+// what they wrote. An empty list means that the promise was kept.
 #pragma once
 
-#include <QByteArray>
-#include <QList>
+#include <QJsonObject>
 #include <QMap>
-#include <QString>
 #include <QStringList>
 
-#include "tests/support/daemon.h"
+#include "tests/support/crash_jobs.h"
 
-struct CrashJob {
-    QString file_name;        ///< as it is dropped into incoming/
-    bool may_run = true;      ///< false: rejected, never executed
-    bool is_retried = false;  ///< its first attempt fails; each marks itself by label and attempt
-};
+/// Whether what a test has broken permits that a job has come to this and not to its true state.
+using Excuse = std::function<bool(const CrashJob&, const QJsonObject& result)>;
 
-/// A line that a job wrote.
-struct ExecutionMark {
-    bool is_end = false;
-    QString label, number, slot;
-};
-
-/// The jobs of one test, and what they wrote.
-class CrashJobs {
-public:
-    /// With `marks`, the jobs write to that file: where the scratch directory is to lose what was
-    /// written.
-    explicit CrashJobs(TestSpool& spool, const QString& marks = {})
-        : spool_(spool), marks_(marks.isEmpty() ? spool.scratch("marks") : marks) {}
-
-    /// The text of a job that marks its start, does `body`, and marks its end.
-    [[nodiscard]] QByteArray script(const QString& label, const QByteArray& body) const;
-    /// Drops that job by rename, or writes it in place.
-    bool drop(const QString& label, const QByteArray& body = {});
-    bool write_in_place(const QString& label, const QByteArray& body = {});
-    /// Drops a job whose first attempt fails, and that asks for another one.
-    bool drop_retried(const QString& label);
-    /// Drops a file that is no valid job.
-    bool drop_invalid(const QString& label);
-    /// Hands a job to `gpuspool submit`.
-    bool submit(const QString& label, const QByteArray& body = {});
-
-    /// No job waits or runs, and each has a result.
-    [[nodiscard]] bool settled() const;
-    [[nodiscard]] QList<ExecutionMark> marks() const;
-    [[nodiscard]] const QList<CrashJob>& jobs() const { return jobs_; }
-    [[nodiscard]] TestSpool& spool() const { return spool_; }
-
-private:
-    TestSpool& spool_;
-    QString marks_;
-    QList<CrashJob> jobs_;
-};
+/// So many supervisors or processes of their jobs were killed: each may have cost one job its
+/// outcome, which is lost then, or its life by SIGKILL, which the result says.
+Excuse excuse_kills(int kills);
+/// The machine has lost its power: a job that was taken may be interrupted.
+Excuse excuse_power_cut();
 
 /// Names, sizes and contents of the files in done/.
 QMap<QString, QByteArray> snapshot_of_done(const TestSpool& spool);
 
-/// What is wrong, one sentence each. To be asked when nothing runs any more.
-QStringList findings(const CrashJobs& jobs);
+/// What is wrong, one sentence each. To be asked when nothing runs any more. Each job must be in
+/// its true state but for what `excuse` permits.
+QStringList findings(const CrashJobs& jobs, const Excuse& excuse = {});
 
 /// Starts and stops the daemon twice; says what that changed in done/.
 QStringList changes_by_restarts(TestSpool& spool, const QStringList& arguments);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QMap>
+#include <QProcess>
 #include <QString>
 #include <QStringList>
 
@@ -18,13 +19,37 @@ namespace strace {
 [[nodiscard]] QStringList wrapper(const QStringList& options);
 
 /// A program for `spoold --exec` that runs spool-exec, with all that it forks, under strace with
-/// `options`. Written into the spool's scratch directory.
+/// `options`. Written into the spool's scratch directory. What strace sees is in `exec_trace`.
 [[nodiscard]] QString exec_wrapper(const TestSpool& spool, const QStringList& options);
+[[nodiscard]] QString exec_trace(const TestSpool& spool);
+/// How many processes were killed, according to a trace.
+[[nodiscard]] int kills(const QString& trace_file);
 
 /// The options that inject `what` into calls of `syscall`: inject("openat", "signal=KILL:when=3").
 [[nodiscard]] QStringList inject(const QString& syscall, const QString& what);
 
 /// How often one thread made each call, at most, as `strace -f -o` wrote it to a file.
 [[nodiscard]] QMap<QString, int> most_calls(const QString& trace_file);
+
+/// strace on a running process, with all its threads, as long as this lives. What it does is
+/// counted.
+class Attached {
+public:
+    /// `options` as for `wrapper`; "-P" restricts them to a path.
+    Attached(const TestSpool& spool, qint64 pid, const QStringList& options);
+    ~Attached() { let_go(); }
+    Attached(const Attached&) = delete;
+    Attached& operator=(const Attached&) = delete;
+
+    [[nodiscard]] bool works() const { return works_; }
+    void let_go();
+    /// How many calls were traced.
+    [[nodiscard]] qsizetype calls() const;
+
+private:
+    QString output_;
+    QProcess process_;
+    bool works_ = false;
+};
 
 }  // namespace strace

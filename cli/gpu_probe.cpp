@@ -86,7 +86,9 @@ spool::Result<std::string> GpuProbe::read_line() {
 spool::Result<spool::GpuSurvey> GpuProbe::ask() {
     if (socket_ < 0)
         if (auto started = start(); !started) return tl::unexpected(started.error());
-    auto answer = send(socket_, "\n", 1, MSG_NOSIGNAL) == 1
+    static constexpr std::string_view question = "all\n";
+    const auto sent = send(socket_, question.data(), question.size(), MSG_NOSIGNAL);
+    auto answer = sent == static_cast<ssize_t>(question.size())
                       ? read_line()
                       : spool::system_error("ask the GPUs' drivers", {}, errno);
     // A late answer must not be taken for that to the next question.

@@ -9,6 +9,8 @@
 #include "cli/requests.h"
 #include "cli/verbs.h"
 #include "cli/watch.h"
+#include "libspool/config.h"
+#include "libspool/gpu_jobs.h"
 #include "libspool/gpu_notes.h"
 #include "libspool/gpu_pool.h"
 #include "libspool/gpu_use.h"
@@ -49,9 +51,34 @@ spool::GpuSurvey with_known(const spool::SpoolState& state, spool::GpuSurvey sur
     return spool::remember_gpus(known, std::move(survey));
 }
 
+/// Jobs with the ids of GPUs that a list by hand has given them.
+std::vector<spool::GpuJob> with_ids(std::vector<spool::GpuJob> jobs,
+                                    const spool::GpuSurvey& survey) {
+    for (spool::GpuJob& job : jobs)
+        for (std::string& name : job.gpus)
+            for (const spool::Gpu& gpu : survey.gpus)
+                if (spool::is_called(spool::pool_gpu(gpu), name)) name = gpu.id;
+    return jobs;
+}
+
+/// What makes a GPU busy for this spool's daemon; without its settings, where they have mistakes.
+spool::GpuRules rules_of(spool::Spool& spool) {
+    const auto bytes = spool::read_whole(*spool.files, spool.root.get(), "config.json", 1 << 20);
+    const auto config = bytes ? spool::read_config(*bytes, "config.json")
+                              : spool::Result<spool::Config>(spool::Config{});
+    spool::GpuRules rules = config ? config->gpu_rules : spool::GpuRules{};
+    const auto notes = spool::load_notes(spool);
+    if (!notes) return rules;
+    rules.ignored_programs.insert(notes->ignored_programs.begin(), notes->ignored_programs.end());
+    for (const auto& [pid, start] : notes->ignored_processes)
+        if (spool::process_start(pid) == start) rules.ignored_pids.insert(pid);
+    return rules;
+}
+
 /// The state's devices with the figures of this moment.
 std::vector<spool::DeviceState> devices_now(const spool::SpoolState& state,
                                             const spool::GpuSurvey& survey,
+                                            const std::vector<spool::GpuJob>& jobs,
                                             const spool::GpuRules& rules) {
     std::vector<spool::DeviceState> out;
     for (const spool::Gpu& gpu : survey.gpus) {
@@ -60,7 +87,7 @@ std::vector<spool::DeviceState> devices_now(const spool::SpoolState& state,
         const bool judged = device.status == "free" || device.status == "busy" ||
                             device.status == "unknown" || !state.daemon.running;
         if (judged && device.jobs.empty() && !is_looking(state)) {
-            const spool::GpuUse use = spool::gpu_use(gpu, {}, rules);
+            const spool::GpuUse use = spool::gpu_use(gpu, jobs, rules);
             static constexpr const char* names[] = {"free", "busy", "unknown"};
             device.status = names[static_cast<int>(use.kind)];
             device.reason = use.reason;
@@ -79,6 +106,7 @@ public:
         state_ = {};
         problem_.clear();
         rules_ = {};
+        jobs_.clear();
         if (const auto spool = context_.open()) read_spool(**spool);
         // The drivers of this machine say nothing of another one's GPUs.
         const bool here = !state_.daemon.running || state_.daemon.host.empty() ||
@@ -92,7 +120,8 @@ public:
             return {};
         }
         problem_ = spool::joined(survey->problems, "; ");
-        devices_ = devices_now(state_, with_known(state_, std::move(*survey)), rules_);
+        const spool::GpuSurvey known = with_known(state_, std::move(*survey));
+        devices_ = devices_now(state_, known, with_ids(jobs_, known), rules_);
         return {};
     }
 
@@ -113,17 +142,15 @@ public:
 private:
     void read_spool(spool::Spool& spool) {
         if (auto state = spool::read_spool(spool, context_.clock)) state_ = std::move(*state);
-        const auto notes = spool::load_notes(spool);
-        if (!notes) return;
-        rules_.ignored_programs = notes->ignored_programs;
-        for (const auto& [pid, start] : notes->ignored_processes)
-            if (spool::process_start(pid) == start) rules_.ignored_pids.insert(pid);
+        rules_ = rules_of(spool);
+        jobs_ = spool::read_gpu_jobs(spool);
     }
 
     Context& context_;
     GpuProbe probe_;
     spool::SpoolState state_;
     spool::GpuRules rules_;
+    std::vector<spool::GpuJob> jobs_;
     std::vector<spool::DeviceState> devices_;
     std::string problem_;
 };

@@ -120,6 +120,13 @@ bool set_ignored_programs(Config& config, const Json& value) {
     return list.has_value();
 }
 
+bool set_unexplained_memory(Config& config, const Json& value) {
+    const auto amount =
+        parse_memory(value.is_number_integer() ? value.dump() : as_text(value).value_or(""));
+    config.gpu_rules.unexplained = amount.value_or(0);
+    return amount.has_value();
+}
+
 bool set_labels(Config& config, const Json& value) {
     const auto list = as_list(value);
     if (list) config.labels = {list->begin(), list->end()};
@@ -157,6 +164,8 @@ constexpr ObjectKey<Config> keys[] = {
     {"gpus_drained", "a list of GPUs such as [2, \"GPU-8f6d02a1\"]", set_drained},
     {"desktop_share", "a number from 0 to 1", set_desktop_share},
     {"ignored_programs", "a list of programs such as [\"Xorg\"]", set_ignored_programs},
+    {"unexplained_memory", "an amount of memory such as 1000 (megabytes) or \"2G\"",
+     set_unexplained_memory},
     {"cpu_slots", "a number from 0 to 65536",
      [](Config& c, const Json& v) { return set_number(c.cpu_slots, most_cpu_slots, v); }},
     {"cpus", "a number from 1 to 65536", set_cpus},

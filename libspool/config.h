@@ -22,7 +22,7 @@ struct Config {
     /// GPU; numbers are allowed. Absent, or "auto": the GPUs that the drivers list.
     std::optional<std::vector<std::string>> gpus;
     bool bind_by_id = false;  ///< "bind": "uuid" instead of "index"
-    /// "desktop_share" (0 to 1), "ignored_programs"
+    /// "desktop_share" (0 to 1), "ignored_programs", "unexplained_memory" (like "mem")
     GpuRules gpu_rules;
     std::vector<std::string> gpus_drained;  ///< indexes, UUIDs, PCI addresses, or texts of slots
     std::optional<int> max_gpus;            ///< that jobs of this spool have at once

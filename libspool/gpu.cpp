@@ -43,6 +43,7 @@ void each_member(Fields& fields, Device& gpu) {
     fields.number("temperature", gpu.temperature);
     fields.number("power", gpu.power);
     fields.bytes("problem", gpu.problem);
+    fields.flag("graphics_listed", gpu.graphics_listed);
 }
 
 }  // namespace

@@ -50,6 +50,8 @@ struct Gpu {
     /// Who uses it; none: the driver does not tell.
     std::optional<std::vector<GpuProcess>> processes;
     std::string problem;  ///< not empty: what it does is not known, and why
+    /// `processes` has those that only draw as well; not every driver lists them.
+    bool graphics_listed{};
 
     bool operator==(const Gpu&) const = default;
 };

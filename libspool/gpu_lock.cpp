@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "libspool/gpu_slots.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
@@ -25,6 +26,29 @@ std::set<std::string> names_in_the_way(const std::vector<GpuWanted>& gpus) {
             ids.insert(escape_gpu_id(other));
     }
     return ids;
+}
+
+/// Whether a lock for `other` may be one for the same GPU, though it has another name.
+bool is_in_doubt(const GpuWanted& wanted, const std::string& other) {
+    if (wanted.by_name) return may_be_same_gpu(wanted.id, other);
+    if (wanted.names.empty()) return false;
+    PoolGpu gpu;
+    gpu.names = wanted.names;
+    return is_called(gpu, other);
+}
+
+/// The escaped ids of locks that are in doubt.
+void add_doubtful(const std::vector<std::string>& file_names, const std::vector<GpuWanted>& gpus,
+                  std::set<std::string>& ids) {
+    std::set<std::string> seen;
+    for (const std::string& file_name : file_names) {
+        const auto name = read_lock_name(file_name);
+        if (!name || name->kind != LockFileName::Kind::lock || !seen.insert(name->gpu).second)
+            continue;
+        if (std::any_of(gpus.begin(), gpus.end(),
+                        [&](const GpuWanted& wanted) { return is_in_doubt(wanted, name->gpu); }))
+            ids.insert(escape_gpu_id(name->gpu));
+    }
 }
 
 std::string where(const LockFileText& text) {
@@ -129,7 +153,8 @@ Result<std::optional<GpuHolder>> GpuLocks::holder_of(const std::vector<GpuWanted
                                                      const std::string& own_nonce) {
     const auto names = directory_.names();
     if (!names) return tl::unexpected(names.error());
-    const auto ids = names_in_the_way(gpus);
+    auto ids = names_in_the_way(gpus);
+    add_doubtful(*names, gpus, ids);
     const LockPiles piles = sort_lock_files(*names, ids, uid_, mark_);
     std::optional<GpuHolder> holder;
     for (const auto& [gpu, pile] : piles.locks) {

@@ -26,6 +26,10 @@ struct GpuWanted {
     /// Ids of GPUs that nobody else may have meanwhile: of a MIG instance its parent, of a parent
     /// its instances.
     std::vector<std::string> conflicts;
+    /// What a list by hand may call it, beside `id`: a spool without a driver locks it by that.
+    std::vector<std::string> names{};
+    /// `id` is itself what a list by hand calls it, and no more is known.
+    bool by_name{};
 };
 
 /// Who is in the way.

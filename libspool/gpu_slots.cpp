@@ -48,6 +48,21 @@ std::string pci_address(std::string_view text) {
     return address;
 }
 
+enum class NameKind { index, id, instance, address, other };
+
+NameKind kind_of(const std::string& name) {
+    if (!name.empty() && name.find_first_not_of("0123456789") == name.npos) return NameKind::index;
+    if (name.starts_with("gpu-") || name.starts_with("amd-")) return NameKind::id;
+    if (name.starts_with("mig-")) return NameKind::instance;
+    return pci_address(name).empty() ? NameKind::other : NameKind::address;
+}
+
+/// "7" of "007": as CUDA reads it.
+std::string_view without_zeros(std::string_view index) {
+    index.remove_prefix(std::min(index.find_first_not_of('0'), index.size() - 1));
+    return index;
+}
+
 }  // namespace
 
 Amounts& Amounts::operator+=(const Amounts& other) {
@@ -146,6 +161,15 @@ bool is_called(const PoolGpu& gpu, std::string_view name) {
         return wanted.size() >= least_prefix && own.starts_with(wanted) &&
                (own.starts_with("gpu-") || own.starts_with("mig-"));
     });
+}
+
+bool may_be_same_gpu(std::string_view a, std::string_view b) {
+    const std::string first = lower_case(a), second = lower_case(b);
+    const NameKind kind = kind_of(first);
+    if (kind != kind_of(second)) return true;
+    if (kind == NameKind::index) return without_zeros(first) == without_zeros(second);
+    if (kind == NameKind::address) return pci_address(first) == pci_address(second);
+    return first.starts_with(second) || second.starts_with(first);
 }
 
 bool is_type(std::string_view type, std::string_view wish) {

@@ -108,6 +108,9 @@ struct Need {
 
 /// Whether `name` ("1", "GPU-8f6d…" or its beginning, "0000:81:00.0", "81:00") means this GPU.
 [[nodiscard]] bool is_called(const PoolGpu& gpu, std::string_view name);
+/// Whether two names that people have typed ("1", "GPU-8f6d", "81:00") may mean the same GPU; two
+/// of different kinds always may.
+[[nodiscard]] bool may_be_same_gpu(std::string_view a, std::string_view b);
 /// Whether a GPU of the product `type` is what `wish` means: each word of the wish is a word of the
 /// product's name, or several in a row ("a100", "rtx3090" and "RTX 3090", "a100-80gb").
 [[nodiscard]] bool is_type(std::string_view type, std::string_view wish);

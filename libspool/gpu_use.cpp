@@ -39,35 +39,48 @@ std::string megabytes(std::uint64_t bytes) {
     return std::to_string(bytes >> 20) + " MiB";
 }
 
-/// "used by jupyter (pid 812 of ada, 600 MiB); gpuspool gpus ignore 812, if it does not matter".
-std::string used_by(const GpuProcess& process) {
-    std::string text = "used by " +
-                       (process.program.empty() ? "a process that cannot be seen from here"
+/// "jupyter (pid 812 of ada, 600 MiB)".
+std::string described(const GpuProcess& process) {
+    std::string text = (process.program.empty() ? "a process that cannot be seen from here"
                                                 : printable(process.program)) +
                        " (pid " + std::to_string(process.pid);
     if (!process.owner.empty()) text += " of " + printable(process.owner);
     if (process.memory) text += ", " + megabytes(*process.memory);
-    return text + "); if that does not matter: gpuspool gpus ignore " + std::to_string(process.pid);
+    return text + ")";
+}
+
+std::string ignoring(const GpuProcess& process) {
+    return "if that does not matter: gpuspool gpus ignore " + std::to_string(process.pid);
 }
 
 std::string trespass_of(const GpuJob& job, const GpuProcess& process) {
-    return "used by job " + std::to_string(job.number) + " (" + printable(job.name) +
-           "), which was not given it (pid " + std::to_string(process.pid) + ")";
+    const std::string number = job.shown.empty() ? std::to_string(job.number) : job.shown;
+    return "used by job " + number + " (" + printable(job.name) +
+           "), which was not given it: " + described(process) +
+           "; to end that job: gpuspool cancel " + number;
 }
 
 /// Memory of the GPU by what it is for.
 struct MemoryUse {
-    std::uint64_t listed = 0;   ///< of all processes
-    std::uint64_t desktop = 0;  ///< of those that draw
-    bool complete = true;       ///< every process has told its share
+    std::uint64_t listed = 0;             ///< of all processes
+    std::uint64_t desktop = 0;            ///< of those that draw
+    const GpuProcess* largest = nullptr;  ///< of those that draw
+    bool untold = false;                  ///< one that draws has not told how much it has
+    bool accepted = false;                ///< one that the user ignores has not
 };
 
-MemoryUse memory_of(const std::vector<GpuProcess>& processes) {
+MemoryUse memory_of(const Gpu& gpu, const GpuRules& rules) {
     MemoryUse use;
-    for (const GpuProcess& process : processes) {
+    if (!gpu.processes) return use;
+    for (const GpuProcess& process : *gpu.processes) {
         use.listed += process.memory.value_or(0);
-        if (process.kind == GpuProcess::Kind::graphics) use.desktop += process.memory.value_or(0);
-        use.complete = use.complete && process.memory;
+        const bool ignored = is_ignored(process, rules);
+        if (ignored) use.accepted = use.accepted || !process.memory;
+        if (ignored || process.kind != GpuProcess::Kind::graphics) continue;
+        use.desktop += process.memory.value_or(0);
+        use.untold = use.untold || !process.memory;
+        if (!use.largest || process.memory.value_or(0) >= use.largest->memory.value_or(0))
+            use.largest = &process;
     }
     return use;
 }
@@ -82,22 +95,35 @@ std::uint64_t kept_by_driver(const Gpu& gpu, const GpuRules& rules) {
     return rules.unexplained + (gpu.used_with_reserve ? gpu.memory_total / 32 : 0);
 }
 
+std::string too_large_desktop(std::uint64_t bytes, const GpuProcess* largest) {
+    return "the desktop uses " + megabytes(bytes) + " of its memory" +
+           (largest ? ", most of it " + described(*largest) : std::string()) +
+           "; how much may be: \"desktop_share\" in config.json" +
+           (largest ? "; " + ignoring(*largest) : std::string());
+}
+
+std::string unexplained_memory(std::uint64_t bytes) {
+    const std::uint64_t gigabytes = (bytes + (1u << 30) - 1) >> 30;
+    return megabytes(bytes) +
+           " of its memory are used by no process that can be seen (of a container, or left by one "
+           "that died); if that does not matter: \"unexplained_memory\": \"" +
+           std::to_string(gigabytes) + "G\" in config.json";
+}
+
+/// Memory that nobody explains is somebody's. It is taken for the desktop's where that cannot be
+/// told: one that draws does not say how much it has, or the driver lists none that draw.
 GpuUse judge_memory(const Gpu& gpu, const GpuRules& rules) {
-    const MemoryUse use = memory_of(gpu.processes.value_or(std::vector<GpuProcess>{}));
+    const MemoryUse use = memory_of(gpu, rules);
     std::uint64_t unexplained = 0;
-    if (use.complete && gpu.memory_used > use.listed + kept_by_driver(gpu, rules))
+    if (!use.accepted && gpu.memory_used > use.listed + kept_by_driver(gpu, rules))
         unexplained = gpu.memory_used - use.listed;
-    // A desktop has more than the processes that it lists.
-    const std::uint64_t desktop = use.desktop + (gpu.display ? unexplained : 0);
+    const bool by_desktop = use.untold || (gpu.display && !gpu.graphics_listed);
+    const std::uint64_t desktop = use.desktop + (by_desktop ? unexplained : 0);
     const double allowed = rules.desktop_share * static_cast<double>(gpu.memory_total);
-    if (static_cast<double>(desktop) > allowed)
-        return busy("the desktop uses " + megabytes(desktop) +
-                    " of its memory; \"desktop_share\" "
-                    "in config.json says how much may be");
-    if (unexplained > 0 && !gpu.display)
-        return busy(megabytes(unexplained) +
-                    " of its memory are used by no process that can be seen (of a container, or "
-                    "left by one that died)");
+    // Of a GPU that shares the machine's memory it is not known what a share would be.
+    if (gpu.memory_total != 0 && static_cast<double>(desktop) > allowed)
+        return busy(too_large_desktop(desktop, use.largest));
+    if (unexplained > 0 && !by_desktop) return busy(unexplained_memory(unexplained));
     return {};
 }
 
@@ -128,7 +154,7 @@ GpuUse gpu_use(const Gpu& gpu, const std::vector<GpuJob>& jobs, const GpuRules& 
         if (const GpuJob* job = job_of(process, jobs)) {
             if (!was_given(*job, gpu)) return busy(trespass_of(*job, process));
         } else if (process.kind == GpuProcess::Kind::compute && !is_ignored(process, rules)) {
-            return busy(used_by(process));
+            return busy("used by " + described(process) + "; " + ignoring(process));
         }
     }
     // Whoever was given it may use all of it, in whatever way.

@@ -17,12 +17,14 @@ struct GpuJob {
     std::string cgroup;             ///< its path in the hierarchy; empty: none
     std::vector<std::string> gpus;  ///< ids of what it was given
     std::uint64_t gpu_memory = 0;   ///< bytes that it asked for on each; 0: all
+    std::string shown{};            ///< what people call it ("42_7"); empty: its number
 };
 
 struct GpuRules {
     /// How much of the memory a desktop may have on a GPU that counts as free.
     double desktop_share = 0.25;
     /// Bytes that no process explains and that do not matter; drivers keep some for themselves.
+    /// "unexplained_memory" in config.json.
     std::uint64_t unexplained = 512u << 20;
     std::set<int> ignored_pids;
     std::set<std::string> ignored_programs;

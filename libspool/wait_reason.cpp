@@ -82,7 +82,9 @@ std::string never_sentence(const WaitReason& reason) {
 
 std::string unknown_sentence(const std::string& problem) {
     if (problem.empty()) return "the GPUs of this machine are being looked at";
-    return "what GPUs this machine has is not known: " + printable(problem);
+    return "what GPUs this machine has is not known: " + printable(problem) +
+           "; a job that needs none starts with #SPOOL --gpus=0, all do with \"gpus\": [] in "
+           "config.json";
 }
 
 std::string drained_sentence(const std::string& why) {

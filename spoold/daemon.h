@@ -91,7 +91,6 @@ private:
     bool update_pool();
     void look_at_other_spools();
     void wait_among_others();
-    [[nodiscard]] std::vector<std::string> lockable(const std::vector<std::string>& devices) const;
     bool lock_gpus(const spool::Start& start);
     [[nodiscard]] bool gpus_may_start() const;
     [[nodiscard]] std::vector<std::string> obstacles(std::uint64_t number) const;

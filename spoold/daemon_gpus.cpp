@@ -3,6 +3,7 @@
 
 #include "daemon.h"
 #include "libspool/array_spec.h"
+#include "libspool/gpu_jobs.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/text.h"
@@ -15,10 +16,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// As the kernel names a cgroup, from the path of its directory.
-std::string cgroup_name(const std::string& directory) {
-    constexpr std::string_view mount = "/sys/fs/cgroup";
-    return directory.starts_with(mount) ? directory.substr(mount.size()) : directory;
+/// Also those of a list by hand of which nothing is known.
+bool has_gpus(const spool::GpuPool& pool) {
+    return std::any_of(pool.gpu_slots.begin(), pool.gpu_slots.end(),
+                       [](const spool::GpuSlot& slot) { return !slot.devices.empty(); });
 }
 
 }  // namespace
@@ -34,9 +35,8 @@ std::vector<spool::GpuJob> Daemon::gpu_jobs() const {
         const spool::record::Run& run = active.content.run;
         spool::GpuJob job{number, active.job.name, spool::to_hex(active.job.token),
                           {},     gpus.devices,    gpus.memory};
-        if (active.content.run_known())
-            job.cgroup = cgroup_name(std::string(
-                run.cgroup, std::min<std::size_t>(run.cgroup_length, sizeof run.cgroup)));
+        if (active.content.run_known()) job.cgroup = spool::run_cgroup(run);
+        job.shown = active.job.shown_number();
         jobs.push_back(std::move(job));
     }
     return jobs;
@@ -79,7 +79,7 @@ bool Daemon::update_pool() {
     troubles_.set("gpus", gpus_->problem());
     troubles_.set("failed gpus", gpus_->failed_gpus());
     troubles_.set("gpus_drained", gpus_->unknown_drained());
-    shared_->know(gpus_->pool().devices);
+    shared_->know(gpus_->pool());
     others_turns_.clear();
     set_pool();
     state_changed_ = true;
@@ -101,7 +101,7 @@ void Daemon::look_at_machine() {
 }
 
 void Daemon::look_at_other_spools() {
-    if (gpus_->pool().gpus.empty()) return;
+    if (!has_gpus(gpus_->pool())) return;
     const auto before = shared_->elsewhere();
     const auto looked = shared_->look();
     troubles_.set("gpu locks",
@@ -117,16 +117,16 @@ void Daemon::look_at_other_spools() {
 void Daemon::wait_among_others() {
     others_turns_.clear();
     const auto first = policy_.first_for_gpus();
-    if (!first || gpus_->pool().gpus.empty()) return shared_->rest();
+    if (!first || !has_gpus(gpus_->pool())) return shared_->rest();
     const auto reason = policy_.why(*first);
     const auto& all_slots = gpus_->pool().gpu_slots;
     std::vector<std::vector<std::string>> suitable;
     for (const std::size_t slot : policy_.suitable(*first))
-        if (slot < all_slots.size()) suitable.push_back(lockable(all_slots[slot].devices));
+        if (slot < all_slots.size()) suitable.push_back(all_slots[slot].devices);
     const auto wish = spool::wish_for_slots(reason ? reason->wanted : 1, suitable);
     std::vector<std::string> all, free;
     for (std::size_t slot = 0; slot < all_slots.size(); ++slot) {
-        const auto devices = lockable(all_slots[slot].devices);
+        const auto& devices = all_slots[slot].devices;
         all.insert(all.end(), devices.begin(), devices.end());
         if (all_slots[slot].state == spool::GpuSlot::State::open &&
             policy_.book().holders(slot).empty())
@@ -140,19 +140,9 @@ bool Daemon::gpus_may_start() const {
     return gpus_->fresh() && !shared_->keeps_off() && !troubles_.has("gpu locks");
 }
 
-/// Those that every spool of the machine calls by the same name.
-std::vector<std::string> Daemon::lockable(const std::vector<std::string>& devices) const {
-    std::vector<std::string> out;
-    for (const std::string& device : devices)
-        if (gpus_->pool().gpus.contains(device) || device.starts_with("GPU-") ||
-            device.starts_with("MIG-") || device.starts_with("AMD-"))
-            out.push_back(device);
-    return out;
-}
-
 /// Makes sure that no other spool of the machine uses a job's GPUs. If one does the job waits on.
 bool Daemon::lock_gpus(const spool::Start& start) {
-    auto taken = shared_->take(start.job, lockable(policy_.book().gpus(start.grant).devices),
+    auto taken = shared_->take(start.job, policy_.book().gpus(start.grant).devices,
                                machine_.rules().limit_of(user_));
     troubles_.set("gpu lock", taken ? "" : "GPUs cannot be locked: " + taken.error().text());
     if (taken && !*taken) return true;

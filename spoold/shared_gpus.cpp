@@ -109,13 +109,21 @@ void SharedGpus::lock_again() {
     }
 }
 
-void SharedGpus::know(const std::vector<spool::DeviceState>& devices) {
+void SharedGpus::know(const spool::GpuPool& pool) {
     parents_.clear();
     known_.clear();
-    for (const spool::DeviceState& device : devices)
+    called_.clear();
+    texts_.clear();
+    for (const spool::DeviceState& device : pool.devices) {
         known_.insert(device.gpu.id);
-    for (const spool::DeviceState& device : devices)
         if (!device.gpu.parent.empty()) parents_[device.gpu.id] = device.gpu.parent;
+        // An instance has the index and the address of the whole, which may be meant.
+        called_[device.gpu.id].names = {device.gpu.id, std::to_string(device.gpu.index),
+                                        device.gpu.pci};
+    }
+    if (!pool.gpus.empty()) return;  // then what is listed and not there is not used
+    for (const spool::GpuSlot& slot : pool.gpu_slots)
+        texts_.insert(slot.devices.begin(), slot.devices.end());
 }
 
 spool::Result<void> SharedGpus::look() {
@@ -133,9 +141,14 @@ spool::Result<void> SharedGpus::look() {
     return {};
 }
 
+/// Of what is only a name it is not known which locks matter: all do.
+std::set<std::string> SharedGpus::looked_for() const {
+    return texts_.empty() ? known_ : std::set<std::string>();
+}
+
 void SharedGpus::list_files() {
     const Time begun = clock_.monotonic();
-    auto scene = open().and_then([&] { return locks_->look(known_); });
+    auto scene = open().and_then([&] { return locks_->look(looked_for()); });
     looked_ = scene ? spool::Result<void>() : tl::unexpected(scene.error());
     if (scene) scene_ = std::move(*scene);
     const Time took = clock_.monotonic() - begun;
@@ -158,6 +171,25 @@ void SharedGpus::note_held(const spool::GpuHolding& held) {
     elsewhere_.emplace(held.gpu, reason);
     for (const std::string& other : conflicts_of(held.gpu))
         elsewhere_.emplace(other, reason);
+    for (const std::string& other : others_called(held.gpu))
+        elsewhere_.emplace(other, reason);
+}
+
+/// What of ours may be this GPU, though it has another name here.
+std::vector<std::string> SharedGpus::others_called(const std::string& gpu) const {
+    std::vector<std::string> out;
+    if (!known_.contains(gpu))
+        for (const auto& [id, names] : called_)
+            if (spool::is_called(names, gpu)) out.push_back(id);
+    for (const std::string& text : texts_)
+        if (spool::may_be_same_gpu(text, gpu)) out.push_back(text);
+    return out;
+}
+
+spool::GpuWanted SharedGpus::wanted(const std::string& gpu) const {
+    const auto called = called_.find(gpu);
+    if (called == called_.end()) return {gpu, conflicts_of(gpu), {}, texts_.contains(gpu)};
+    return {gpu, conflicts_of(gpu), called->second.names, false};
 }
 
 /// What nobody else may have together with this GPU: an instance and what it is a part of.
@@ -249,7 +281,7 @@ void SharedGpus::wait_for_events() {
 
 /// Our locks are among them.
 spool::Result<bool> SharedGpus::own_user_has_more_than(int limit) {
-    const auto scene = locks_->look(known_);
+    const auto scene = locks_->look(looked_for());
     if (!scene) return tl::unexpected(scene.error());
     std::set<std::string> own;
     for (const spool::GpuHolding& held : scene->held)
@@ -273,7 +305,7 @@ spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
     std::vector<spool::GpuWanted> wanted;
     wanted.reserve(gpus.size());
     for (const std::string& gpu : gpus)
-        wanted.push_back({gpu, conflicts_of(gpu)});
+        wanted.push_back(this->wanted(gpu));
     auto taken = locks_->take(wanted, job);
     if (!taken) return tl::unexpected(taken.error());
     if (const auto* holder = std::get_if<spool::GpuHolder>(&*taken)) {

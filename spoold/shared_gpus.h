@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "libspool/gpu_lock.h"
+#include "libspool/gpu_pool.h"
 #include "libspool/layout.h"
 #include "libspool/state.h"
 
@@ -28,8 +29,9 @@ public:
     SharedGpus(boost::asio::io_context& io, const spool::Spool& spool, const spool::Clock& clock,
                std::function<void()> changed);
 
-    /// The machine's GPUs: which are instances of which.
-    void know(const std::vector<spool::DeviceState>& devices);
+    /// The machine's GPUs: which are instances of which, and which of the pool are no more than a
+    /// name.
+    void know(const spool::GpuPool& pool);
     /// Looks who has what. An error means that it is not known: then nothing may be started. What
     /// one has found stands for nine times as long as it took: looking takes no more than a tenth
     /// of the time, whatever others do.
@@ -72,6 +74,9 @@ private:
     void lock_again();
     void list_files();
     void note_held(const spool::GpuHolding& held);
+    [[nodiscard]] std::set<std::string> looked_for() const;
+    [[nodiscard]] spool::GpuWanted wanted(const std::string& gpu) const;
+    [[nodiscard]] std::vector<std::string> others_called(const std::string& gpu) const;
     void watch();
     void wait_for_events();
     [[nodiscard]] std::vector<std::string> conflicts_of(const std::string& gpu) const;
@@ -93,8 +98,10 @@ private:
     std::map<std::uint64_t, spool::GpuLock> own_;  ///< by job
     std::optional<spool::GpuTicket> ticket_;
 
-    std::map<std::string, std::string> parents_;  ///< of MIG instances
-    std::set<std::string> known_;                 ///< ids of the machine's GPUs
+    std::map<std::string, std::string> parents_;    ///< of MIG instances
+    std::set<std::string> known_;                   ///< ids of the machine's GPUs
+    std::map<std::string, spool::PoolGpu> called_;  ///< what they may be called, by id
+    std::set<std::string> texts_;  ///< of lists by hand, where it is not known what they mean
     spool::GpuScene scene_;
     spool::Result<void> looked_;  ///< how that went
     Time rest_until_{0};

@@ -73,7 +73,9 @@ void SystemGpuSurprises::what_others_leave_of_a_gpu_is_told() {
     TestSpool spool;
     FakeGpus gpus(spool, {FakeGpus::a100(0)});
     gpus.set(0, "display", 1);
-    gpus.set(0, "used", 10'240 + 512);  // a desktop's: it may have a quarter
+    // A desktop's: it may have a quarter.
+    gpus.set(0, "graphics", QJsonArray{QJsonObject{{"pid", getpid()}, {"memory", 10'240}}});
+    gpus.set(0, "used", 10'240 + 512);
     QVERIFY(spool.start());
     spool.drop("most.job", "#SPOOL --gpu-mem=79G\ntrue");
     QVERIFY(

@@ -39,6 +39,8 @@ private slots:
     void a_line_for_each_gpu();
     void json_says_the_same();
     void jobs_that_share_are_all_named();
+    void a_job_where_it_should_not_be();
+    void what_the_settings_ignore();
     void without_a_daemon();
     void without_gpus();
     void while_the_driver_does_not_answer();
@@ -128,6 +130,53 @@ void SystemGpusCommand::jobs_that_share_are_all_named() {
 }
 
 /// The drivers are asked by the command itself.
+/// With a daemon and without one: its record tells whose the process is.
+void SystemGpusCommand::a_job_where_it_should_not_be() {
+    TestSpool spool;
+    FakeGpus gpus(spool, {FakeGpus::a100(0), FakeGpus::a100(1)});
+    QVERIFY(spool.start());
+    spool.drop("a.job", held_job(spool, "$CUDA_VISIBLE_DEVICES"));
+    QVERIFY(spool.wait_for([&] { return !spool.read("../home/pid").isEmpty(); }, "a to run"));
+    const QByteArray pid = spool.read("../home/pid").trimmed();
+    // After the end of a job the driver is asked anew.
+    spool.drop("before.job", "true");
+    QCOMPARE(spool.wait_for_result("before")["gpus"].toArray(), QJsonArray{"1"});
+    gpus.set_processes(1, {{pid.toLongLong(), 100}});
+    spool.drop("b.job", "true");
+    QVERIFY(waits_with(spool, "b", "1 used by job 1 (a), which was not given it"));
+    const auto reason = [&] {
+        return gpu_member(spool, "GPU-00000001", "reason").toString().toUtf8();
+    };
+    const QByteArray said = reason();
+    QVERIFY2(said.startsWith("used by job 1 (a), which was not given it: bash (pid " + pid), said);
+    QVERIFY2(said.endsWith("100 MiB); to end that job: gpuspool cancel 1"), said);
+    spool.kill9();
+    QCOMPARE(reason(), said);
+    QCOMPARE(gpu_member(spool, "GPU-00000001", "status").toString(), "busy");
+    let_go(spool);
+}
+
+void SystemGpusCommand::what_the_settings_ignore() {
+    TestSpool spool;
+    FakeGpus gpus(spool, {FakeGpus::a100(0), FakeGpus::a100(1)});
+    gpus.set_processes(0, {{getpid(), 600}});
+    gpus.set(1, "used", 30'000);
+    QVERIFY(spool.start());
+    spool.drop("x.job", "true");
+    QVERIFY(waits_with(spool, "x", "used by"));
+    QCOMPARE(gpu_member(spool, "GPU-00000000", "status").toString(), "busy");
+    const QByteArray reason = gpu_member(spool, "GPU-00000001", "reason").toString().toUtf8();
+    QVERIFY2(reason.endsWith("\"unexplained_memory\": \"30G\" in config.json"), reason);
+    QFile program("/proc/self/comm"), settings(spool.path("config.json"));
+    QVERIFY(program.open(QIODevice::ReadOnly) && settings.open(QIODevice::WriteOnly));
+    settings.write("{\"ignored_programs\": [\"" + program.readAll().trimmed() +
+                   "\"], \"unexplained_memory\": \"30G\"}");
+    settings.close();
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
+    QCOMPARE(gpu_member(spool, "GPU-00000000", "status").toString(), "free");
+    QCOMPARE(gpu_member(spool, "GPU-00000001", "status").toString(), "free");
+}
+
 void SystemGpusCommand::without_a_daemon() {
     TestSpool spool;
     spool.environment.insert("LC_ALL", "C.UTF-8");

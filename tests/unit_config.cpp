@@ -93,6 +93,18 @@ private slots:
         QVERIFY2(!said.contains('\033') && !said.contains('\n'), said);
     }
 
+    void unexplained_memory() {
+        constexpr std::uint64_t mebibyte = 1 << 20;
+        const auto read = [](const char* text) {
+            const auto config = spool::read_config(text, "config.json");
+            return config ? config->gpu_rules.unexplained / mebibyte : std::uint64_t(-1);
+        };
+        QCOMPARE(read("{}"), std::uint64_t{512});
+        QCOMPARE(read("{\"unexplained_memory\": 1000}"), std::uint64_t{1000});
+        QCOMPARE(read("{\"unexplained_memory\": \"9G\"}"), std::uint64_t{9 * 1024});
+        QCOMPARE(read("{\"unexplained_memory\": 0}"), std::uint64_t{0});
+    }
+
     void unknown_keys_are_warnings() {
         const auto config = spool::read_config(
             "{\n// x\n\"gpu\": [0],\n\"zebra\": {\"a\": [1,]},\n\"gpus\": [1]}", "config.json");
@@ -126,6 +138,8 @@ private slots:
         row("{\"gpus\": [\"0\\u0000\"]}", 1, "'gpus'");
         row("{\"gpus\": [\"auto\"]}", 1, "'gpus' is wrong");
         row("{\"gpus\": [\"\\u001b[31m0\"]}", 1, "'gpus' is wrong");
+        row("{\"unexplained_memory\": \"much\"}", 1, "'unexplained_memory' is wrong");
+        row("{\"unexplained_memory\": -1}", 1, "an amount of memory");
         row("{\"ignored_programs\": [5]}", 1, "a list of programs");
         row("{\"ignored_programs\": [\"\"]}", 1, "a list of programs");
         row("{\"max_gpus\": -1}", 1, "'max_gpus'");

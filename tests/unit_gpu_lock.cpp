@@ -49,6 +49,7 @@ private slots:
     void one_spool_at_a_time();
     void all_or_none();
     void parts_and_their_whole();
+    void one_gpu_under_two_names();
     void no_gpu_needs_no_lock();
     void the_holder_is_described();
     void what_is_left_behind_is_no_lock_and_goes();
@@ -116,6 +117,32 @@ void unit_gpu_lock::parts_and_their_whole() {
     auto all = take(b, whole);
     QVERIFY(all);
     QVERIFY(!take(a, part));
+}
+
+/// A spool without a driver knows what a list by hand calls it, and no more.
+void unit_gpu_lock::one_gpu_under_two_names() {
+    Locks locks;
+    GpuLocks knows = locks.of("a"), by_hand = locks.of("b"), other = locks.of("c");
+    const std::vector<GpuWanted> known{{"GPU-8f6d", {}, {"GPU-8f6d", "1", "0000:81:00.0"}, false}};
+    const auto named = [](const char* name) {
+        return std::vector<GpuWanted>{{name, {}, {}, true}};
+    };
+    for (const char* name : {"1", "81:00.0"}) {
+        auto lock = take(by_hand, named(name));
+        QVERIFY(lock);
+        QVERIFY2(!take(knows, known), name);
+        QVERIFY2(!take(other, named(name)), name);
+        lock->remove();
+    }
+    auto elsewhere = take(by_hand, named("0"));
+    QVERIFY(elsewhere);
+    auto lock = take(knows, known);
+    QVERIFY2(lock, "another index is another GPU for those who know theirs");
+    // It may be any of them for those who do not.
+    elsewhere->remove();
+    QVERIFY(!take(by_hand, named("0")));
+    lock->remove();
+    QVERIFY(take(by_hand, named("0")));
 }
 
 void unit_gpu_lock::no_gpu_needs_no_lock() {

@@ -33,6 +33,35 @@ private slots:
         QCOMPARE(need.wanted_gpus(), std::optional<std::size_t>(2));
     }
 
+    void names_that_may_mean_the_same_data() {
+        QTest::addColumn<QByteArray>("a");
+        QTest::addColumn<QByteArray>("b");
+        QTest::addColumn<bool>("same");
+        const auto row = [](const char* a, const char* b, bool same) {
+            QTest::addRow("%s and %s", a, b) << QByteArray(a) << QByteArray(b) << same;
+        };
+        row("0", "0", true);
+        row("0", "1", false);
+        row("1", "10", false);
+        row("01", "1", true);
+        row("00", "0", true);
+        row("81:00.0", "0000:81:00.0", true);
+        row("0000:81:00.0", "00000000:81:00.0", true);
+        row("81:00", "82:00", false);
+        row("GPU-8f6d02a1", "gpu-8f6d02a1-77", true);
+        row("GPU-8f6d02a1", "GPU-8f6d02a2", false);
+        row("MIG-1", "MIG-2", false);
+        row("GPU-1", "MIG-1", true);
+        row("0", "81:00.0", true);
+        row("0", "GPU-8f6d02a1", true);
+    }
+    void names_that_may_mean_the_same() {
+        QFETCH(QByteArray, a);
+        QFETCH(QByteArray, b);
+        QTEST(spool::may_be_same_gpu(a.toStdString(), b.toStdString()), "same");
+        QTEST(spool::may_be_same_gpu(b.toStdString(), a.toStdString()), "same");
+    }
+
     void names_data() {
         QTest::addColumn<QByteArray>("name");
         QTest::addColumn<bool>("is_called");

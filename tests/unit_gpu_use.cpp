@@ -42,7 +42,14 @@ Gpu gpu(std::vector<GpuProcess> processes, std::uint64_t other = 5, bool display
         out.memory_used += entry.memory.value_or(0);
     out.display = display;
     out.processes = std::move(processes);
+    out.graphics_listed = true;
     return out;
+}
+
+/// As AMD's driver tells of one: nobody who draws is listed.
+Gpu without_graphics(Gpu device) {
+    device.graphics_listed = false;
+    return device;
 }
 
 GpuJob job(const std::string& given) {
@@ -58,6 +65,8 @@ private slots:
     void of_others_data();
     void of_others();
     void reasons_name_who_and_the_remedy();
+    void reasons_of_memory();
+    void remedies_help();
     void our_jobs_data();
     void our_jobs();
     void what_is_ignored();
@@ -76,14 +85,28 @@ void unit_gpu_use::of_others_data() {
     row("a small desktop", gpu({drawing(900)}, 5, true), Kind::free);
     row("a desktop at its share", gpu({drawing(20'000)}, 0, true), Kind::free);
     row("a large desktop", gpu({drawing(20'001)}, 0, true), Kind::busy);
-    row("a desktop that lists little", gpu({drawing(10)}, 21'000, true), Kind::busy);
     row("a desktop that draws elsewhere", gpu({drawing(900)}), Kind::free);
     row("memory below the threshold", gpu({}, 512), Kind::free);
     row("memory that nobody explains", gpu({}, 513), Kind::busy);
-    row("memory of a process that does not tell", gpu({drawing(std::nullopt)}, 9'000), Kind::free);
+    row("the same on a GPU with a display", gpu({}, 513, true), Kind::busy);
+    row("beside a desktop that explains its own", gpu({drawing(900)}, 9'000, true), Kind::busy);
+    row("a desktop that does not tell how much", gpu({drawing(std::nullopt)}, 19'000, true),
+        Kind::free);
+    row("and may have more than its share", gpu({drawing(std::nullopt)}, 21'000, true), Kind::busy);
+    row("one that does not tell, without a display", gpu({drawing(std::nullopt)}, 9'000),
+        Kind::free);
+    row("and nearly all is used", gpu({drawing(std::nullopt)}, 79'000), Kind::busy);
+    row("a driver that lists no desktop", without_graphics(gpu({}, 19'000, true)), Kind::free);
+    row("and it may have too much", without_graphics(gpu({}, 21'000, true)), Kind::busy);
+    row("the same where there is no display", without_graphics(gpu({}, 9'000)), Kind::busy);
     Gpu silent = gpu({}, 9'000);
     silent.processes.reset();
     row("a driver that lists no processes", silent, Kind::busy);
+    Gpu shared = gpu({drawing(std::nullopt)}, 0, true);
+    shared.memory_total = 0;
+    row("a desktop on the machine's own memory", shared, Kind::free);
+    shared.processes = {process(812, std::nullopt)};
+    row("one that computes there", shared, Kind::busy);
     silent.memory_used = 0;
     row("the same, and nothing is used", silent, Kind::free);
     Gpu lost = gpu({});
@@ -114,6 +137,39 @@ void unit_gpu_use::reasons_name_who_and_the_remedy() {
     QVERIFY(third.reason.find_first_of("\n\x1b") == std::string::npos);
 }
 
+void unit_gpu_use::reasons_of_memory() {
+    GpuProcess browser = drawing(20'001);
+    browser.program = "firefox";
+    const Gpu desktop = gpu({drawing(30), browser}, 0, true);
+    QCOMPARE(spool::gpu_use(desktop, {}, {}).reason,
+             std::string("the desktop uses 20031 MiB of its memory, most of it firefox (pid 900 of "
+                         "ada, 20001 MiB); how much may be: \"desktop_share\" in config.json; if "
+                         "that does not matter: gpuspool gpus ignore 900"));
+    QCOMPARE(spool::gpu_use(gpu({}, 9'000), {}, {}).reason,
+             std::string("9000 MiB of its memory are used by no process that can be seen (of a "
+                         "container, or left by one that died); if that does not matter: "
+                         "\"unexplained_memory\": \"9G\" in config.json"));
+}
+
+/// What the sentences name as remedies.
+void unit_gpu_use::remedies_help() {
+    GpuRules rules;
+    rules.unexplained = std::uint64_t{9} << 30;
+    QVERIFY(spool::gpu_use(gpu({}, 9'000), {}, rules).kind == Kind::free);
+    rules = {};
+    rules.desktop_share = 0.3;
+    QVERIFY(spool::gpu_use(gpu({drawing(20'001)}, 0, true), {}, rules).kind == Kind::free);
+    rules = {};
+    rules.ignored_pids = {900};
+    QVERIFY(spool::gpu_use(gpu({drawing(20'001)}, 0, true), {}, rules).kind == Kind::free);
+    // What one has that the user ignores and that does not tell how much may be all that is used.
+    QVERIFY(spool::gpu_use(gpu({drawing(std::nullopt)}, 79'000), {}, rules).kind == Kind::free);
+    rules.ignored_pids = {812};
+    QVERIFY(spool::gpu_use(gpu({process(812, std::nullopt)}, 79'000), {}, rules).kind ==
+            Kind::free);
+    QVERIFY(spool::gpu_use(gpu({process(812, 600)}, 9'000), {}, rules).kind == Kind::busy);
+}
+
 void unit_gpu_use::our_jobs_data() {
     QTest::addColumn<QString>("given");
     QTest::addColumn<QString>("token");
@@ -139,7 +195,10 @@ void unit_gpu_use::our_jobs() {
     ours.cgroup = cgroup.toStdString();
     const GpuUse use = spool::gpu_use(gpu({ours}, 9'000), {job(given.toStdString())}, {});
     QVERIFY2(use.kind == kind, use.reason.c_str());
-    if (given == "GPU-b") QVERIFY(use.reason.find("job 41 (x)") != std::string::npos);
+    if (given == "GPU-b")
+        QCOMPARE(use.reason, std::string("used by job 41 (x), which was not given it: jupyter (pid "
+                                         "812 of ada, 600 MiB); to end that job: gpuspool cancel "
+                                         "41"));
 }
 
 void unit_gpu_use::what_is_ignored() {

@@ -7,6 +7,7 @@
 #include <QTest>
 
 #include "spoold/probe/nvml.h"
+#include "tests/support/device_files.h"
 
 using spool::Gpu;
 using spool::GpuProcess;
@@ -27,6 +28,14 @@ QJsonObject process(int pid, int memory) {
     return {{"pid", pid}, {"memory", memory}};
 }
 
+/// The processes, as "10 100".
+QStringList told(const Gpu& gpu) {
+    QStringList found;
+    for (const GpuProcess& entry : gpu.processes.value_or(std::vector<GpuProcess>()))
+        found << QString("%1 %2").arg(entry.pid).arg(entry.memory.value_or(0) / mebibyte);
+    return found;
+}
+
 }  // namespace
 
 class unit_probe_nvml : public QObject {
@@ -42,8 +51,17 @@ private slots:
     void a_gpu_without_answers_is_unknown_data();
     void a_gpu_without_answers_is_unknown();
     void withheld_gpus_are_not_there();
+    void device_files_data();
+    void device_files();
     void instances_of_a_divided_gpu();
     void an_old_driver();
+    void a_driver_of_2021();
+    void lists_in_another_layout_data();
+    void lists_in_another_layout();
+    void a_list_that_is_not_there_any_more();
+    void a_gpu_without_an_address();
+    void reserved_memory_is_used_by_nobody();
+    void a_gpu_that_shares_the_machines_memory();
     void without_a_driver();
     void a_library_that_cannot_be_loaded_data();
     void a_library_that_cannot_be_loaded();
@@ -60,6 +78,7 @@ private:
 
 void unit_probe_nvml::init() {
     scratch_.reset(new QTemporaryDir);
+    QVERIFY(DeviceFiles::open_to_all(scratch_->path()));
     qputenv("FAKE_NVML", scratch_->filePath("scenario").toUtf8());
 }
 
@@ -72,7 +91,7 @@ void unit_probe_nvml::set(const QJsonObject& scenario) {
 std::vector<Gpu> unit_probe_nvml::survey(const char* library) {
     const auto nvml = Library::load(library);
     if (!nvml || !*nvml) return {};
-    return spool::probe::survey_nvidia(**nvml).value_or(std::vector<Gpu>{});
+    return spool::probe::survey_nvidia(**nvml, "/nowhere").value_or(std::vector<Gpu>{});
 }
 
 void unit_probe_nvml::a_gpu_is_described() {
@@ -89,6 +108,7 @@ void unit_probe_nvml::a_gpu_is_described() {
     expected.temperature = 41;
     expected.power = 71;
     expected.processes.emplace();
+    expected.graphics_listed = true;
     QVERIFY(gpus[0] == expected);
 }
 
@@ -136,7 +156,7 @@ void unit_probe_nvml::a_gpu_that_fell_off_the_bus() {
     set_gpus({lost, second});
     const auto gpus = survey();
     QCOMPARE(gpus.size(), std::size_t{2});
-    QCOMPARE(gpus[0].problem, std::string("GPU is lost"));
+    QCOMPARE(gpus[0].problem, std::string("GPU is lost: dmesg says why; restart the machine"));
     QCOMPARE(gpus[0].index, 0);
     QCOMPARE(gpus[1].problem, std::string());
     QCOMPARE(gpus[1].index, 1);
@@ -191,6 +211,32 @@ void unit_probe_nvml::withheld_gpus_are_not_there() {
     QCOMPARE(gpus[0].id, std::string("GPU-b"));
 }
 
+void unit_probe_nvml::device_files_data() {
+    QTest::addColumn<QStringList>("files");
+    QTest::addColumn<bool>("permitted");
+    QTest::newRow("there are none at all") << QStringList() << true;
+    QTest::newRow("it may be opened") << QStringList{"nvidia77"} << true;
+    QTest::newRow("its mode forbids it") << QStringList{"nvidia77", "0"} << false;
+    QTest::newRow("others have one") << QStringList{"nvidia7"} << false;
+    QTest::newRow("there are only those of the driver")
+        << QStringList{"nvidiactl", "nvidia-uvm"} << true;
+}
+
+/// `files` with "0" at the end: nobody may open the first of them.
+void unit_probe_nvml::device_files() {
+    QFETCH(QStringList, files);
+    QFETCH(bool, permitted);
+    set_gpus({a100()});
+    const DeviceFiles dev(scratch_->filePath("dev"), files);
+    const auto nvml = Library::load(FAKE_NVML_NEW);
+    QVERIFY(nvml && *nvml);
+    const AsAnybody nobody;
+    const auto gpus = spool::probe::survey_nvidia(**nvml, dev.path().toStdString());
+    QVERIFY(gpus);
+    QCOMPARE(gpus->size(), std::size_t{1});
+    QCOMPARE(gpus->front().permitted, permitted);
+}
+
 void unit_probe_nvml::instances_of_a_divided_gpu() {
     QJsonObject gpu = a100();
     gpu["mig"] = QJsonArray{QJsonObject{{"uuid", "MIG-1"}, {"total", 20'000}, {"used", 3}},
@@ -224,6 +270,88 @@ void unit_probe_nvml::an_old_driver() {
     // It counts what the driver keeps for itself.
     QCOMPARE(gpus[0].memory_used, 605 * mebibyte);
     QVERIFY(gpus[0].used_with_reserve);
+    QCOMPARE(gpus[0].pci, std::string("0000:c1:00.0"));
+    QVERIFY(!gpus[0].graphics_listed);
+}
+
+/// r470: its lists are those of _v2, and PCI addresses have their old form.
+void unit_probe_nvml::a_driver_of_2021() {
+    QJsonObject gpu = a100();
+    gpu["compute"] = QJsonArray{process(10, 100), process(11, 200)};
+    gpu["graphics"] = QJsonArray{process(12, 300), process(13, 400)};
+    set_gpus({gpu});
+    const auto gpus = survey(FAKE_NVML_2021);
+    QCOMPARE(gpus.size(), std::size_t{1});
+    QCOMPARE(told(gpus[0]), (QStringList{"10 100", "11 200", "12 300", "13 400"}));
+    QCOMPARE(gpus[0].pci, std::string("0000:c1:00.0"));
+    QVERIFY(gpus[0].used_with_reserve);
+}
+
+void unit_probe_nvml::lists_in_another_layout_data() {
+    QTest::addColumn<QString>("driver");
+    QTest::addColumn<int>("length");
+    QTest::newRow("535.54.03 has 32 bytes") << "535.54.03" << 32;
+    QTest::newRow("as later ones have it") << "535.98" << 24;
+    QTest::newRow("32 bytes in a driver of which it is not known") << "560.1" << 32;
+    QTest::newRow("24 bytes in one that should have 32") << "535.86.10" << 24;
+    QTest::newRow("16 bytes in a new driver") << "580.95.05" << 16;
+}
+
+/// The layout was changed under one name, there and back; more than 24 of the long ones are more
+/// than 32 of those that are expected.
+void unit_probe_nvml::lists_in_another_layout() {
+    QFETCH(QString, driver);
+    QFETCH(int, length);
+    QJsonObject gpu = a100();
+    QJsonArray many;
+    QStringList expected;
+    for (int pid = 1; pid <= 31; ++pid) {
+        many.append(process(pid, 3 * pid));
+        expected << QString("%1 %2").arg(pid).arg(3 * pid);
+    }
+    gpu["compute"] = many;
+    set({{"driver", driver}, {"process_info", length}, {"gpus", QJsonArray{gpu}}});
+    QCOMPARE(told(survey().at(0)), expected);
+}
+
+/// 535.98 and later withdrew the lists of _v3 for a time.
+void unit_probe_nvml::a_list_that_is_not_there_any_more() {
+    QJsonObject gpu = a100();
+    gpu["compute"] = QJsonArray{process(10, 100)};
+    gpu["fail"] = QJsonObject{{"nvmlDeviceGetComputeRunningProcesses_v3", 13}};
+    set_gpus({gpu});
+    QCOMPARE(told(survey().at(0)), QStringList{"10 100"});
+}
+
+void unit_probe_nvml::a_gpu_without_an_address() {
+    QJsonObject gpu = a100();
+    gpu["fail"] = QJsonObject{{"nvmlDeviceGetPciInfo_v3", 3}};
+    set_gpus({gpu});
+    const auto gpus = survey();
+    QCOMPARE(gpus.size(), std::size_t{1});
+    QCOMPARE(gpus[0].pci, std::string());
+    QCOMPARE(gpus[0].problem, std::string());
+}
+
+void unit_probe_nvml::reserved_memory_is_used_by_nobody() {
+    QJsonObject gpu = a100();
+    gpu["used_has_reserved"] = true;
+    set_gpus({gpu});
+    QCOMPARE(survey().at(0).memory_used, 5 * mebibyte);
+}
+
+/// Its memory is never told: that does not make it unknown, if its processes are.
+void unit_probe_nvml::a_gpu_that_shares_the_machines_memory() {
+    QJsonObject gpu = a100();
+    QJsonObject fail{{"nvmlDeviceGetMemoryInfo", 3}, {"nvmlDeviceGetMemoryInfo_v2", 3}};
+    gpu["fail"] = fail;
+    set_gpus({gpu});
+    QCOMPARE(survey().at(0).problem, std::string());
+    QCOMPARE(survey().at(0).memory_total, std::uint64_t{0});
+    fail["nvmlDeviceGetComputeRunningProcesses_v3"] = 3;
+    gpu["fail"] = fail;
+    set_gpus({gpu});
+    QVERIFY(survey().at(0).problem.find("its memory is not known") != std::string::npos);
 }
 
 void unit_probe_nvml::without_a_driver() {
@@ -261,11 +389,11 @@ void unit_probe_nvml::a_driver_that_was_changed() {
     set_gpus({a100()});
     const auto nvml = Library::load(FAKE_NVML_NEW);
     QVERIFY(nvml && *nvml);
-    QVERIFY(spool::probe::survey_nvidia(**nvml));
+    QVERIFY(spool::probe::survey_nvidia(**nvml, "/nowhere"));
     QJsonObject gpu = a100();
     gpu["handle"] = 18;
     set_gpus({gpu});
-    const auto after = spool::probe::survey_nvidia(**nvml);
+    const auto after = spool::probe::survey_nvidia(**nvml, "/nowhere");
     QVERIFY(!after);
     QVERIFY(after.error().text().find("mismatch") != std::string::npos);
 }

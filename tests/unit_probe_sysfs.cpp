@@ -3,8 +3,10 @@
 #include <QTemporaryDir>
 #include <QTest>
 
+#include "spoold/probe/drm_clients.h"
 #include "spoold/probe/processes.h"
 #include "spoold/probe/sysfs.h"
+#include "tests/support/device_files.h"
 #include "tests/support/fake_sysfs.h"
 
 using spool::Gpu;
@@ -15,12 +17,19 @@ class unit_probe_sysfs : public QObject {
     Q_OBJECT
 
 private slots:
-    void init() { scratch_.reset(new QTemporaryDir); }
+    void init() {
+        scratch_.reset(new QTemporaryDir);
+        QVERIFY(DeviceFiles::open_to_all(scratch_->path()));
+    }
     void an_amd_gpu_is_described();
     void amd_gpus_are_numbered_as_rocm_does();
     void amd_processes_have_their_memory_on_this_gpu();
     void an_amd_gpu_without_answers_is_unknown();
+    void amd_device_files_data();
+    void amd_device_files();
+    void a_hidden_amd_node_is_withheld();
     void intel_gpus();
+    void who_has_a_gpu_open();
     void without_gpus();
     void who_a_process_is();
     void a_process_that_cannot_be_seen();
@@ -60,7 +69,7 @@ void unit_probe_sysfs::an_amd_gpu_is_described() {
     put(device + "/drm/card1/card1-DP-1/status", "connected\n");
     node(0, "0", "0");
     node(1, "51234", "768");
-    const auto gpus = spool::probe::survey_amd(root());
+    const auto gpus = spool::probe::survey_amd(root(), root() / "dev");
     QCOMPARE(gpus.size(), std::size_t{1});
     Gpu expected;
     expected.id = "AMD-a1b2c3";
@@ -84,7 +93,7 @@ void unit_probe_sysfs::amd_gpus_are_numbered_as_rocm_does() {
     amd(1, "0000:83:00.0");
     node(1, "2", "33536");
     node(2, "1", "768");
-    const auto gpus = spool::probe::survey_amd(root());
+    const auto gpus = spool::probe::survey_amd(root(), root() / "dev");
     QCOMPARE(gpus.size(), std::size_t{2});
     QCOMPARE(gpus[0].pci, std::string("0000:83:00.0"));
     QCOMPARE(gpus[0].index, 0);
@@ -98,7 +107,7 @@ void unit_probe_sysfs::amd_processes_have_their_memory_on_this_gpu() {
     put("class/kfd/kfd/proc/812/vram_51234", "4096\n");
     put("class/kfd/kfd/proc/813/vram_51234", "0\n");
     put("class/kfd/kfd/proc/814/vram_999", "4096\n");
-    const auto gpus = spool::probe::survey_amd(root());
+    const auto gpus = spool::probe::survey_amd(root(), root() / "dev");
     QVERIFY(gpus.at(0).processes);
     QCOMPARE(gpus[0].processes->size(), std::size_t{1});
     QCOMPARE(gpus[0].processes->at(0).pid, 812);
@@ -109,11 +118,49 @@ void unit_probe_sysfs::an_amd_gpu_without_answers_is_unknown() {
     card(0, "0000:03:00.0", "0x1002");
     node(1, "1", "768");
     amd(1, "0000:04:00.0");
-    const auto gpus = spool::probe::survey_amd(root());
+    const auto gpus = spool::probe::survey_amd(root(), root() / "dev");
     QCOMPARE(gpus.size(), std::size_t{2});
     QVERIFY(gpus[0].computes);
     QVERIFY(gpus[0].problem.find("amdgpu does not answer") != std::string::npos);
     QVERIFY2(!gpus[1].computes, "amdkfd does not have it");
+}
+
+void unit_probe_sysfs::amd_device_files_data() {
+    QTest::addColumn<QStringList>("files");
+    QTest::addColumn<bool>("permitted");
+    QTest::newRow("there are none at all") << QStringList() << true;
+    QTest::newRow("all may be opened") << QStringList{"dri/renderD128", "kfd"} << true;
+    QTest::newRow("not the card's") << QStringList{"kfd", "dri/renderD128", "0"} << false;
+    QTest::newRow("not the compute driver's") << QStringList{"dri/renderD128", "kfd", "0"} << false;
+    QTest::newRow("no compute driver's") << QStringList{"dri/renderD128"} << false;
+    QTest::newRow("another card's") << QStringList{"dri/renderD129", "kfd"} << false;
+}
+
+void unit_probe_sysfs::amd_device_files() {
+    QFETCH(QStringList, files);
+    QFETCH(bool, permitted);
+    const QString device = amd(0, "0000:03:00.0");
+    put(device + "/drm/card0/dev", "226:0\n");
+    put(device + "/drm/renderD128/dev", "226:128\n");
+    node(1, "51234", "768");
+    const DeviceFiles dev(scratch_->filePath("dev"), files);
+    const AsAnybody nobody;
+    const auto gpus = spool::probe::survey_amd(root(), dev.path().toStdString());
+    QCOMPARE(gpus.size(), std::size_t{1});
+    QVERIFY(gpus[0].computes);
+    QCOMPARE(gpus[0].permitted, permitted);
+}
+
+/// The compute driver does not say then which node is whose.
+void unit_probe_sysfs::a_hidden_amd_node_is_withheld() {
+    const QString device = amd(0, "0000:03:00.0");
+    put(device + "/drm/renderD128/dev", "226:128\n");
+    put("class/kfd/kfd/topology/nodes/1/gpu_id", "");
+    const DeviceFiles dev(scratch_->filePath("dev"), {"dri/renderD129", "kfd"});
+    const auto gpus = spool::probe::survey_amd(root(), dev.path().toStdString());
+    QCOMPARE(gpus.size(), std::size_t{1});
+    QVERIFY2(gpus[0].computes && !gpus[0].permitted,
+             "it is taken for one without a compute driver");
 }
 
 void unit_probe_sysfs::intel_gpus() {
@@ -130,8 +177,41 @@ void unit_probe_sysfs::intel_gpus() {
     QCOMPARE(gpus[1].memory_used, std::uint64_t{600});
 }
 
+void unit_probe_sysfs::who_has_a_gpu_open() {
+    const auto client = [&](const QString& process, int fd, const QByteArray& target,
+                            const QByteArray& text) {
+        put(process + QString("/fdinfo/%1").arg(fd), "pos:\t0\n" + text);
+        QDir().mkpath(scratch_->filePath(process + "/fd"));
+        QVERIFY(QFile::link(target, scratch_->filePath(process + QString("/fd/%1").arg(fd))));
+    };
+    const QByteArray first = "drm-pdev:\t0000:03:00.0\ndrm-client-id:\t3\n";
+    const QByteArray second = "drm-pdev:\t0000:03:00.0\ndrm-client-id:\t4\n";
+    // The same client by two numbers, another of the same process, and a file that is no GPU's.
+    client("812", 4, "/dev/dri/renderD128", first + "drm-resident-vram0:\t2048 KiB\n");
+    client("812", 5, "/dev/dri/renderD128", first + "drm-resident-vram0:\t2048 KiB\n");
+    client("812", 6, "/dev/dri/card0",
+           second +
+               "drm-resident-vram0:\t1 MiB\ndrm-resident-gtt:\t9 MiB\n"
+               "drm-cycles-ccs:\t77\n");
+    client("812", 7, "/tmp/a-file", first + "drm-resident-vram0:\t4096 KiB\n");
+    client("99", 3, "/dev/dri/card1",
+           "drm-pdev:\t0000:00:02.0\ndrm-client-id:\t1\ndrm-engine-compute:\t0 ns\n");
+    put("self/fdinfo/3", first);
+    const auto clients = spool::probe::drm_clients(root());
+    QCOMPARE(clients.size(), std::size_t{2});
+    const auto& discrete = clients.at("0000:03:00.0");
+    QCOMPARE(discrete.size(), std::size_t{1});
+    QCOMPARE(discrete[0].pid, 812);
+    QVERIFY(discrete[0].kind == GpuProcess::Kind::compute);
+    QCOMPARE(discrete[0].memory, std::optional<std::uint64_t>(3 << 20));
+    const auto& integrated = clients.at("0000:00:02.0");
+    QCOMPARE(integrated.size(), std::size_t{1});
+    QVERIFY(integrated[0].kind == GpuProcess::Kind::graphics);
+    QVERIFY2(!integrated[0].memory, "it has no memory of its own");
+}
+
 void unit_probe_sysfs::without_gpus() {
-    QVERIFY(spool::probe::survey_amd(root()).empty());
+    QVERIFY(spool::probe::survey_amd(root(), root() / "dev").empty());
     QVERIFY(spool::probe::survey_intel(root() / "nowhere").empty());
 }
 

@@ -239,7 +239,8 @@ private slots:
             "waiting for 9 GPUs: a; b; c; d; 2 more; 1 free");
         row(Kind::gpus_unknown, 1, 0, "", {}, "the GPUs of this machine are being looked at");
         row(Kind::gpus_unknown, 1, 0, "Driver Not Loaded", {},
-            "what GPUs this machine has is not known: Driver Not Loaded");
+            "what GPUs this machine has is not known: Driver Not Loaded; a job that needs none "
+            "starts with #SPOOL --gpus=0, all do with \"gpus\": [] in config.json");
         row(Kind::max_gpus, 1, 2, "", {},
             "waiting for 1 GPU: \"max_gpus\" allows this spool 2 at once");
         row(Kind::machine_drained, 0, 0, "new driver at noon", {},

@@ -1,14 +1,12 @@
 #include "spoold/probe/nvml.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cerrno>
 #include <cstring>
+
+#include "spoold/probe/device_nodes.h"
+#include "spoold/probe/nvml_processes.h"
 
 namespace spool::probe {
 
@@ -34,8 +32,7 @@ std::string ask_text(Return (*function)(Device, char*, unsigned), Device device)
 }
 
 /// As the kernel writes it: NVML says "00000000:81:00.0", in capitals.
-std::string pci_address(const nvml::PciInfo& info) {
-    std::string text(info.bus_id, strnlen(info.bus_id, sizeof info.bus_id));
+std::string as_kernel_writes(std::string text) {
     std::transform(text.begin(), text.end(), text.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     const std::size_t domain = text.find(':');
@@ -44,74 +41,15 @@ std::string pci_address(const nvml::PciInfo& info) {
     return text;
 }
 
-/// A device file that may not be opened is withheld from this process, by a cgroup or by its mode.
-bool may_open(std::optional<unsigned> minor) {
-    if (!minor) return true;
-    const std::string path = "/dev/nvidia" + std::to_string(*minor);
-    struct stat status {};
-    if (stat(path.c_str(), &status) != 0) return true;  // where GPUs have no such files (WSL)
-    const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
-    if (file < 0) return errno != EPERM && errno != EACCES;
-    close(file);
-    return true;
-}
-
-/// Appends; one that draws and computes is listed twice, and what came first counts.
-void add_process(std::vector<GpuProcess>& list, unsigned pid, std::uint64_t memory,
-                 GpuProcess::Kind kind) {
-    GpuProcess process;
-    process.pid = static_cast<int>(pid);
-    process.kind = kind;
-    if (memory != nvml::not_available) process.memory = memory;
-    const bool known = std::any_of(list.begin(), list.end(), [&](const GpuProcess& other) {
-        return other.pid == process.pid;
-    });
-    if (!known) list.push_back(std::move(process));
-}
-
-/// Appends what one entry point lists; Return::success, or why it does not tell.
-template <typename Info>
-Return list_processes(Library::ProcessList function, Device device, GpuProcess::Kind kind,
-                      std::vector<GpuProcess>& out) {
-    std::vector<Info> found(32);
-    for (int tries = 0; tries < 8; ++tries) {
-        auto count = static_cast<unsigned>(found.size());
-        const Return code = function(device, &count, found.data());
-        if (code == Return::insufficient_size) {  // room for those that come until the next call
-            found.resize(2 * std::max<std::size_t>(found.size(), count));
-            continue;
-        }
-        if (code != Return::success) return code;
-        for (std::size_t i = 0; i < std::min<std::size_t>(count, found.size()); ++i)
-            add_process(out, found[i].pid, found[i].memory, kind);
-        return Return::success;
+std::string pci_address(const Library& nvml, Device device) {
+    for (const nvml::PciQuery& query : nvml.pci) {
+        nvml::PciInfo info{};
+        if (query.ask(device, &info) != Return::success) continue;
+        const char* text = query.legacy ? info.bus_id_legacy : info.bus_id;
+        const std::size_t most = query.legacy ? sizeof info.bus_id_legacy : sizeof info.bus_id;
+        return as_kernel_writes(std::string(text, strnlen(text, most)));
     }
-    return Return::insufficient_size;
-}
-
-Return list_processes(const Library& nvml, Library::ProcessList function, Device device,
-                      GpuProcess::Kind kind, std::vector<GpuProcess>& out) {
-    return nvml.old_processes ? list_processes<nvml::ProcessInfoV1>(function, device, kind, out)
-                              : list_processes<nvml::ProcessInfo>(function, device, kind, out);
-}
-
-/// What computes must be known, unless the driver never tells it of such a GPU: then its memory
-/// says whether it is used. Graphics and MPS clients need not be: not every GPU has them.
-void add_processes(const Library& nvml, Device device, Gpu& gpu) {
-    using enum GpuProcess::Kind;
-    std::vector<GpuProcess> found;
-    if (!nvml.compute) return;
-    const Return code = list_processes(nvml, nvml.compute, device, compute, found);
-    if (code == Return::not_supported || code == Return::no_permission ||
-        code == Return::function_not_found)
-        return;
-    if (code != Return::success) {
-        gpu.problem = "its processes are not known: " + nvml.text(code);
-        return;
-    }
-    if (nvml.mps) (void)list_processes(nvml, nvml.mps, device, compute, found);
-    if (nvml.graphics) (void)list_processes(nvml, nvml.graphics, device, graphics, found);
-    gpu.processes = std::move(found);
+    return {};
 }
 
 /// Return::success, or why the memory is not known.
@@ -120,7 +58,9 @@ Return add_memory(const Library& nvml, Device device, Gpu& gpu) {
     exact.version = nvml::MemoryV2::current;
     if (nvml.memory_v2 && nvml.memory_v2(device, &exact) == Return::success) {
         gpu.memory_total = exact.total;
-        gpu.memory_used = exact.used;
+        // Some headers say that `used` has `reserved` in it; drivers leave it out.
+        const std::uint64_t not_used = exact.free + exact.reserved;
+        gpu.memory_used = std::min(exact.used, exact.total - std::min(exact.total, not_used));
         return Return::success;
     }
     nvml::Memory memory{};
@@ -149,11 +89,14 @@ Gpu describe(const Library& nvml, Device device, Gpu like) {
     gpu.vendor = GpuVendor::nvidia;
     gpu.id = ask_text(nvml.uuid, device);
     if (const std::string name = ask_text(nvml.name, device); !name.empty()) gpu.name = name;
-    const Return memory = add_memory(nvml, device, gpu);
-    if (memory != Return::success) gpu.problem = "its memory is not known: " + nvml.text(memory);
     if (gpu.id.empty()) gpu.problem = "it has no UUID";
     add_readings(nvml, device, gpu);
     add_processes(nvml, device, gpu);
+    const Return memory = add_memory(nvml, device, gpu);
+    // One that shares the machine's memory never tells how much; its processes say who uses it.
+    const bool shares_memory = memory == Return::not_supported && gpu.processes;
+    if (memory != Return::success && !shares_memory)
+        gpu.problem = "its memory is not known: " + nvml.text(memory);
     return gpu;
 }
 
@@ -194,7 +137,7 @@ bool is_fatal(Return code) {
 
 }  // namespace
 
-Result<std::vector<Gpu>> survey_nvidia(const Library& nvml) {
+Result<std::vector<Gpu>> survey_nvidia(const Library& nvml, const std::filesystem::path& dev) {
     const auto failed = [&](Return code) {
         return content_error("NVIDIA driver", {}, nvml.text(code));
     };
@@ -213,8 +156,9 @@ Result<std::vector<Gpu>> survey_nvidia(const Library& nvml) {
         }
         Gpu like;
         like.index = static_cast<int>(index);
-        if (const auto pci = ask<nvml::PciInfo>(nvml.pci, device)) like.pci = pci_address(*pci);
-        like.permitted = may_open(ask<unsigned>(nvml.minor, device));
+        like.pci = pci_address(nvml, device);
+        if (const auto minor = ask<unsigned>(nvml.minor, device))
+            like.permitted = may_open_node(dev, "nvidia", std::to_string(*minor));
         gpus.push_back(describe(nvml, device, std::move(like)));
         if (is_divided(nvml, device)) {
             gpus.back().divided = true;

@@ -1,8 +1,10 @@
 // The part of NVML's binary interface that is used, in declarations of our own: nothing of NVIDIA's
-// is needed to build. Names, layouts and numbers are those of nvml.h (NVML API reference, CUDA 12);
-// what a driver of 2019 (r430) has is asked for first where newer entry points are missing.
+// is needed to build. Names, layouts and numbers are those of nvml.h (NVML API reference, CUDA 12),
+// compared with numbers by tests/unit_nvml_abi.cpp; what older drivers have is asked for where
+// newer entry points are missing.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace spool::nvml {
@@ -30,7 +32,8 @@ using Device = void*;
 constexpr std::uint64_t not_available = ~std::uint64_t{0};  ///< NVML_VALUE_NOT_AVAILABLE
 constexpr int temperature_gpu = 0;                          ///< NVML_TEMPERATURE_GPU
 
-/// nvmlPciInfo_t of nvmlDeviceGetPciInfo_v3.
+/// nvmlPciInfo_t of nvmlDeviceGetPciInfo_v3. Older entry points fill in no more than 52 bytes: the
+/// same as far as `bus_id`, and there words of their own.
 struct PciInfo {
     char bus_id_legacy[16];
     unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
@@ -55,19 +58,16 @@ struct Utilization {
     unsigned gpu, memory;
 };
 
-/// nvmlProcessInfo_v1_t, of the entry points without a suffix.
-struct ProcessInfoV1 {
-    unsigned pid;
-    std::uint64_t memory;
-};
-static_assert(sizeof(ProcessInfoV1) == 16);
-
-/// nvmlProcessInfo_t of the entry points _v2 and _v3.
+/// How an entry of a list of processes begins, in every version.
 struct ProcessInfo {
     unsigned pid;
     std::uint64_t memory;
-    unsigned gpu_instance, compute_instance;
 };
-static_assert(sizeof(ProcessInfo) == 24);
+static_assert(sizeof(ProcessInfo) == 16);
+
+/// How long it is: nvmlProcessInfo_v1_t of the entry points without a suffix ends here, that of _v2
+/// and _v3 has two numbers of MIG instances more, and that of _v3 in drivers 535.43 to 535.86
+/// another figure of memory.
+constexpr std::size_t process_info_v1 = 16, process_info_v2 = 24, process_info_535 = 32;
 
 }  // namespace spool::nvml

@@ -2,8 +2,37 @@
 
 #include <dlfcn.h>
 
+#include <array>
+#include <charconv>
+#include <utility>
+
 namespace spool::nvml {
 namespace {
+
+/// "535.54.03" as 535 and 54; zeros of what is no version.
+std::pair<int, int> read_version(std::string_view text) {
+    std::pair<int, int> version{};
+    const char* const end = text.data() + text.size();
+    const auto major = std::from_chars(text.data(), end, version.first);
+    if (major.ptr != end && *major.ptr == '.')
+        (void)std::from_chars(major.ptr + 1, end, version.second);
+    return version;
+}
+
+std::string_view remedy_of(Return code) {
+    switch (code) {
+        case Return::driver_not_loaded:
+            return "load it (sudo modprobe nvidia), or restart the machine";
+        case Return::lib_rm_version_mismatch:
+            return "the driver was updated: restart the machine";
+        case Return::gpu_is_lost:
+            return "dmesg says why; restart the machine";
+        case Return::reset_required:
+            return "sudo nvidia-smi --gpu-reset, or restart the machine";
+        default:
+            return {};
+    }
+}
 
 /// Of a library that dlopen has not found, nor one that it needs: then this begins with another
 /// name.
@@ -28,6 +57,7 @@ Result<std::unique_ptr<Library>> Library::load(const std::string& file) {
     const Return code = library->init();
     if (code == Return::success) {
         library->initialised_ = true;
+        library->note_version();
         return library;
     }
     // The library is often installed where there is no GPU.
@@ -41,8 +71,11 @@ Library::~Library() {
 }
 
 std::string Library::text(Return code) const {
-    const char* text = error_string(code);
-    return text ? text : "error " + std::to_string(static_cast<int>(code));
+    const char* said = error_string(code);
+    std::string text = said ? said : "error " + std::to_string(static_cast<int>(code));
+    if (const std::string_view remedy = remedy_of(code); !remedy.empty())
+        text.append(": ").append(remedy);
+    return text;
 }
 
 /// The first of `names` that the library has.
@@ -58,7 +91,6 @@ bool Library::find(Function& function, std::initializer_list<const char*> names)
 
 bool Library::find_all() {
     find(name, {"nvmlDeviceGetName"});
-    find(pci, {"nvmlDeviceGetPciInfo_v3"});
     find(minor, {"nvmlDeviceGetMinorNumber"});
     find(memory_v2, {"nvmlDeviceGetMemoryInfo_v2"});
     find(utilization, {"nvmlDeviceGetUtilizationRates"});
@@ -69,6 +101,8 @@ bool Library::find_all() {
     find(mig_mode, {"nvmlDeviceGetMigMode"});
     find(mig_count, {"nvmlDeviceGetMaxMigDeviceCount"});
     find(mig_handle, {"nvmlDeviceGetMigDeviceHandleByIndex"});
+    find(driver_version, {"nvmlSystemGetDriverVersion"});
+    find_pci_queries();
     find_process_lists();
     return find(init, {"nvmlInit_v2", "nvmlInit"}) && find(shutdown, {"nvmlShutdown"}) &&
            find(error_string, {"nvmlErrorString"}) &&
@@ -77,16 +111,44 @@ bool Library::find_all() {
            find(uuid, {"nvmlDeviceGetUUID"}) && find(memory, {"nvmlDeviceGetMemoryInfo"});
 }
 
-/// All of one generation: the layout of what they fill in differs.
 void Library::find_process_lists() {
-    for (const std::string suffix : {"_v3", "_v2", ""}) {
-        const std::string stem = "RunningProcesses" + suffix;
-        if (!find(compute, {("nvmlDeviceGetCompute" + stem).c_str()})) continue;
-        find(graphics, {("nvmlDeviceGetGraphics" + stem).c_str()});
-        find(mps, {("nvmlDeviceGetMPSCompute" + stem).c_str()});
-        old_processes = suffix.empty();
-        return;
+    for (const auto& [suffix, entry] :
+         {std::pair("_v3", process_info_v2), std::pair("_v2", process_info_v2),
+          std::pair("", process_info_v1)}) {
+        const std::string stem = std::string("RunningProcesses") + suffix;
+        ProcessLists lists;
+        if (!find(lists.compute, {("nvmlDeviceGetCompute" + stem).c_str()})) continue;
+        find(lists.graphics, {("nvmlDeviceGetGraphics" + stem).c_str()});
+        find(lists.mps, {("nvmlDeviceGetMPSCompute" + stem).c_str()});
+        lists.entry = entry;
+        lists.newest = suffix == std::string_view("_v3");
+        process_lists.push_back(lists);
     }
+}
+
+void Library::find_pci_queries() {
+    for (const auto& [name, legacy] :
+         {std::pair("nvmlDeviceGetPciInfo_v3", false), std::pair("nvmlDeviceGetPciInfo_v2", true),
+          std::pair("nvmlDeviceGetPciInfo", true)}) {
+        PciQuery query{nullptr, legacy};
+        if (find(query.ask, {name})) pci.push_back(query);
+    }
+}
+
+/// The driver must have been initialised.
+void Library::note_version() {
+    std::array<char, 80> version{};  // NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+    if (!driver_version || driver_version(version.data(), version.size()) != Return::success)
+        return;
+    version.back() = '\0';
+    for (ProcessLists& lists : process_lists)
+        if (lists.newest) lists.entry = newest_process_info(version.data());
+}
+
+std::size_t newest_process_info(std::string_view driver) {
+    const auto version = read_version(driver);
+    const bool withdrawn = version >= std::pair(535, 43) && version < std::pair(535, 98);
+    return withdrawn ? process_info_535 : process_info_v2;
 }
 
 }  // namespace spool::nvml

@@ -3,11 +3,31 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "libspool/error.h"
 #include "spoold/probe/nvml_abi.h"
 
 namespace spool::nvml {
+
+/// The entry points that list processes, all of one generation: `infos` has room for `count`
+/// entries.
+struct ProcessLists {
+    using List = Return (*)(Device, unsigned* count, void* infos);
+    List compute = nullptr, graphics = nullptr, mps = nullptr;
+    std::size_t entry = 0;  ///< how long an entry is said to be
+    bool newest = false;    ///< those of _v3, whose entries were once longer
+};
+
+/// nvmlDeviceGetPciInfo of one generation.
+struct PciQuery {
+    Return (*ask)(Device, PciInfo*) = nullptr;
+    bool legacy = false;  ///< fills in `bus_id_legacy` alone
+};
+
+/// How long entries of the newest lists are, in a driver of this version ("535.54.03").
+[[nodiscard]] std::size_t newest_process_info(std::string_view driver);
 
 /// The entry points, under their names without version. Null where the driver has none.
 struct Library {
@@ -26,7 +46,6 @@ struct Library {
     Return (*handle)(unsigned, Device*) = nullptr;
     Return (*uuid)(Device, char*, unsigned) = nullptr;
     Return (*name)(Device, char*, unsigned) = nullptr;
-    Return (*pci)(Device, PciInfo*) = nullptr;
     Return (*minor)(Device, unsigned*) = nullptr;
     Return (*memory)(Device, Memory*) = nullptr;
     Return (*memory_v2)(Device, MemoryV2*) = nullptr;
@@ -39,10 +58,12 @@ struct Library {
     Return (*mig_count)(Device, unsigned*) = nullptr;
     Return (*mig_handle)(Device, unsigned, Device*) = nullptr;
 
-    using ProcessList = Return (*)(Device, unsigned* count, void* infos);
-    ProcessList compute = nullptr, graphics = nullptr, mps = nullptr;
-    bool old_processes = false;  ///< they fill in ProcessInfoV1, else ProcessInfo
+    Return (*driver_version)(char*, unsigned) = nullptr;
+    /// Newest first: one may be there and say that it is not (function_not_found).
+    std::vector<ProcessLists> process_lists;
+    std::vector<PciQuery> pci;
 
+    /// What has gone wrong, for people, with the remedy where there is one.
     [[nodiscard]] std::string text(Return code) const;
 
 private:
@@ -53,6 +74,8 @@ private:
     bool find(Function& function, std::initializer_list<const char*> names);
     bool find_all();
     void find_process_lists();
+    void find_pci_queries();
+    void note_version();
 };
 
 }  // namespace spool::nvml

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <map>
 
+#include "spoold/probe/device_nodes.h"
+
 namespace spool::probe {
 namespace {
 
@@ -144,7 +146,18 @@ std::vector<GpuProcess> compute_processes(const fs::path& sysfs, const std::stri
     return found;
 }
 
-Gpu describe_amd(const fs::path& sysfs, const fs::path& device, const std::vector<Node>& nodes) {
+/// ROCm opens the node of the compute driver and that of the card.
+bool may_compute(const fs::path& device, const fs::path& dev) {
+    static const std::string stem = "renderD";
+    for (const fs::path& node : entries_of(device / "drm"))
+        if (const std::string name = node.filename(); name.starts_with(stem))
+            return may_open_node(dev / "dri", stem, name.substr(stem.size())) &&
+                   (!fs::exists(dev / "dri" / name) || may_open(dev / "kfd"));
+    return true;
+}
+
+Gpu describe_amd(const fs::path& sysfs, const fs::path& dev, const fs::path& device,
+                 const std::vector<Node>& nodes) {
     const auto node = std::find_if(nodes.begin(), nodes.end(), [&](const Node& candidate) {
         return candidate.pci == device.filename().string();
     });
@@ -159,19 +172,21 @@ Gpu describe_amd(const fs::path& sysfs, const fs::path& device, const std::vecto
     gpu.memory_used = used.value_or(0);
     gpu.used_with_reserve = true;
     if (!total || !used) gpu.problem = "its memory is not known: amdgpu does not answer";
-    gpu.computes = node != nodes.end();
-    if (!gpu.computes) return gpu;
+    gpu.permitted = may_compute(device, dev);
+    // The compute driver hides a GPU of which the device cgroup withholds the node.
+    gpu.computes = node != nodes.end() || !gpu.permitted;
+    if (node == nodes.end()) return gpu;
     gpu.processes = compute_processes(sysfs, node->gpu_id);
     return gpu;
 }
 
 }  // namespace
 
-std::vector<Gpu> survey_amd(const fs::path& sysfs) {
+std::vector<Gpu> survey_amd(const fs::path& sysfs, const fs::path& dev) {
     const std::vector<Node> nodes = compute_nodes(sysfs);
     std::vector<Gpu> gpus;
     for (const fs::path& device : cards_of(sysfs, "0x1002"))
-        gpus.push_back(describe_amd(sysfs, device, nodes));
+        gpus.push_back(describe_amd(sysfs, dev, device, nodes));
     std::sort(gpus.begin(), gpus.end(),
               [](const Gpu& a, const Gpu& b) { return a.index < b.index; });
     return gpus;

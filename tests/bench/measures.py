@@ -157,29 +157,65 @@ def child_of(pid, name):
     return None
 
 
+GPU_GOAL = 0.1  # per cent of a core, for an idle daemon with eight GPUs and its probe
+
+
+def busy_gpus(count):
+    """A scenario for the driver of the tests: GPUs that a stranger uses."""
+    return {"gpus": [{"uuid": f"GPU-{index}", "name": "NVIDIA A100", "pci": f"00000000:{index + 1:02x}:00.0",
+                      "minor": 200 + index, "total": 81920, "used": 1005, "utilization": 50, "temperature": 50,
+                      "power": 250000, "display": 0, "compute": [{"pid": 1, "memory": 1000}]} for index in range(count)]}
+
+
+def surveys(programs, environment, count):
+    """Milliseconds of the wall and of the probe's processor for a question about eight GPUs, the fake driver included."""
+    variables = {**os.environ, **environment, "GPUSPOOL_SYSFS": str(programs.scratch), "GPUSPOOL_DEV": str(programs.scratch)}
+    with subprocess.Popen([programs.probe], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as probe:
+        walls = []
+        for index in range(count + 10):
+            if index == 10:  # the first ones load the driver
+                before = processor_time(probe.pid)
+            begin = time.monotonic_ns()
+            probe.stdin.write(b"\n")
+            probe.stdin.flush()
+            probe.stdout.readline()
+            walls.append(time.monotonic_ns() - begin)
+        processor = (processor_time(probe.pid) - before) / count / 1e6
+        probe.stdin.close()
+    what, median, rest = latency_row("a survey of 8 GPUs", walls[10:])
+    return (what, median, f"{processor:.3f} ms of the probe's processor; {rest}")
+
+
+def judged(percent):
+    return f"goal of {GPU_GOAL} % {'met' if percent <= GPU_GOAL else 'missed'}"
+
+
+def watch_for(spool, label, seconds):
+    """What daemon and probe use together, and how often the daemon wakes."""
+    probe = child_of(spool.daemon.pid, "spool-probe")
+    before = processor_time(spool.daemon.pid), processor_time(probe) if probe else 0, wake_ups(spool.daemon.pid)
+    time.sleep(seconds)
+    daemon = (processor_time(spool.daemon.pid) - before[0]) / seconds / 1e7
+    asked = (processor_time(probe) - before[1]) / seconds / 1e7 if probe and processor_time(probe) else 0
+    wakes = (wake_ups(spool.daemon.pid) - before[2]) * 60 / seconds
+    return (f"8 GPUs, {label}", f"{daemon + asked:.3f} % of a core", f"{judged(daemon + asked)}; daemon {daemon:.3f} %, "
+            f"{wakes:.0f} wake-ups/min; probe {asked:.3f} %, fake driver included")
+
+
 def watching_gpus(programs, place, seconds):
-    """What it costs to watch eight GPUs that a stranger uses, while a job waits and while none does."""
-    gpus = [{"uuid": f"GPU-{index}", "name": "NVIDIA A100", "pci": f"00000000:{index + 1:02x}:00.0", "minor": 200 + index,
-             "total": 81920, "used": 1005, "utilization": 50, "temperature": 50, "power": 250000, "display": 0,
-             "compute": [{"pid": 1, "memory": 1000}]} for index in range(8)]
+    """What a survey costs; and what it costs to watch eight GPUs that a stranger uses, while a job waits and while none does."""
     scenario = programs.scratch / "gpus.json"
-    scenario.write_text(json.dumps({"gpus": gpus}))
+    scenario.write_text(json.dumps(busy_gpus(8)))
     environment = {"GPUSPOOL_NVML": str(programs.fake_driver()), "FAKE_NVML": str(scenario)}
+    rows = [surveys(programs, environment, 500)]
     with Spool(programs, place, slots=2, environment=environment) as spool:
-        rows = []
-        for label in ("a job waits", "none waits"):
-            if label == "a job waits":
-                spool.drop("waits", "true\n")
-            else:
-                (spool.path / "incoming" / "waits.job").unlink()
-            time.sleep(4)
-            probe = child_of(spool.daemon.pid, "spool-probe")
-            before = processor_time(spool.daemon.pid), processor_time(probe) if probe else 0
-            time.sleep(seconds)
-            daemon = processor_time(spool.daemon.pid) - before[0]
-            asked = processor_time(probe) - before[1] if probe and processor_time(probe) else 0
-            rows.append((f"8 GPUs, {label}", f"{daemon / seconds / 1e7:.3f} % of a core",
-                         f"the daemon; its probe {asked / seconds / 1e7:.3f} %, fake driver included"))
+        spool.drop("waits", "true\n")
+        time.sleep(4)
+        rows.append(watch_for(spool, "a job waits", seconds))
+        (spool.path / "incoming" / "waits.job").unlink()
+        # The probe ends when nobody has asked for half a minute.
+        wait_until(lambda: child_of(spool.daemon.pid, "spool-probe") is None, "the probe to end", pause=0.5)
+        rows.append(watch_for(spool, "none waits", seconds))
     return rows
 
 

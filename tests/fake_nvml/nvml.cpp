@@ -1,14 +1,16 @@
 // libnvidia-ml.so.1 as tests need it: NVML's binary interface, answered from a scenario, a JSON
-// file that FAKE_NVML names and that is looked at anew every few milliseconds. With OLD_DRIVER it
-// has the entry points of 2014 alone.
+// file that FAKE_NVML names and that is looked at anew every few milliseconds. DRIVER is the year
+// whose entry points it has: 2014, 2021 (r470) or, without it, 2023.
 //
-//   {"init": 0, "count": 0, "hang": "nvmlDeviceGetUUID",
+//   {"init": 0, "count": 0, "hang": "nvmlDeviceGetUUID", "driver": "550.54.14", "process_info": 24,
 //    "gpus": [{"uuid": "GPU-0", "name": "…", "pci": "00000000:81:00.0", "minor": 0, "handle": 0,
 //              "total": 80, "used": 2, "reserved": 1, "utilization": 3, "temperature": 40,
 //              "power": 70500, "display": 0, "compute": [{"pid": 1, "memory": 2}], "graphics": [],
 //              "mps": [], "mig": [{"uuid": "MIG-0", …}], "fail": {"nvmlDeviceGetMemoryInfo": 15}}]}
 //
 // "init", "count", "handle" and "fail" are return codes; memory is in MiB, -1 = not available.
+// "process_info" is how long the entries of the newest lists of processes are. What is behind the
+// entries that a caller has room for is not touched, as it is the caller's.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,10 +22,14 @@
 #include <string>
 #include <utility>
 
-#include "spoold/probe/nvml_abi.h"
+#include "interface.h"
+
+#ifndef DRIVER
+#define DRIVER 2023
+#endif
 
 using Json = nlohmann::json;
-using spool::nvml::Return;
+using fake::Code;
 
 namespace {
 
@@ -79,53 +85,69 @@ void hang_if_told(const char* function) {
 
 /// Calls `answer` with the device, unless the scenario has the function fail.
 template <typename Answer>
-Return answered(const char* function, void* handle, Answer answer) {
+Code answered(const char* function, void* handle, Answer answer) {
     hang_if_told(function);
     try {
         const Json& device = device_of(handle);
         if (const auto failures = device.find("fail"); failures != device.end())
-            if (const int code = failures->value(function, 0)) return static_cast<Return>(code);
+            if (const int code = failures->value(function, 0)) return code;
         return answer(device);
     } catch (const Json::exception&) {
-        return Return::not_supported;
+        return fake::not_supported;
     }
 }
 
-Return copy_text(const std::string& text, char* out, unsigned size) {
-    if (text.size() + 1 > size) return Return::insufficient_size;
+Code copy_text(const std::string& text, char* out, unsigned size) {
+    if (text.size() + 1 > size) return fake::insufficient_size;
     std::memcpy(out, text.c_str(), text.size() + 1);
-    return Return::success;
+    return fake::ok;
 }
 
-std::uint64_t bytes(const Json& mebibytes) {
+unsigned long long bytes(const Json& mebibytes) {
     const auto value = mebibytes.get<std::int64_t>();
-    return value < 0 ? spool::nvml::not_available : static_cast<std::uint64_t>(value) * mebibyte;
+    return value < 0 ? fake::not_available : static_cast<unsigned long long>(value) * mebibyte;
 }
 
-template <typename Info>
-Return list(const char* function, const char* key, void* handle, unsigned* count, void* out) {
+/// Entries of `size` bytes each.
+Code list(std::size_t size, const char* function, const char* key, void* handle, unsigned* count,
+          void* out) {
     return answered(function, handle, [&](const Json& device) {
         static const Json none = Json::array();
         const auto found = device.find(key);
         const Json& processes = found == device.end() ? none : *found;
         const unsigned room = *count;
         *count = static_cast<unsigned>(processes.size());
-        if (room < *count) return Return::insufficient_size;
+        if (room < *count) return fake::insufficient_size;
         for (std::size_t i = 0; i < processes.size(); ++i) {
-            Info info{};
+            fake::ProcessInfo info{};
             info.pid = processes[i].at("pid").get<unsigned>();
-            info.memory = bytes(processes[i].value("memory", Json(-1)));
-            static_cast<Info*>(out)[i] = info;
+            info.usedGpuMemory = bytes(processes[i].value("memory", Json(-1)));
+            info.gpuInstanceId = info.computeInstanceId = 0xffffffff;
+            std::memcpy(static_cast<char*>(out) + i * size, &info, size);
         }
-        return Return::success;
+        return fake::ok;
     });
 }
 
 template <typename Number>
-Return number(const char* function, const char* key, void* handle, Number* out) {
+Code number(const char* function, const char* key, void* handle, Number* out) {
     return answered(function, handle, [&](const Json& device) {
         *out = device.at(key).get<Number>();
-        return Return::success;
+        return fake::ok;
+    });
+}
+
+/// "00000000:81:00.0" in the form of before 2018, "0000:81:00.0", with the words behind it that
+/// belonged to the driver.
+[[maybe_unused]] Code old_pci(const char* function, void* handle, fake::PciInfo* out) {
+    return answered(function, handle, [&](const Json& gpu) {
+        fake::PciInfo info{};
+        for (unsigned& word : info.reserved)
+            word = 0x41414141;
+        const Code code = copy_text(gpu.at("pci").get<std::string>().substr(4), info.busIdLegacy,
+                                    sizeof info.busIdLegacy);
+        std::memcpy(out, &info, fake::old_pci_info);
+        return code;
     });
 }
 
@@ -133,130 +155,157 @@ Return number(const char* function, const char* key, void* handle, Number* out) 
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-EXPORT Return nvmlShutdown() {
-    return Return::success;
+EXPORT Code nvmlShutdown() {
+    return fake::ok;
 }
-EXPORT const char* nvmlErrorString(Return code) {
+EXPORT const char* nvmlErrorString(Code code) {
     switch (code) {
-        case Return::driver_not_loaded:
+        case 9:
             return "Driver Not Loaded";
-        case Return::gpu_is_lost:
+        case 15:
             return "GPU is lost";
-        case Return::lib_rm_version_mismatch:
+        case 18:
             return "Driver/library version mismatch";
         default:
             return "Unknown Error";
     }
 }
-EXPORT Return nvmlDeviceGetUUID(void* device, char* out, unsigned size) {
+EXPORT Code nvmlDeviceGetUUID(void* device, char* out, unsigned size) {
     return answered("nvmlDeviceGetUUID", device,
                     [&](const Json& gpu) { return copy_text(gpu.at("uuid"), out, size); });
 }
-EXPORT Return nvmlDeviceGetName(void* device, char* out, unsigned size) {
+EXPORT Code nvmlDeviceGetName(void* device, char* out, unsigned size) {
     return answered("nvmlDeviceGetName", device,
                     [&](const Json& gpu) { return copy_text(gpu.at("name"), out, size); });
 }
-EXPORT Return nvmlDeviceGetMemoryInfo(void* device, spool::nvml::Memory* out) {
+EXPORT Code nvmlDeviceGetMemoryInfo(void* device, fake::Memory* out) {
     return answered("nvmlDeviceGetMemoryInfo", device, [&](const Json& gpu) {
         out->total = bytes(gpu.at("total"));
         out->used = bytes(gpu.at("used")) + bytes(gpu.value("reserved", Json(0)));
         out->free = out->total - out->used;
-        return Return::success;
+        return fake::ok;
     });
 }
-EXPORT Return nvmlDeviceGetUtilizationRates(void* device, spool::nvml::Utilization* out) {
+EXPORT Code nvmlDeviceGetUtilizationRates(void* device, fake::Utilization* out) {
     return number("nvmlDeviceGetUtilizationRates", "utilization", device, &out->gpu);
 }
-EXPORT Return nvmlDeviceGetTemperature(void* device, int, unsigned* out) {
+EXPORT Code nvmlDeviceGetTemperature(void* device, int, unsigned* out) {
     return number("nvmlDeviceGetTemperature", "temperature", device, out);
 }
-EXPORT Return nvmlDeviceGetPowerUsage(void* device, unsigned* out) {
+EXPORT Code nvmlDeviceGetPowerUsage(void* device, unsigned* out) {
     return number("nvmlDeviceGetPowerUsage", "power", device, out);
 }
-EXPORT Return nvmlDeviceGetDisplayActive(void* device, int* out) {
+EXPORT Code nvmlSystemGetDriverVersion(char* out, unsigned size) {
+    return copy_text(scenario().value("driver", "550.54.14"), out, size);
+}
+EXPORT Code nvmlDeviceGetDisplayActive(void* device, int* out) {
     return number("nvmlDeviceGetDisplayActive", "display", device, out);
 }
 
-#ifdef OLD_DRIVER
+#if DRIVER == 2014
 
-EXPORT Return nvmlInit() {
-    return static_cast<Return>(scenario(Look::now).value("init", 0));
+EXPORT Code nvmlInit() {
+    return scenario(Look::now).value("init", 0);
 }
-EXPORT Return nvmlDeviceGetCount(unsigned* count) {
+EXPORT Code nvmlDeviceGetCount(unsigned* count) {
     *count = static_cast<unsigned>(scenario(Look::now).value("gpus", Json::array()).size());
-    return static_cast<Return>(scenario().value("count", 0));
+    return scenario().value("count", 0);
 }
-EXPORT Return nvmlDeviceGetHandleByIndex(unsigned index, void** device) {
+EXPORT Code nvmlDeviceGetHandleByIndex(unsigned index, void** device) {
     *device = to_handle(1 + index);
-    return static_cast<Return>(device_of(*device).value("handle", 0));
+    return device_of(*device).value("handle", 0);
 }
-EXPORT Return nvmlDeviceGetComputeRunningProcesses(void* device, unsigned* count, void* out) {
-    return list<spool::nvml::ProcessInfoV1>("nvmlDeviceGetComputeRunningProcesses", "compute",
-                                            device, count, out);
+EXPORT Code nvmlDeviceGetPciInfo(void* device, fake::PciInfo* out) {
+    return old_pci("nvmlDeviceGetPciInfo", device, out);
+}
+EXPORT Code nvmlDeviceGetComputeRunningProcesses(void* device, unsigned* count, void* out) {
+    return list(16, "nvmlDeviceGetComputeRunningProcesses", "compute", device, count, out);
 }
 
 #else
 
-EXPORT Return nvmlInit_v2() {
+EXPORT Code nvmlInit_v2() {
     hang_if_told("nvmlInit_v2");
-    return static_cast<Return>(scenario(Look::now).value("init", 0));
+    return scenario(Look::now).value("init", 0);
 }
-EXPORT Return nvmlDeviceGetCount_v2(unsigned* count) {
+EXPORT Code nvmlDeviceGetCount_v2(unsigned* count) {
     hang_if_told("nvmlDeviceGetCount_v2");
     *count = static_cast<unsigned>(scenario(Look::now).value("gpus", Json::array()).size());
-    return static_cast<Return>(scenario().value("count", 0));
+    return scenario().value("count", 0);
 }
-EXPORT Return nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
+EXPORT Code nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
     *device = to_handle(1 + index);
-    return static_cast<Return>(device_of(*device).value("handle", 0));
+    return device_of(*device).value("handle", 0);
 }
-EXPORT Return nvmlDeviceGetPciInfo_v3(void* device, spool::nvml::PciInfo* out) {
-    return answered("nvmlDeviceGetPciInfo_v3", device, [&](const Json& gpu) {
-        *out = {};
-        return copy_text(gpu.at("pci"), out->bus_id, sizeof out->bus_id);
-    });
-}
-EXPORT Return nvmlDeviceGetMinorNumber(void* device, unsigned* out) {
+EXPORT Code nvmlDeviceGetMinorNumber(void* device, unsigned* out) {
     return number("nvmlDeviceGetMinorNumber", "minor", device, out);
 }
-EXPORT Return nvmlDeviceGetMemoryInfo_v2(void* device, spool::nvml::MemoryV2* out) {
-    if (out->version != (40 | 2u << 24)) return Return::invalid_argument;
+EXPORT Code nvmlDeviceGetMigMode(void* device, unsigned* now, unsigned* after_reset) {
+    return answered("nvmlDeviceGetMigMode", device, [&](const Json& gpu) {
+        *now = *after_reset = gpu.contains("mig") ? 1 : 0;
+        return fake::ok;
+    });
+}
+EXPORT Code nvmlDeviceGetMaxMigDeviceCount(void*, unsigned* out) {
+    *out = 7;
+    return fake::ok;
+}
+EXPORT Code nvmlDeviceGetMigDeviceHandleByIndex(void* device, unsigned index, void** out) {
+    return answered("nvmlDeviceGetMigDeviceHandleByIndex", device, [&](const Json& gpu) {
+        if (index >= gpu.at("mig").size()) return fake::not_found;
+        *out = to_handle(1000 * reinterpret_cast<std::size_t>(device) + 1 + index);
+        return fake::ok;
+    });
+}
+
+#if DRIVER == 2021
+
+EXPORT Code nvmlDeviceGetPciInfo_v2(void* device, fake::PciInfo* out) {
+    return old_pci("nvmlDeviceGetPciInfo_v2", device, out);
+}
+#define LIST(kind, key)                                                                        \
+    EXPORT Code nvmlDeviceGet##kind##RunningProcesses_v2(void* device, unsigned* count,        \
+                                                         void* out) {                          \
+        return list(24, "nvmlDeviceGet" #kind "RunningProcesses_v2", key, device, count, out); \
+    }
+
+#else
+
+EXPORT Code nvmlDeviceGetPciInfo_v3(void* device, fake::PciInfo* out) {
+    return answered("nvmlDeviceGetPciInfo_v3", device, [&](const Json& gpu) {
+        *out = {};
+        return copy_text(gpu.at("pci"), out->busId, sizeof out->busId);
+    });
+}
+EXPORT Code nvmlDeviceGetMemoryInfo_v2(void* device, fake::Memory2* out) {
+    if (out->version != fake::memory_version) return fake::invalid_argument;
     return answered("nvmlDeviceGetMemoryInfo_v2", device, [&](const Json& gpu) {
         out->total = bytes(gpu.at("total"));
         out->used = bytes(gpu.at("used"));
         out->reserved = bytes(gpu.value("reserved", Json(0)));
         out->free = out->total - out->used - out->reserved;
-        return Return::success;
+        if (gpu.value("used_has_reserved", false)) out->used += out->reserved;
+        return fake::ok;
     });
 }
-EXPORT Return nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count, void* out) {
-    return list<spool::nvml::ProcessInfo>("nvmlDeviceGetComputeRunningProcesses_v3", "compute",
-                                          device, count, out);
+std::size_t newest_entry() {
+    return scenario().value("process_info", std::size_t{24});
 }
-EXPORT Return nvmlDeviceGetGraphicsRunningProcesses_v3(void* device, unsigned* count, void* out) {
-    return list<spool::nvml::ProcessInfo>("nvmlDeviceGetGraphicsRunningProcesses_v3", "graphics",
-                                          device, count, out);
-}
-EXPORT Return nvmlDeviceGetMPSComputeRunningProcesses_v3(void* device, unsigned* count, void* out) {
-    return list<spool::nvml::ProcessInfo>("nvmlDeviceGetMPSComputeRunningProcesses_v3", "mps",
-                                          device, count, out);
-}
-EXPORT Return nvmlDeviceGetMigMode(void* device, unsigned* now, unsigned* after_reset) {
-    return answered("nvmlDeviceGetMigMode", device, [&](const Json& gpu) {
-        *now = *after_reset = gpu.contains("mig") ? 1 : 0;
-        return Return::success;
-    });
-}
-EXPORT Return nvmlDeviceGetMaxMigDeviceCount(void*, unsigned* out) {
-    *out = 7;
-    return Return::success;
-}
-EXPORT Return nvmlDeviceGetMigDeviceHandleByIndex(void* device, unsigned index, void** out) {
-    return answered("nvmlDeviceGetMigDeviceHandleByIndex", device, [&](const Json& gpu) {
-        if (index >= gpu.at("mig").size()) return Return::not_found;
-        *out = to_handle(1000 * reinterpret_cast<std::size_t>(device) + 1 + index);
-        return Return::success;
-    });
-}
+#define LIST(kind, key)                                                                        \
+    EXPORT Code nvmlDeviceGet##kind##RunningProcesses_v3(void* device, unsigned* count,        \
+                                                         void* out) {                          \
+        return list(newest_entry(), "nvmlDeviceGet" #kind "RunningProcesses_v3", key, device,  \
+                    count, out);                                                               \
+    }                                                                                          \
+    EXPORT Code nvmlDeviceGet##kind##RunningProcesses_v2(void* device, unsigned* count,        \
+                                                         void* out) {                          \
+        return list(24, "nvmlDeviceGet" #kind "RunningProcesses_v2", key, device, count, out); \
+    }
+
+#endif
+
+LIST(Compute, "compute")
+LIST(Graphics, "graphics")
+LIST(MPSCompute, "mps")
 
 #endif

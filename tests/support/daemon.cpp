@@ -77,6 +77,7 @@ TestSpool::TestSpool(const QString& parent)
     environment.insert("GPUSPOOL_MACHINE_ROOT", scratch("machine"));
     environment.insert("GPUSPOOL_NVML", scratch("libnvidia-ml.so.1"));
     environment.insert("GPUSPOOL_SYSFS", scratch("sys"));
+    environment.insert("GPUSPOOL_DEV", scratch("dev"));
 }
 
 TestSpool::~TestSpool() {

@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <csignal>
 
-#include "cgroup.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 #include "log.h"
@@ -56,7 +55,7 @@ int Daemon::run() {
     syncs_.reset();
     publish_state();
     // A supervisor that is about to start wants to find it.
-    if (active_->none_has_supervisor()) remove_job_cgroup(job_cgroup_);
+    if (active_->none_has_supervisor()) cgroups_->remove();
     log_notice("spoold ends; running jobs go on");
     return 0;
 }

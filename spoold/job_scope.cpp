@@ -41,9 +41,9 @@ std::vector<std::string> command(const std::string& service_cgroup, const std::s
         "gpuspool-" + identity.substr(0, 12) + "-" + spool::random_hex().substr(0, 8);
     for (const std::string& argument :
          {std::string("--scope"), std::string("--quiet"), std::string("--collect"),
-          "--unit=" + unit + ".scope", std::string("--description=jobs of gpuspool"),
-          std::string("--property=Delegate=yes"), std::string("--property=TasksMax=infinity"),
-          std::string("cat")})
+          std::string("--no-ask-password"), "--unit=" + unit + ".scope",
+          std::string("--description=jobs of gpuspool"), std::string("--property=Delegate=yes"),
+          std::string("--property=TasksMax=infinity"), std::string("cat")})
         out.push_back(argument);
     return out;
 }

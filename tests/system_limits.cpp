@@ -24,7 +24,7 @@ QJsonObject status(const TestSpool& spool) {
 
 QJsonObject running(const TestSpool& spool, const QString& name) {
     for (const auto& job : status(spool)["running"].toArray())
-        if (job["name"] == name) return job.toObject();
+        if (job.toObject()["name"] == name) return job.toObject();
     return {};
 }
 
@@ -124,7 +124,7 @@ void LimitsTest::what_is_not_enforced_is_said() {
     QVERIFY2(doctor.out.contains("counted, not enforced: "), doctor.out);
     QVERIFY2(doctor.out.contains(cgroups ? "enforce_limits" : "cgroup v2 is not mounted"),
              doctor.out);
-    QCOMPARE(status(spool)["daemon"]["enforced"].toArray(), QJsonArray());
+    QCOMPARE(status(spool)["daemon"].toObject()["enforced"].toArray(), QJsonArray());
     QVERIFY(let_go(spool));
     const QJsonObject result = spool.wait_for_result("x");
     QCOMPARE(result["state"].toString(), "succeeded");
@@ -156,7 +156,7 @@ void LimitsTest::jobs_have_what_they_ask_for() {
     QCOMPARE(setting_of(spool, "cpu.max"), QByteArray("100000 100000"));
     QVERIFY(spool.wait_for([&] { return running(spool, "x")["pid"].toInt() != 0; }, "its pid"));
     QCOMPARE(running(spool, "x")["unenforced"].toArray(), QJsonArray());
-    QCOMPARE(status(spool)["daemon"]["enforced"].toArray(), (QJsonArray{"mem", "cpus"}));
+    QCOMPARE(status(spool)["daemon"].toObject()["enforced"].toArray(), (QJsonArray{"mem", "cpus"}));
     const Finished doctor = spool.gpuspool({"doctor"});
     QVERIFY2(doctor.out.contains("is counted and enforced, by cgroup"), doctor.out);
     QVERIFY(let_go(spool));

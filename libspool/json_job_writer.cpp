@@ -85,6 +85,7 @@ private:
         text("begin", spec_.begin);
         text("dependency", after_text(spec_.after));
         if (spec_.held) out_["hold"] = true;
+        if (spec_.canary) out_["canary"] = true;
         if (spec_.group_limit != 0)
             text("group", spec_.group + "%" + std::to_string(spec_.group_limit));
         else

@@ -33,10 +33,11 @@ struct WaitReason {
         cpus,              ///< `wanted` processors, `free` are free
         memory,            ///< `detail`: "10 GiB: 2 GiB" wanted and free
         reserved,          ///< what it needs is kept for job `detail`, which would be delayed
-        held,              ///< until it is released
+        held,              ///< until it is released; `detail`: why, where that is known
         group_held,        ///< `detail`: the group, and why
         group_limit,       ///< of its group (`detail`) `free` run, as many as it allows
         array_limit,       ///< `free` tasks of the array run, as many as it allows
+        canary,            ///< the first of its array or group is tried alone
         begin,             ///< `detail`: its time
         dependency,        ///< `detail`: "job 12 to succeed"
         never_dependency,  ///< `detail`: the same, which can never be, or a circle

@@ -223,6 +223,8 @@ void Daemon::arm_timer() {
     for (const auto since : {busy_since_, busy_since_ ? std::optional(last_busy_) : std::nullopt})
         if (since && *since + sleep_delay > clock_.monotonic()) sooner(*since + sleep_delay);
     if (found_environment_) sooner(next_environment_try_);
+    if (may_start())
+        if (const auto canary = policy_.next_canary()) sooner(*canary);
     if (const auto begin = policy_.next_begin())  // not later than a minute: clocks are set
         sooner(clock_.monotonic() +
                std::clamp<std::chrono::nanoseconds>(

@@ -75,6 +75,7 @@ private:
     [[nodiscard]] std::optional<std::string> why_hopeless(const spool::WaitingJob& job) const;
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
+    void give_up_slots(std::uint64_t number);
     void forget_start(std::uint64_t number);
     void give_up(const spool::Start& start);
     [[nodiscard]] bool is_unopened_array(std::uint64_t number) const;

@@ -157,6 +157,7 @@ ActiveJobsListener Daemon::listener() {
     };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
+        policy_.judge_canary(job.number, spool::Trial::unknown);
         if (job.is_task())
             arrays_->claim_undone(job.number);
         else

@@ -74,6 +74,7 @@ spool::RunningState running_state(const Active& active) {
 }  // namespace
 
 void Daemon::note_started(const spool::ActiveJob& job) {
+    policy_.note_executed(job.number, clock_.monotonic());
     if (job.is_task())
         arrays_->task_started(job);
     else

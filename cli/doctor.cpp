@@ -35,7 +35,7 @@ Findings check_all(Context& context) {
     check_user(out);
     const auto opened = context.open();
     std::vector<spool::GpuState> gpus;
-    std::vector<std::string> problems;
+    spool::DaemonState daemon;
     if (!opened) {
         out.push_back({Finding::Level::bad, opened.error().text(), ""});
     } else {
@@ -50,14 +50,14 @@ Findings check_all(Context& context) {
         check_queue(context, spool, out);
         if (const auto state = spool::read_spool(spool, context.clock)) {
             gpus = state->gpus;
-            problems = state->daemon.problems;
+            daemon = state->daemon;
         }
     }
     check_gpus(gpus, out);
     check_inotify(out);
     check_lingering(out);
-    check_limits(out);
-    check_supervisor(problems, out);
+    check_limits(daemon, out);
+    check_supervisor(daemon.problems, out);
     return out;
 }
 

@@ -27,7 +27,8 @@ void check_queue(Context& context, spool::Spool& spool, Findings& out);
 // Of the machine (doctor_machine.cpp).
 void check_inotify(Findings& out);
 void check_lingering(Findings& out);
-void check_limits(Findings& out);
+/// Whether jobs are kept to what they ask for; `daemon` is as it was published last.
+void check_limits(const spool::DaemonState& daemon, Findings& out);
 /// `problems` are those that the daemon tells of.
 void check_supervisor(const std::vector<std::string>& problems, Findings& out);
 void check_gpus(const std::vector<spool::GpuState>& gpus, Findings& out);

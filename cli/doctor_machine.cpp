@@ -48,12 +48,22 @@ void check_inotify(Findings& out) {
         out.push_back({Level::good, "inotify can be had", ""});
 }
 
-void check_limits(Findings& out) {
-    out.push_back(
-        {Level::good,
-         "what jobs ask for with --cpus and --mem is counted; that they use no more is not "
-         "enforced",
-         ""});
+void check_limits(const spool::DaemonState& daemon, Findings& out) {
+    const std::string counted = "what jobs ask for with --cpus and --mem is counted";
+    std::string enforced;
+    for (const std::string& name : daemon.enforced)
+        enforced += (enforced.empty() ? "--" : " and --") + name;
+    if (!daemon.running)
+        out.push_back(
+            {Level::good, counted + "; whether it is enforced shows while spoold runs", ""});
+    else if (enforced.empty())
+        out.push_back({Level::warning, counted + ", not enforced: " + daemon.not_enforced, ""});
+    else if (!daemon.not_enforced.empty())
+        out.push_back({Level::warning,
+                       counted + ", but only " + enforced + " is enforced: " + daemon.not_enforced,
+                       ""});
+    else
+        out.push_back({Level::good, counted + " and enforced, by cgroup", ""});
 }
 
 void check_lingering(Findings& out) {

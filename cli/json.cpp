@@ -26,16 +26,19 @@ Json texts(const std::vector<std::string>& list) {
 }
 
 Json daemon_json(const spool::DaemonState& daemon) {
-    return {{"running", daemon.running},
-            {"host", daemon.host.empty() ? Json() : Json(text(daemon.host))},
-            {"pid", daemon.pid == 0 ? Json() : Json(daemon.pid)},
-            {"version", daemon.version},
-            {"started_at",
-             daemon.running && !daemon.started_at.empty() ? Json(daemon.started_at) : Json()},
-            {"paused", daemon.paused},
-            {"pause_reason", text(daemon.pause_reason)},
-            {"draining", daemon.draining},
-            {"problems", texts(daemon.problems)}};
+    return {
+        {"running", daemon.running},
+        {"host", daemon.host.empty() ? Json() : Json(text(daemon.host))},
+        {"pid", daemon.pid == 0 ? Json() : Json(daemon.pid)},
+        {"version", daemon.version},
+        {"started_at",
+         daemon.running && !daemon.started_at.empty() ? Json(daemon.started_at) : Json()},
+        {"paused", daemon.paused},
+        {"pause_reason", text(daemon.pause_reason)},
+        {"draining", daemon.draining},
+        {"enforced", daemon.enforced},
+        {"not_enforced", daemon.not_enforced.empty() ? Json() : Json(text(daemon.not_enforced))},
+        {"problems", texts(daemon.problems)}};
 }
 
 template <typename Items>
@@ -104,7 +107,8 @@ Json to_json(const spool::RunningState& job) {
             {"attempt", job.attempt},
             {"pid", job.pid == 0 ? Json() : Json(job.pid)},
             {"task", job.task ? Json(*job.task) : Json()},
-            {"number", job.task ? Json(job.number) : number_or_null(job.id)}};
+            {"number", job.task ? Json(job.number) : number_or_null(job.id)},
+            {"unenforced", job.unenforced}};
 }
 
 Json to_json(const spool::ArrayState& array) {

@@ -7,6 +7,7 @@
 #include "cli/json.h"
 #include "cli/verbs.h"
 #include "libspool/names.h"
+#include "libspool/text.h"
 #include "libspool/values.h"
 
 namespace cli {
@@ -51,6 +52,10 @@ void print(Facts& facts, const spool::RunningState& job, std::int64_t now) {
     if (job.started_at != 0) facts.add("running for", format_duration(now - job.started_at));
     if (job.attempt > 1) facts.add("attempt", std::to_string(job.attempt));
     if (job.pid != 0) facts.add("process", std::to_string(job.pid));
+    if (!job.unenforced.empty())
+        facts.add("note", spool::joined(job.unenforced, " and ") +
+                              (job.unenforced.size() == 1 ? " is" : " are") +
+                              " counted, not enforced: gpuspool doctor says why");
 }
 
 /// "failed (exit code 3), 12 s; then retry 1 of 3; x.try1.log"

@@ -58,7 +58,7 @@ struct SubmitOptions {
     std::string file, name, directory;
     std::string values[std::size(setting_options)];  ///< of the setting options; empty: not given
     std::vector<std::string> environment;
-    bool hold = false, requeue = false, no_environment = false, follow = false;
+    bool hold = false, canary = false, requeue = false, no_environment = false, follow = false;
     AfterDashes after_dashes;
 };
 
@@ -72,6 +72,7 @@ spool::Result<JobOptions> job_options(const SubmitOptions& options) {
         if (!options.values[i].empty())
             out.settings.emplace_back(setting_options[i].setting, options.values[i]);
     if (options.hold) out.settings.emplace_back("hold", "yes");
+    if (options.canary) out.settings.emplace_back("canary", "yes");
     if (options.requeue) out.settings.emplace_back("requeue", "yes");
     if (!options.directory.empty())
         out.settings.emplace_back("chdir", spool::absolute_path(options.directory));
@@ -293,6 +294,8 @@ void add_submit(CLI::App& app, Run& run, const AfterDashes& after_dashes) {
     for (std::size_t i = 0; i < std::size(setting_options); ++i)
         verb->add_option(setting_options[i].flags, options->values[i], setting_options[i].help);
     verb->add_flag("--hold", options->hold, "Wait until gpuspool release");
+    verb->add_flag("--canary", options->canary,
+                   "The first of its array or group runs alone; its early failure holds the rest");
     verb->add_flag("--requeue", options->requeue, "Run it again after a reboot, or if it is lost");
     verb->add_option("--chdir", options->directory, "Where it runs (default: here)");
     verb->add_option("--env", options->environment, "NAME=VALUE; may be repeated")

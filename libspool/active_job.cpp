@@ -28,6 +28,8 @@ void each_member(Fields& fields, Facts& facts) {
     fields.number("array", facts.array);
     fields.number("task", facts.task);
     fields.bytes("group", facts.group);
+    fields.number("mem", facts.memory);
+    fields.number("cpus", facts.processors);
 }
 
 template <typename Fields, typename Facts>
@@ -94,6 +96,15 @@ ResultFacts read_facts(std::string_view bytes) {
     each_member(fields, facts);
     if (const json* rules = fields.find("again")) read_rules({*rules, ignored}, facts);
     return facts;
+}
+
+std::vector<std::string> unenforced_limits(const ResultFacts& facts, const record::Run& run) {
+    std::vector<std::string> out;
+    if (facts.memory != 0 && (run.limits & record::memory_is_limited) == 0)
+        out.push_back("--mem=" + memory_text(facts.memory));
+    if (facts.processors != 0 && (run.limits & record::processors_are_limited) == 0)
+        out.push_back("--cpus=" + std::to_string(facts.processors));
+    return out;
 }
 
 GrantedGpus run_gpus(const record::Run& run) {

@@ -31,9 +31,16 @@ struct ResultFacts {
     std::string group{};
     std::uint64_t array = 0;  ///< of a task: the number of its array; 0: it is none
     std::optional<std::uint64_t> task{};
+    std::uint64_t memory = 0;      ///< of the machine, that it asked for; 0: it did not
+    std::uint64_t processors = 0;  ///< the same
 };
 [[nodiscard]] std::string write_facts(const ResultFacts& facts);
 [[nodiscard]] ResultFacts read_facts(std::string_view bytes);
+
+/// Which of the limits that it asked for the kernel does not keep it to, by what its run page says:
+/// "--mem=4G", "--cpus=2".
+[[nodiscard]] std::vector<std::string> unenforced_limits(const ResultFacts& facts,
+                                                         const record::Run& run);
 
 /// What a run page says of GPUs, and what is to be written there: a JSON list of the slots, or an
 /// object that names their GPUs too, where these fit.

@@ -140,6 +140,11 @@ bool set_number(std::optional<int>& out, int most, const Json& value) {
     return out.has_value();
 }
 
+bool set_flag(bool& out, const Json& value) {
+    if (value.is_boolean()) out = value.get<bool>();
+    return value.is_boolean();
+}
+
 bool set_environment(Config& config, const Json& value) {
     if (!value.is_object()) return false;
     for (const auto& [name, entry] : value.items()) {
@@ -176,11 +181,10 @@ constexpr ObjectKey<Config> keys[] = {
     {"grace", a_duration, [](Config& c, const Json& v) { return set_duration(c.grace, v); }},
     {"leftover_grace", a_duration,
      [](Config& c, const Json& v) { return set_duration(c.leftover_grace, v); }},
+    {"enforce_limits", "true or false",
+     [](Config& c, const Json& v) { return set_flag(c.enforce_limits, v); }},
     {"inhibit_sleep", "true or false",
-     [](Config& c, const Json& v) {
-         if (v.is_boolean()) c.inhibit_sleep = v.get<bool>();
-         return v.is_boolean();
-     }},
+     [](Config& c, const Json& v) { return set_flag(c.inhibit_sleep, v); }},
     {"hook_timeout", a_duration,
      [](Config& c, const Json& v) { return set_duration(c.hook_timeout, v); }},
     {"cwd", "a directory, as a string",

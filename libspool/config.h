@@ -35,6 +35,7 @@ struct Config {
     std::set<std::string> labels;                      ///< of this machine, that jobs can ask for
     bool inhibit_sleep = true;                         ///< while jobs run
     std::chrono::milliseconds hook_timeout{60'000};    ///< "hook_timeout", the same
+    bool enforce_limits = true;                        ///< of memory and processors, by cgroup
     std::string directory;  ///< "cwd": of bare files; empty: the home directory
     std::map<std::string, std::string> environment;  ///< "env"
     std::string shell;  ///< "shell": for scripts without #!; empty: bash -eo pipefail

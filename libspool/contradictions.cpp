@@ -35,10 +35,16 @@ std::optional<std::string> of_retries(const JobSpec& spec) {
     return "--retry-on says after which exit codes, but not how often: add --retries=N";
 }
 
+std::optional<std::string> of_canary(const JobSpec& spec) {
+    if (!spec.canary || !spec.group.empty() || !spec.array.tasks.empty()) return std::nullopt;
+    return "--canary lets the first of several jobs run alone: say of which with --array=… or "
+           "--group=NAME";
+}
+
 }  // namespace
 
 std::optional<std::string> contradiction(const JobSpec& spec) {
-    for (const auto find : {of_no_gpus, of_gpu_ids, of_retries})
+    for (const auto find : {of_no_gpus, of_gpu_ids, of_retries, of_canary})
         if (auto found = find(spec)) return found;
     return std::nullopt;
 }

@@ -97,8 +97,9 @@ struct JobSpec {
     /// Remarks for the result: #SBATCH options that mean nothing here, one sentence each.
     std::vector<std::string> notes;
     std::optional<SubmitInfo> submit;
-    ArraySpec array;   ///< `--array=`
-    RetryRules rules;  ///< `--retries=`, `--requeue`, …
+    ArraySpec array;      ///< `--array=`
+    RetryRules rules;     ///< `--retries=`, `--requeue`, …
+    bool canary = false;  ///< `--canary`: the first of its array or group runs alone
 
     bool operator==(const JobSpec&) const = default;
 };

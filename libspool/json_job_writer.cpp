@@ -6,6 +6,7 @@
 #include "libspool/schedule_text.h"
 #include "libspool/submit_info.h"
 #include "libspool/utf8.h"
+#include "libspool/values.h"
 
 namespace spool {
 
@@ -25,17 +26,6 @@ bool all_utf8(const JobSpec& spec) {
           &spec.conda_environment, &spec.virtual_environment})
         if (!is_utf8(*text)) return false;
     return true;
-}
-
-/// In the largest unit that divides it.
-std::string memory_text(std::uint64_t bytes) {
-    static constexpr char units[] = "BKMGT";
-    std::size_t unit = 0;
-    while (unit + 2 < sizeof units && bytes % 1024 == 0 && bytes != 0) {
-        bytes /= 1024;
-        ++unit;
-    }
-    return std::to_string(bytes) + units[unit];
 }
 
 /// Time limits have no unit below a second: rounded up.
@@ -95,6 +85,7 @@ private:
         text("begin", spec_.begin);
         text("dependency", after_text(spec_.after));
         if (spec_.held) out_["hold"] = true;
+        if (spec_.canary) out_["canary"] = true;
         if (spec_.group_limit != 0)
             text("group", spec_.group + "%" + std::to_string(spec_.group_limit));
         else

@@ -6,6 +6,8 @@
 
 #include "libspool/names.h"
 #include "libspool/system.h"
+#include "libspool/text.h"
+#include "libspool/values.h"
 
 namespace spool {
 namespace {
@@ -53,6 +55,31 @@ std::string cancel_reason(const RecordContent& content) {
     return {content.cancel.reason, length};
 }
 
+/// Why the kernel has killed processes of it for want of memory; empty: it has not.
+std::string memory_reason(const ActiveJob& job, const record::Exit& exit) {
+    if ((exit.flags & record::killed_for_memory) == 0) return {};
+    if ((exit.flags & record::over_memory_limit) == 0) return "the machine had none left";
+    return "more than --mem=" + memory_text(job.facts.memory);
+}
+
+/// Of a job that has ended by itself, and not well.
+std::string failure_reason(const JobResult& result, const ActiveJob& job,
+                           const record::Exit& exit) {
+    const std::string memory = memory_reason(job, exit);
+    // A bare file does not say where it runs: the first thing to look at when it fails.
+    const std::string where = "; it ran in " + printable(job.directory);
+    if (!memory.empty() && result.signal == SIGKILL) return "killed for memory: " + memory + where;
+    std::string reason = result.signal
+                             ? "ended by signal " + std::to_string(*result.signal) + " (" +
+                                   strsignal(*result.signal) + ")"
+                             : "exit code " + std::to_string(result.exit_code.value_or(-1));
+    if (!memory.empty())
+        reason += "; processes of it were killed for memory: " + memory;
+    else if (result.signal == SIGKILL || result.exit_code == 128 + SIGKILL)
+        reason += "; the kernel does that to a process when memory runs out (dmesg)";
+    return reason + where;
+}
+
 void set_status(JobResult& result, const ActiveJob& job, const RecordContent& content) {
     const record::Exit& exit = content.exit;
     // Ended by itself, it ran, whether or not the run page can still be read.
@@ -80,14 +107,7 @@ void set_status(JobResult& result, const ActiveJob& job, const RecordContent& co
         result.state = Outcome::succeeded;
     } else {
         result.state = Outcome::failed;
-        // A bare file does not say where it runs: the first thing to look at when it fails.
-        result.reason = result.signal
-                            ? "ended by signal " + std::to_string(*result.signal) + " (" +
-                                  strsignal(*result.signal) + ")"
-                            : "exit code " + std::to_string(result.exit_code.value_or(-1));
-        if (result.signal == SIGKILL || result.exit_code == 128 + SIGKILL)
-            *result.reason += "; the kernel does that to a process when memory runs out (dmesg)";
-        *result.reason += "; it ran in " + printable(job.directory);
+        result.reason = failure_reason(result, job, exit);
     }
 }
 
@@ -137,6 +157,10 @@ JobResult decide_outcome(const ActiveJob& job, const RecordContent& content,
         GrantedGpus gpus = run_gpus(content.run);
         result.gpus = std::move(gpus.texts);
         result.gpu_ids = std::move(gpus.devices);
+        if (const auto counted = unenforced_limits(job.facts, content.run); !counted.empty())
+            result.notes.push_back(joined(counted, " and ") +
+                                   (counted.size() == 1 ? " was" : " were") +
+                                   " counted, not enforced: gpuspool doctor says why");
     }
 
     if (content.ended()) {

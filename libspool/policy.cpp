@@ -6,7 +6,7 @@
 namespace spool {
 
 Policy::Shape Policy::shape_of(const Terms& terms) {
-    return {terms.need, terms.time_limit, terms.group, terms.group_limit};
+    return {terms.need, terms.time_limit, terms.group, terms.group_limit, terms.canary};
 }
 
 std::chrono::nanoseconds Policy::end_of(const Shape& shape, Moment now) {
@@ -15,6 +15,7 @@ std::chrono::nanoseconds Policy::end_of(const Shape& shape, Moment now) {
 
 void Policy::add(std::uint64_t job, Terms terms, const DependencyBook::Lookup& standing) {
     remove(job);
+    count_for_canary(terms, 1);
     turns_.insert({terms.priority, job});
     dependencies_.add(job, terms.after, standing);
     place(job, waiting_.emplace(job, Waiting{std::move(terms), std::nullopt}).first->second);
@@ -23,6 +24,7 @@ void Policy::add(std::uint64_t job, Terms terms, const DependencyBook::Lookup& s
 void Policy::remove(std::uint64_t job) {
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return;
+    count_for_canary(found->second.terms, -1);
     unplace(job, found->second);
     dependencies_.remove(job);
     turns_.erase({found->second.terms.priority, job});
@@ -123,6 +125,7 @@ void Policy::note(std::uint64_t job, Standing standing) {
 void Policy::wake(Moment now) {
     const bool back = now.wall < std::exchange(wall_, now.wall);
     monotonic_ = now.monotonic;
+    canaries_.advance(now.monotonic);
     while (!begins_.empty() && begins_.begin()->first <= now.wall)
         replace(begins_.begin()->second);
     if (!back) return;
@@ -172,7 +175,8 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
         const Shape& shape = bucket->first;
         const auto until = end_of(shape, now);
         const bool decidable = (gpus || !book_.wants_gpu(shape.need)) &&
-                               !missing_label(pool(), shape.need) && !group_is_full(shape, turn);
+                               !missing_label(pool(), shape.need) && !group_is_full(shape, turn) &&
+                               !must_let_canary_go(turn.job, shape.canary, shape.group);
         const bool may_start = decidable && !is_behind;
         if (auto grant = may_start ? reservations_.fit(book_, shape.need, until) : std::nullopt) {
             reservations_.note_start(*grant, until);
@@ -196,12 +200,14 @@ std::vector<Start> Policy::decide(Moment now, bool gpus) {
 
 Start Policy::start(const Turn& turn, Grant grant, Moment now) {
     const Terms terms = waiting_.at(turn.job).terms;
+    const auto flock = flock_of(turn.job, terms.canary, terms.group);
     const std::uint64_t job = take_task(turn);
     book_.take(job, grant, {now.monotonic, end_of(shape_of(terms), now)});
     if (!terms.group.empty()) {
         groups_[job] = terms.group;
         ++group_sizes_[terms.group];
     }
+    if (flock) canaries_.begin(*flock, job);
     started_[job] = terms;
     return {job, std::move(grant), job == turn.job ? 0 : turn.job};
 }
@@ -229,6 +235,7 @@ void Policy::adopt(std::uint64_t job, const std::string& group, const GrantedGpu
 
 void Policy::release(std::uint64_t job) {
     book_.release(job);
+    canaries_.pause(job);
     started_.erase(job);
     forget_task(job);
     const auto found = groups_.find(job);
@@ -265,7 +272,8 @@ void Policy::in_order(Visit visit) const {
 std::optional<std::uint64_t> Policy::first_for_gpus() const {
     for (const auto& [turn, bucket] : heads_) {
         const Need& need = bucket->first.need;
-        if (!book_.wants_gpu(need) || group_is_full(bucket->first, turn) || !in_reach(need))
+        if (!book_.wants_gpu(need) || group_is_full(bucket->first, turn) || !in_reach(need) ||
+            must_let_canary_go(turn.job, bucket->first.canary, bucket->first.group))
             continue;
         const bool waits_for_ours = book_.choose(need, Among::unheld, Limit::none) &&
                                     !book_.choose(need, Among::unheld, Limit::now);

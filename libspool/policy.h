@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "libspool/canaries.h"
 #include "libspool/dependency_book.h"
 #include "libspool/number_set.h"
 #include "libspool/reservations.h"
@@ -69,6 +70,25 @@ public:
     void set_held(std::uint64_t job, bool held);
     /// No job of the group starts, and why; nothing: they do again.
     void hold_group(const std::string& group, std::optional<std::string> reason);
+
+    // Of arrays and groups with a canary (Terms::canary); times are on the monotonic clock.
+    /// A job that was started is executed, since then.
+    void note_executed(std::uint64_t job, std::chrono::nanoseconds since) {
+        canaries_.runs(job, since);
+    }
+    /// The same of one that runs, beside `adopt`; `array` is that of a task, or 0.
+    void adopt_canary(std::uint64_t job, const Terms& terms, std::uint64_t array,
+                      std::chrono::nanoseconds since);
+    /// What its end says, once that is known, or that it is not started after all. True if the rest
+    /// of its array or group waited for that.
+    bool judge_canary(std::uint64_t job, Trial trial) { return canaries_.end(job, trial); }
+    /// One of an array is known to have passed; the array has ended.
+    void pass_canary(std::uint64_t array) { canaries_.pass({array}); }
+    void forget_canary(std::uint64_t array) { canaries_.forget({array}); }
+    /// When one will have run long enough, on the monotonic clock: then it is time for a decision.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> next_canary() const {
+        return canaries_.next();
+    }
 
     /// A job has come so far: those that follow it may go, or never can.
     void note(std::uint64_t job, Standing standing);
@@ -135,6 +155,7 @@ private:
         std::optional<std::chrono::nanoseconds> time_limit;
         std::string group;
         int group_limit = 0;
+        bool canary = false;
         auto operator<=>(const Shape&) const = default;
     };
     using Bucket = std::map<Shape, std::set<Turn>>::iterator;
@@ -152,6 +173,11 @@ private:
     [[nodiscard]] static std::chrono::nanoseconds end_of(const Shape& shape, Moment now);
     [[nodiscard]] bool may_go(std::uint64_t job, const Waiting& waiting) const;
     [[nodiscard]] bool group_is_full(const Shape& shape, const Turn& turn) const;
+    [[nodiscard]] std::optional<Flock> flock_of(std::uint64_t job, bool canary,
+                                                const std::string& group) const;
+    [[nodiscard]] bool must_let_canary_go(std::uint64_t job, bool canary,
+                                          const std::string& group) const;
+    void count_for_canary(const Terms& terms, int change);
     [[nodiscard]] bool in_reach(const Need& need) const;
     [[nodiscard]] std::optional<WaitReason> why_not_yet(std::uint64_t job, const Waiting& waiting,
                                                         const Label& label) const;
@@ -189,6 +215,8 @@ private:
     std::map<std::uint64_t, std::uint64_t> array_of_;  ///< by task that was started
     std::map<std::uint64_t, int> started_tasks_;       ///< by array
     Reservations reservations_;
+    Canaries canaries_;
+    std::map<std::string, int> canary_groups_;  ///< how many of each wait that have one
 };
 
 }  // namespace spool

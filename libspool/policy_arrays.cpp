@@ -10,6 +10,7 @@ void Policy::add_array(std::uint64_t array, Terms terms, NumberSet tasks) {
     if (tasks.empty()) return remove(array);
     terms.after = {};
     remove(array);
+    count_for_canary(terms, 1);
     turns_.insert({terms.priority, array});
     Waiting waiting{std::move(terms), std::nullopt, std::move(tasks)};
     place(array, waiting_.emplace(array, std::move(waiting)).first->second);
@@ -62,7 +63,8 @@ std::uint64_t Policy::take_task(const Turn& turn) {
         remove(turn.job);
         return turn.job;
     }
-    const std::uint64_t task = waiting.tasks->first();
+    const std::uint64_t canary = canaries_.on_trial({turn.job});
+    const std::uint64_t task = canary != 0 ? canary : waiting.tasks->first();
     waiting.tasks->erase(task);
     array_of_[task] = turn.job;
     ++started_tasks_[turn.job];

@@ -60,6 +60,7 @@ std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& 
                             condition(obstacle->after, "job " + label(obstacle->job)));
     if (terms.begin > wall_) return reason(Kind::begin, format_time(terms.begin));
     if (array_is_full(job, waiting)) return reason(Kind::array_limit, {}, 1, terms.array_limit);
+    if (must_let_canary_go(job, terms.canary, terms.group)) return reason(Kind::canary, {});
     if (group_is_full(shape_of(terms), {terms.priority, job}))
         return reason(Kind::group_limit, terms.group, 1, terms.group_limit);
     return std::nullopt;

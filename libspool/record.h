@@ -103,9 +103,14 @@ struct Run {
     std::uint64_t supervisor_start, main_start;  ///< field 22 of /proc/<pid>/stat, clock ticks
     std::int64_t started_at;                     ///< nanoseconds of the wall clock
     std::uint16_t gpus_length, cgroup_length;
-    char gpus[1024];    ///< JSON list, for the result
-    char cgroup[1024];  ///< path of the job's cgroup; empty without one
+    char gpus[1024];       ///< JSON list, for the result
+    char cgroup[1024];     ///< path of the job's cgroup; empty without one
+    std::uint32_t limits;  ///< of the Limit bits below. (Earlier versions had padding there.)
 };
+static_assert(sizeof(Run) == 2136, "supervisors of earlier versions write pages of this size");
+
+/// Bits of Run::limits: what the kernel keeps the job to.
+enum Limit : std::uint32_t { memory_is_limited = 1, processors_are_limited = 2 };
 
 /// How far a run has come when its exit page is written.
 enum class Phase : std::uint32_t {
@@ -130,7 +135,9 @@ enum ExitFlag : std::uint32_t {
     cancelled = 1,
     timed_out = 2,
     interrupted = 4,
-    leftovers_killed = 8
+    leftovers_killed = 8,
+    killed_for_memory = 16,  ///< the kernel has killed processes of it for want of memory,
+    over_memory_limit = 32,  ///< because the job used more than it may
 };
 
 /// Page 2, written by the supervisor: with it the outcome is known.
@@ -226,7 +233,14 @@ struct StartRequest {
     Token token;
     std::uint32_t gpus_length;         ///< goes to Run::gpus
     std::uint32_t environment_length;  ///< NUL-terminated KEY=VALUE strings, after the record's own
-    char payload[32768];               ///< gpus, then environment; only the used part is sent
+    char
+        payload[32768];  ///< gpus, environment, Limits if there are any; only the used part is sent
+};
+
+/// What the kernel is to keep a job to. 0: no limit.
+struct Limits {
+    std::uint64_t memory;  ///< bytes
+    std::uint64_t processors;
 };
 
 /// The zygote's answer to one StartRequest.

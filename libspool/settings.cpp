@@ -159,6 +159,8 @@ constexpr Setting settings[] = {
      "%N for at most N at once",
      set_array},
     {"hold", "'yes' or 'no'", [](JobSpec& s, Text v) { return set_flag(s.held, v); }, false, true},
+    {"canary", "'yes' or 'no'", [](JobSpec& s, Text v) { return set_flag(s.canary, v); }, false,
+     true},
     {"begin", "a time such as now+2hours, 16:00, tomorrow or 2026-12-24T08:00:00", set_begin},
     {"dependency",
      "after:JOB, afterok:JOB, afternotok:JOB, afterany:JOB, aftercorr:ARRAY or singleton, joined "

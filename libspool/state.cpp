@@ -29,6 +29,8 @@ void each_member(Fields& fields, Daemon& daemon) {
     fields.flag("paused", daemon.paused);
     fields.bytes("pause_reason", daemon.pause_reason);
     fields.flag("draining", daemon.draining);
+    fields.list("enforced", daemon.enforced);
+    fields.text("not_enforced", daemon.not_enforced);
 }
 
 template <typename Fields, Either<GpuState> Gpu>
@@ -59,6 +61,7 @@ void each_member(Fields& fields, Job& job) {
     fields.number("pid", job.pid);
     fields.number("task", job.task);
     fields.number("number", job.number);
+    fields.list("unenforced", job.unenforced);
 }
 
 template <typename Fields, Either<WaitingState> Job>

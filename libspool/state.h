@@ -33,10 +33,11 @@ struct WaitReason {
         cpus,              ///< `wanted` processors, `free` are free
         memory,            ///< `detail`: "10 GiB: 2 GiB" wanted and free
         reserved,          ///< what it needs is kept for job `detail`, which would be delayed
-        held,              ///< until it is released
+        held,              ///< until it is released; `detail`: why, where that is known
         group_held,        ///< `detail`: the group, and why
         group_limit,       ///< of its group (`detail`) `free` run, as many as it allows
         array_limit,       ///< `free` tasks of the array run, as many as it allows
+        canary,            ///< the first of its array or group is tried alone
         begin,             ///< `detail`: its time
         dependency,        ///< `detail`: "job 12 to succeed"
         never_dependency,  ///< `detail`: the same, which can never be, or a circle
@@ -100,8 +101,9 @@ struct RunningState {
     std::int64_t submitted_at = 0, started_at = 0;
     int attempt = 1;
     int pid = 0;  ///< of the job's main process on the spool's host; 0 = not known
-    std::optional<std::uint64_t> task{};  ///< of a task: its index; `id` is then its array's
-    std::uint64_t number = 0;             ///< of a task: its own number
+    std::optional<std::uint64_t> task{};    ///< of a task: its index; `id` is then its array's
+    std::uint64_t number = 0;               ///< of a task: its own number
+    std::vector<std::string> unenforced{};  ///< limits that are only counted: "--mem=4G"
 
     bool operator==(const RunningState&) const = default;
 };
@@ -147,7 +149,9 @@ struct DaemonState {
     int pid = 0;
     bool paused = false, draining = false;
     std::string pause_reason;
-    std::vector<std::string> problems;  ///< sentences: what is wrong, and the remedy
+    std::vector<std::string> problems;    ///< sentences: what is wrong, and the remedy
+    std::vector<std::string> enforced{};  ///< limits that the kernel keeps jobs to: "mem", "cpus"
+    std::string not_enforced{};           ///< why others are only counted, and the remedy
 
     bool operator==(const DaemonState&) const = default;
 };

@@ -14,6 +14,7 @@ Terms terms_of(const JobSpec& spec, std::int64_t submitted_at) {
     terms.held = spec.held;
     if (const auto tasks = parse_tasks(spec.array.tasks)) terms.tasks = tasks->size();
     terms.array_limit = spec.array.limit;
+    terms.canary = spec.canary;
     if (!spec.begin.empty()) terms.begin = parse_begin(spec.begin, submitted_at).value_or(0);
     return terms;
 }

@@ -38,6 +38,7 @@ struct Terms {
     Dependencies after;
     std::size_t tasks = 0;  ///< of an array: how many it has; 0: it is none
     int array_limit = 0;    ///< so many of them at once; 0: however many
+    bool canary = false;    ///< of its array, or else its group, the first one runs alone
 
     bool operator==(const Terms&) const = default;
 };

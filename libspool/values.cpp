@@ -204,6 +204,16 @@ std::string format_size(std::uint64_t bytes) {
     return text;
 }
 
+std::string memory_text(std::uint64_t bytes) {
+    static constexpr char units[] = "BKMGT";
+    std::size_t unit = 0;
+    while (unit + 2 < sizeof units && bytes % 1024 == 0 && bytes != 0) {
+        bytes /= 1024;
+        ++unit;
+    }
+    return std::to_string(bytes) + units[unit];
+}
+
 std::optional<std::int64_t> parse_integer(std::string_view text) {
     if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
     std::int64_t value = 0;

@@ -23,6 +23,8 @@ namespace spool {
 
 /// "1.5 GB"; powers of 1024.
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
+/// "4G", "1500M": as parse_memory reads it, in the largest unit that divides it.
+[[nodiscard]] std::string memory_text(std::uint64_t bytes);
 
 [[nodiscard]] std::optional<std::int64_t> parse_integer(std::string_view text);
 

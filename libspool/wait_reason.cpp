@@ -29,6 +29,7 @@ constexpr Named<Kind> kind_table[] = {
     {Kind::group_held, "group_held"},
     {Kind::group_limit, "group_limit"},
     {Kind::array_limit, "array_limit"},
+    {Kind::canary, "canary"},
     {Kind::begin, "begin"},
     {Kind::dependency, "dependency"},
     {Kind::never_dependency, "never_dependency"},
@@ -165,7 +166,8 @@ std::string wait_sentence(const WaitReason& reason) {
             return "would delay job " + printable(reason.detail) +
                    ", whose turn is before: a shorter time limit (--time) could let it go first";
         case Kind::held:
-            return "held: let it go with gpuspool release";
+            return (reason.detail.empty() ? "held" : "held, " + printable(reason.detail)) +
+                   ": let it go with gpuspool release";
         case Kind::group_held:
             return "its group is held: " + printable(reason.detail);
         case Kind::group_limit:
@@ -174,6 +176,10 @@ std::string wait_sentence(const WaitReason& reason) {
         case Kind::array_limit:
             return counted(reason.free, "task") + (reason.free == 1 ? " runs" : " run") +
                    ", as many as the array allows at once";
+        case Kind::canary:
+            return "the first of them runs alone (--canary): waiting until it has succeeded, or "
+                   "run "
+                   "for a minute";
         case Kind::begin:
             return "not before " + printable(reason.detail);
         case Kind::dependency:

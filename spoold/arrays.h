@@ -5,6 +5,7 @@
 //   arrays_queue.cpp      which tasks wait for the machine alone; their claims
 //   arrays_followers.cpp  what follows tasks, and tasks that follow those of other arrays
 //   arrays_end.cpp        what became of tasks, and of the whole
+//   arrays_canary.cpp     those that are held since their first task failed
 //   arrays_files.cpp      the files in running/ that are missing
 //   arrays_requests.cpp   what users ask of them
 //   arrays_recover.cpp    what an earlier daemon left
@@ -142,6 +143,10 @@ private:
     bool note_outcome(OpenArray& array, std::size_t place, spool::Outcome outcome);
     void note_outcomes_again(OpenArray& array);
     void close_task(OpenArray& array, std::size_t place);
+    void hold_rest(OpenArray& array, std::size_t place);
+    void recall_canary(OpenArray& array);
+    void tell_held(OpenArray& array);
+    [[nodiscard]] std::string canary_text(const OpenArray& array, std::size_t place) const;
     void end(OpenArray& array);
     void ended(std::uint64_t number, const SyncThread::Failures& failures);
 

@@ -54,6 +54,10 @@ void Arrays::task_ended(const spool::JobResult& result) {
     const auto place = spool::place_of(array->record.tasks, *result.task);
     if (!place || array->record.outcomes[*place]) return;
     (void)note_outcome(*array, *place, result.state);
+    const spool::Trial trial = spool::trial_of(result);
+    if (policy_.judge_canary(array->record.number_of(*place), trial) &&
+        trial == spool::Trial::failed)
+        hold_rest(*array, *place);
 }
 
 bool Arrays::sync_with(const spool::ActiveJob& job, spool::SyncSet& barrier) const {
@@ -142,6 +146,9 @@ void Arrays::ended(std::uint64_t number, const SyncThread::Failures& failures) {
         "result sync",
         failures.empty() ? "" : "results could not be synced: " + failures.begin()->second.text());
     if (failures.empty() && !array->kept) (void)spool::remove_array_record(spool_, array->record);
+    array->terms.held = false;
+    tell_held(*array);
+    policy_.forget_canary(number);
     open_.erase(number);
     listener_.changed();
     listener_.has_work();

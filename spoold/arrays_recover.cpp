@@ -10,6 +10,7 @@ void Arrays::recover(std::vector<spool::ArrayRecord> records) {
     for (spool::ArrayRecord& record : records) {
         OpenArray& array = take(std::move(record));
         array.begun = array.record.ended() != 0;
+        recall_canary(array);
         if (array.begun)
             listener_.standing(array.record.number, array.record.name, spool::Standing::running);
         log_info(title(array) + " goes on: " + std::to_string(array.record.ended()) + " of " +

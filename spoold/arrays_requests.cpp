@@ -146,6 +146,7 @@ void Arrays::change(std::uint64_t number, const spool::QueueWishes& wishes, cons
     array.terms.held = wishes.held.value_or(array.terms.held);
     policy_.set_priority(number, array.terms.priority);
     policy_.set_held(number, array.terms.held);
+    tell_held(array);
     listener_.changed();
     spool::SyncSet barrier;
     barrier.add(array.record.file.get(), false);

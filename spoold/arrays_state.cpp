@@ -18,7 +18,10 @@ bool Arrays::busy() const {
 
 spool::WaitReason Arrays::reason_of(const OpenArray& array) const {
     using Kind = spool::WaitReason::Kind;
-    if (auto reason = listener_.why_waits(array.record.number, array.terms.need)) return *reason;
+    if (auto reason = listener_.why_waits(array.record.number, array.terms.need)) {
+        if (reason->kind == Kind::held) reason->detail = array.why_held;
+        return *reason;
+    }
     if (array.bare && !launcher_.has_environment()) return {Kind::environment, 0, 0, {}, {}};
     if (array.ready && !array.leaders.empty())
         return {Kind::dependency,

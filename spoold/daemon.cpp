@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <csignal>
 
-#include "cgroup.h"
 #include "libspool/system.h"
 #include "libspool/values.h"
 #include "log.h"
@@ -56,7 +55,7 @@ int Daemon::run() {
     syncs_.reset();
     publish_state();
     // A supervisor that is about to start wants to find it.
-    if (active_->none_has_supervisor()) remove_job_cgroup(job_cgroup_);
+    if (active_->none_has_supervisor()) cgroups_->remove();
     log_notice("spoold ends; running jobs go on");
     return 0;
 }
@@ -224,7 +223,10 @@ void Daemon::arm_timer() {
     for (const auto since : {busy_since_, busy_since_ ? std::optional(last_busy_) : std::nullopt})
         if (since && *since + sleep_delay > clock_.monotonic()) sooner(*since + sleep_delay);
     if (found_environment_) sooner(next_environment_try_);
-    if (const auto begin = policy_.next_begin())  // not later than a minute: clocks are set
+    // While nothing may start no decision is made, and these times would stay in the past.
+    if (const auto canary = may_start() ? policy_.next_canary() : std::nullopt) sooner(*canary);
+    if (const auto begin = may_start() ? policy_.next_begin() : std::nullopt)
+        // Not later than a minute: clocks are set.
         sooner(clock_.monotonic() +
                std::clamp<std::chrono::nanoseconds>(
                    std::chrono::nanoseconds(*begin - clock_.wall()), 1ms, 60s));

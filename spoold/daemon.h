@@ -12,6 +12,7 @@
 #include "arrays.h"
 #include "groups.h"
 #include "hooks.h"
+#include "job_cgroups.h"
 #include "job_launch.h"
 #include "libspool/config.h"
 #include "libspool/incoming.h"
@@ -74,6 +75,7 @@ private:
     [[nodiscard]] std::optional<std::string> why_hopeless(const spool::WaitingJob& job) const;
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
+    void give_up_slots(std::uint64_t number);
     void forget_start(std::uint64_t number);
     void give_up(const spool::Start& start);
     [[nodiscard]] bool is_unopened_array(std::uint64_t number) const;
@@ -137,6 +139,7 @@ private:
     void note_failures(const spool::JobResult& result);
     bool wants_slots(const Active& active);
     void add_wait(spool::RunningState& job) const;
+    void add_limits(spool::DaemonState& daemon) const;
     void add_waiting(spool::SpoolState& state) const;
     void add_obstacles(spool::SpoolState& state) const;
     spool::SpoolState state() const;
@@ -152,7 +155,6 @@ private:
     Options options_;
     spool::record::BootId boot_{};
     std::string machine_id_, user_;
-    std::string job_cgroup_;  ///< empty: there is none
     std::int64_t started_at_ = 0;
 
     boost::asio::io_context io_{1};
@@ -180,6 +182,7 @@ private:
     spool::MachineState machine_{spool::default_machine_files()};
     std::unique_ptr<spool::RecordPool> pool_;
     std::unique_ptr<JobLauncher> launcher_;
+    std::unique_ptr<JobCgroups> cgroups_;
     std::unique_ptr<LocalExecutor> executor_;
     std::unique_ptr<Hooks> hooks_;
     std::unique_ptr<SleepInhibitor> inhibitor_;

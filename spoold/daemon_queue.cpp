@@ -33,8 +33,10 @@ void Daemon::take_incoming_changes() {
     for (const std::uint64_t number : changes->found)
         if (const spool::WaitingJob* job = incoming_->find(number))
             note_standing(number, spool::stem_of(job->file_name), spool::Standing::waiting);
-    for (const std::uint64_t number : changes->unready)
+    for (const std::uint64_t number : changes->unready) {
         policy_.remove(number);
+        policy_.judge_canary(number, spool::Trial::unknown);
+    }
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
     if (!changes->ready.empty()) arrays_->judge_followers();  // of an array that is none any more
@@ -144,6 +146,8 @@ void Daemon::give_up_claims() {
 void Daemon::start_jobs() {
     give_up_claims();
     if (!may_start()) return;
+    if (const auto canary = policy_.next_canary(); canary && *canary <= clock_.monotonic())
+        state_changed_ = true;  // it has passed, and the others' reason is another one
     for (const spool::Start& start :
          policy_.decide({clock_.monotonic(), clock_.wall()}, gpus_may_start())) {
         const bool claimed_already = active_->jobs().contains(start.job);
@@ -162,7 +166,7 @@ void Daemon::start_jobs() {
         if (!claimed_already && !(start.array != 0 ? arrays_->claim(start) : claim(start.job)))
             give_up(start);
         else if (!active_->bind(start.job, binding_of(start)))
-            forget_start(start.job);
+            give_up_slots(start.job);
     }
 }
 
@@ -173,9 +177,14 @@ bool Daemon::is_unopened_array(std::uint64_t number) const {
 
 /// It could not be claimed: a task waits on, a file is looked at again.
 void Daemon::give_up(const spool::Start& start) {
-    if (start.array == 0) return forget_start(start.job);
-    forget_start(start.job);
-    arrays_->claim_undone(start.job);
+    give_up_slots(start.job);
+    if (start.array != 0) arrays_->claim_undone(start.job);
+}
+
+/// It is not started after all.
+void Daemon::give_up_slots(std::uint64_t number) {
+    forget_start(number);
+    policy_.judge_canary(number, spool::Trial::unknown);
 }
 
 /// What was granted is free again.

@@ -126,6 +126,7 @@ void Daemon::adopt_binding(const Active& active) {
     policy_.adopt(active.job.number, terms.group, gpus,
                   {gpus.texts.empty() ? 1 : 0, terms.need.cpus, terms.need.memory}, tenure);
     arrays_->task_adopted(active.job.number);
+    policy_.adopt_canary(active.job.number, terms, active.job.facts.array, tenure.since);
     if (locked.empty()) locked = policy_.book().gpus(active.job.number).devices;
     // Its supervisor holds the lock; from now on so do we.
     const auto taken = shared_->take(active.job.number, locked);

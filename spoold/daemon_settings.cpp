@@ -50,6 +50,7 @@ void Daemon::load_config() {
     }
     incoming_->set_settings(std::move(settings));
     launcher_->set_config(config_);
+    executor_->enforce_limits(config_.enforce_limits);
     hooks_->set_timeout(config_.hook_timeout);
     set_gpu_wishes();
 }

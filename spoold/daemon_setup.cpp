@@ -5,7 +5,6 @@
 #include <csignal>
 #include <system_error>
 
-#include "cgroup.h"
 #include "daemon.h"
 #include "libspool/file_system.h"
 #include "libspool/names.h"
@@ -80,8 +79,9 @@ spool::Result<void> Daemon::make_parts() {
     pool_ = std::make_unique<spool::RecordPool>(spool_);
     launcher_ = std::make_unique<JobLauncher>(spool_);
     if (auto prepared = launcher_->prepare(); !prepared) return prepared;
-    job_cgroup_ = prepare_job_cgroup(spool_.identity);
-    LocalExecutorOptions executor{options_.spool_exec, spool_.path, job_cgroup_, {}};
+    cgroups_ = std::make_unique<JobCgroups>(io_, spool_.identity);
+    LocalExecutorOptions executor{options_.spool_exec, spool_.path, cgroups_->place().jobs,
+                                  cgroups_->place().supervisors};
     executor_ = std::make_unique<LocalExecutor>(io_, files_, std::move(executor),
                                                 [this](std::uint32_t record, int code) {
                                                     active_->fork_failed(record, code);
@@ -157,6 +157,7 @@ ActiveJobsListener Daemon::listener() {
     };
     listener.not_started = [this](const spool::ActiveJob& job) {
         if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
+        policy_.judge_canary(job.number, spool::Trial::unknown);
         if (job.is_task())
             arrays_->claim_undone(job.number);
         else

@@ -50,6 +50,7 @@ spool::RunningState running_state(const Active& active) {
         state.started_at = content.run.started_at;
         state.gpus = spool::run_gpus(content.run).texts;
         state.pid = content.run.main_pid;
+        state.unenforced = spool::unenforced_limits(active.job.facts, content.run);
     } else if (active.binding) {
         state.gpus = active.binding->gpus.texts;
         state.phase = "starting";
@@ -73,6 +74,7 @@ spool::RunningState running_state(const Active& active) {
 }  // namespace
 
 void Daemon::note_started(const spool::ActiveJob& job) {
+    policy_.note_executed(job.number, clock_.monotonic());
     if (job.is_task())
         arrays_->task_started(job);
     else
@@ -140,6 +142,7 @@ spool::SpoolState Daemon::state() const {
     state.daemon.pause_reason = paused_.value_or("");
     state.daemon.draining = draining_;
     state.daemon.problems = troubles_.sentences();
+    add_limits(state.daemon);
     for (std::size_t slot = 0; slot < policy_.pool().gpu_slots.size(); ++slot)
         state.gpus.push_back(slot_state(slot));
     state.devices = device_states(state.gpus);
@@ -163,6 +166,18 @@ spool::SpoolState Daemon::state() const {
     for (const std::string& name : incoming_->ignored())
         state.ignored.push_back({"incoming/" + name, spool::why_ignored(name)});
     return state;
+}
+
+/// What jobs are kept to.
+void Daemon::add_limits(spool::DaemonState& daemon) const {
+    const JobCgroup& place = cgroups_->place();
+    daemon.not_enforced = place.obstacle;
+    if (!config_.enforce_limits) {
+        daemon.not_enforced = "\"enforce_limits\" is false in config.json";
+        return;
+    }
+    if (place.memory) daemon.enforced.emplace_back("mem");
+    if (place.processors) daemon.enforced.emplace_back("cpus");
 }
 
 /// Why a further attempt that is due does not begin.

@@ -59,6 +59,11 @@ spool::Result<void> Groups::hold(const std::string& group, const std::string& re
 }
 
 void Groups::note_end(const spool::JobResult& result) {
+    const spool::Trial trial = spool::trial_of(result);
+    if (policy_.judge_canary(result.id, trial) && trial == spool::Trial::failed)
+        return (void)hold(result.group, "job " + std::to_string(result.id) + " (" +
+                                            spool::printable(result.name) + ")" +
+                                            spool::canary_failed_text(spool_.path, result.name));
     const auto why = failures_.note(result);
     if (!why) return;
     (void)hold(result.group, *why);

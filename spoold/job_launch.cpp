@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "libspool/gpu_slots.h"
 #include "libspool/job_file.h"
 #include "libspool/launch_spec.h"
 #include "libspool/output_pattern.h"
@@ -68,6 +69,9 @@ void add_facts(const spool::JobSpec& spec, const spool::LaunchSpec& made,
     facts.interprets = made.needs_script;
     facts.rules = spec.rules;
     facts.group = spec.group;
+    const spool::Need need = spool::need_of(spec);
+    facts.memory = need.memory;
+    facts.processors = static_cast<std::uint64_t>(need.cpus);
 }
 
 }  // namespace

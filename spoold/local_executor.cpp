@@ -95,6 +95,9 @@ spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Bind
     request.token = job.token;
     request.gpus_length = static_cast<std::uint32_t>(gpus_length);
     request.environment_length = static_cast<std::uint32_t>(payload.size() - gpus_length);
+    if (const spool::record::Limits limits{job.facts.memory, job.facts.processors};
+        enforced_ && (limits.memory != 0 || limits.processors != 0))
+        payload.append(reinterpret_cast<const char*>(&limits), sizeof limits);
     if (payload.size() > sizeof request.payload)
         return spool::content_error("job " + job.shown_number(), {},
                                     "its list of GPUs is too long");

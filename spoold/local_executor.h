@@ -27,6 +27,9 @@ public:
     LocalExecutor(boost::asio::io_context& io, spool::Files& files, LocalExecutorOptions options,
                   FailureHandler on_failure);
 
+    /// Whether jobs that are started from now on are kept to their memory and processors.
+    void enforce_limits(bool enforced) { enforced_ = enforced; }
+
     spool::Result<void> start(const spool::ActiveJob& job, const Binding& binding) override;
     spool::Result<void> notify_cancel(const spool::ActiveJob& job,
                                       const spool::RecordContent& content) override;
@@ -42,6 +45,7 @@ private:
     boost::asio::io_context& io_;
     spool::Files& files_;
     LocalExecutorOptions options_;
+    bool enforced_ = true;
     FailureHandler on_failure_;
     boost::asio::posix::stream_descriptor socket_;
     std::optional<ChildProcess> zygote_;

@@ -34,6 +34,7 @@ struct OpenArray {
     std::optional<std::chrono::nanoseconds> next_cancel{};  ///< of those of its tasks that are left
     /// The result of a task may not be on the disk: records, its own too, are for the next daemon.
     bool kept = false;
+    std::string why_held{};  ///< beside "by request", for people
 };
 
 /// "array 42 (x)", for the log.

@@ -13,10 +13,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/cgroups.h"
 #include "tests/support/exec_process.h"
 #include "tests/support/record_builder.h"
 
+using spool::test::cgroup_mount;
 using spool::test::Job;
+using spool::test::own_cgroup;
 using spool::test::processes_of;
 using spool::test::read_text;
 using spool::test::RecordBuilder;
@@ -31,29 +34,6 @@ namespace {
 
 bool over(const RecordBuilder& builder) {
     return wait_until([&] { return builder.complete() && !builder.locked(); });
-}
-
-/// Where cgroup v2 is mounted; empty without it.
-std::string cgroup_mount() {
-    std::ifstream file("/proc/self/mountinfo");
-    for (std::string line; std::getline(file, line);) {
-        if (line.find(" - cgroup2 ") == std::string::npos) continue;
-        std::istringstream fields(line);
-        std::string field;
-        for (int i = 0; i < 5; ++i)
-            fields >> field;
-        return field;
-    }
-    return {};
-}
-
-/// The caller's own cgroup v2.
-std::string own_cgroup() {
-    std::ifstream file("/proc/self/cgroup");
-    for (std::string line; std::getline(file, line);) {
-        if (line.starts_with("0::")) return cgroup_mount() + line.substr(3);
-    }
-    return {};
 }
 
 /// A cgroup below the test's own, with the daemon's two directories in it.
@@ -102,6 +82,8 @@ private slots:
     void cgroup_holds_the_job();
     void cgroup_cancel_reaches_all();
     void cgroup_that_refuses();
+    void limits_are_written_before_the_job_begins_data();
+    void limits_are_written_before_the_job_begins();
 
 private:
     std::unique_ptr<QTemporaryDir> directory_;
@@ -351,6 +333,47 @@ void SystemExecZygote::cgroup_that_refuses() {
     QCOMPARE(WEXITSTATUS(builder.complete()->wait_status), 2);
     QVERIFY(processes_of(builder).empty());
     QVERIFY(fs::is_empty(fake));
+}
+
+void SystemExecZygote::limits_are_written_before_the_job_begins_data() {
+    QTest::addColumn<QStringList>("files");  // that the job's cgroup has
+    QTest::addColumn<QStringList>("written");
+    const QStringList memory{"memory.max", "memory.oom.group", "memory.swap.max"};
+    QTest::newRow("all") << memory + QStringList{"cpu.max"}
+                         << QStringList{"67108864", "1", "0", "300000 100000"};
+    QTest::newRow("no swap accounting") << QStringList{"memory.max", "memory.oom.group", "cpu.max"}
+                                        << QStringList{"67108864", "1", "300000 100000"};
+    QTest::newRow("memory alone") << memory << QStringList{"67108864", "1", "0"};
+    QTest::newRow("processors alone") << QStringList{"cpu.max"} << QStringList{"300000 100000"};
+    // Without its limit, nothing of it.
+    QTest::newRow("no memory.max")
+        << QStringList{"memory.oom.group", "memory.swap.max"} << QStringList{"", ""};
+    QTest::newRow("no controllers") << QStringList{} << QStringList{};
+}
+
+/// Files in a directory, which is no cgroup: the job runs without one, and the run page says that
+/// nothing is enforced.
+void SystemExecZygote::limits_are_written_before_the_job_begins() {
+    QFETCH(QStringList, files);
+    QFETCH(QStringList, written);
+    const std::string fake = directory_->path().toStdString() + "/fake";
+    const std::string of_job = fake + "/job-42.1/";
+    fs::create_directories(of_job);
+    for (const QString& file : files)
+        write_text(of_job + file.toStdString(), "");
+    RecordBuilder builder(spool_);
+    // The job has a look for itself.
+    builder.write(script_job("cd " + of_job + "; for f in *; do cat $f; echo \" $f\"; done\n"));
+    const int code = spool::test::wait_for_program(spool::test::start_supervisor(
+        SPOOL_EXEC, builder, {"--cgroup", fake, "--mem", "67108864", "--cpus", "3"}));
+    QCOMPARE(code, 0);
+    QCOMPARE(builder.complete()->wait_status, 0);
+    const QString seen = QString::fromStdString(read_text(builder.log()));
+    for (qsizetype i = 0; i < files.size(); ++i)
+        QVERIFY2(("\n" + seen).contains("\n" + written[i] + " " + files[i] + "\n"),
+                 qPrintable(seen));
+    QCOMPARE(builder.run()->limits, 0U);
+    QCOMPARE(builder.run()->cgroup_length, 0);
 }
 
 QTEST_GUILESS_MAIN(SystemExecZygote)

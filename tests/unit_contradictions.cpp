@@ -22,6 +22,8 @@ private slots:
         const auto gpu =
             test::read_accepted("#SPOOL --gpus=0 --gpu-type=a100\n#SPOOL --gpus=1\ntrue\n");
         QCOMPARE(gpu.gpus, std::optional(1));
+        QVERIFY(test::read_accepted("#SPOOL --canary\n#SPOOL --group=g\ntrue\n").canary);
+        QVERIFY(test::read_accepted("#SPOOL --canary --array=0-3\ntrue\n").canary);
         const auto retried = test::read_accepted("#SPOOL --retry-on=1\n#SPOOL --retries=2\ntrue\n");
         QCOMPARE(retried.rules.retries, 2);
     }
@@ -36,6 +38,7 @@ private:
         row("#SPOOL --gpus=3\n\n#SPOOL --gpu-ids=1,2\ntrue", 3, "more GPUs than --gpu-ids");
         row("#SPOOL --gpu-ids=1,2\n#SPOOL --gpu-avoid=2,1\ntrue", 2, "none is left");
         row("#SPOOL --retry-on=1\ntrue", 1, "add --retries=N");
+        row("#SPOOL --cpus=1\n#SPOOL --canary\ntrue", 2, "--group=NAME");
         row("{\"command\": [\"true\"],\n\"gpus\": 0,\n\"gpu_type\": \"a100\"}", 3, "--gpu-type");
         row("{\"command\": [\"true\"],\n\"retry_on\": \"1\"}", 2, "add --retries=N");
     }

@@ -25,6 +25,7 @@ spool::ActiveJob active_job() {
     job.directory = "/home/u/proj";
     job.facts = {"python train.py", "local", "login", 1'000, {"a note"}, 7, {}, false,
                  "/opt/python",     true};
+    job.facts.memory = 4ULL << 30;
     return job;
 }
 
@@ -38,6 +39,7 @@ spool::RecordContent ended() {
     content.claim.time_limit = 90'000;
     content.run.main_pid = 77;
     content.run.started_at = 2'000;
+    content.run.limits = record::memory_is_limited;
     const std::string gpus = R"(["0,1","GPU-\\xff"])";
     content.run.gpus_length = static_cast<std::uint16_t>(gpus.copy(content.run.gpus, 1024));
     content.exit.phase = record::Phase::complete;
@@ -90,6 +92,17 @@ private slots:
             "ended by signal 9 (Killed); the kernel does that to a process when memory runs out");
         row("killed in a shell", 0, code(137), 0, failed, 137, -1,
             "exit code 137; the kernel does that");
+        using record::killed_for_memory, record::over_memory_limit;
+        row("over its memory", killed_for_memory | over_memory_limit, SIGKILL, 0, failed, -1,
+            SIGKILL, "killed for memory: more than --mem=4G; it ran in /home/u/proj");
+        row("the machine's memory", killed_for_memory, SIGKILL, 0, failed, -1, SIGKILL,
+            "killed for memory: the machine had none left");
+        row("a process of it", killed_for_memory | over_memory_limit, code(1), 0, failed, 1, -1,
+            "exit code 1; processes of it were killed for memory: more than --mem=4G");
+        row("a process of it, which did not matter", killed_for_memory, code(0), 0, succeeded, 0,
+            -1, "");
+        row("cancelled, and killed", record::cancelled | killed_for_memory, SIGKILL, 0, cancelled,
+            -1, SIGKILL, "by hand");
         row("dumped core", 0, SIGSEGV | WCOREFLAG, 0, failed, -1, SIGSEGV, "ended by signal 11");
         row("cancelled, exit 0", record::cancelled, code(0), 0, cancelled, 0, -1, "by hand");
         row("cancelled, signal", record::cancelled, SIGTERM, 0, cancelled, -1, SIGTERM, "by hand");
@@ -135,6 +148,46 @@ private slots:
         // Of whatever boot: an outcome that is known is known.
         content.claim.boot_id = other_boot;
         QVERIFY(decide(content).state == state);
+    }
+
+    void what_was_only_counted_is_noted_data() {
+        QTest::addColumn<quint64>("memory");
+        QTest::addColumn<quint64>("processors");
+        QTest::addColumn<unsigned>("limits");
+        QTest::addColumn<QString>("note");
+        using record::memory_is_limited, record::processors_are_limited;
+        const quint64 some = 1500ULL << 20;
+        QTest::newRow("nothing asked") << quint64(0) << quint64(0) << 0U << "";
+        QTest::newRow("memory") << some << quint64(0) << 0U << "--mem=1500M was counted, not";
+        QTest::newRow("both") << some << quint64(2) << 0U
+                              << "--mem=1500M and --cpus=2 were counted, not enforced";
+        QTest::newRow("one of them")
+            << some << quint64(2) << unsigned(memory_is_limited) << "--cpus=2 was counted";
+        QTest::newRow("enforced") << some << quint64(2)
+                                  << unsigned(memory_is_limited | processors_are_limited) << "";
+    }
+    void what_was_only_counted_is_noted() {
+        QFETCH(quint64, memory);
+        QFETCH(quint64, processors);
+        QFETCH(unsigned, limits);
+        QFETCH(QString, note);
+        spool::ActiveJob job = active_job();
+        job.facts.notes.clear();
+        job.facts.memory = memory;
+        job.facts.processors = processors;
+        auto content = ended();
+        content.run.limits = limits;
+        const auto notes = spool::decide_outcome(job, content, this_boot, 9'000).notes;
+        QCOMPARE(notes.size(), std::size_t(note.isEmpty() ? 0 : 1));
+        if (!notes.empty())
+            QVERIFY2(QString::fromStdString(notes[0]).startsWith(note), notes[0].c_str());
+        // It is in the record.
+        const auto read = spool::read_facts(spool::write_facts(job.facts));
+        QCOMPARE(read.memory, std::uint64_t(memory));
+        QCOMPARE(read.processors, std::uint64_t(processors));
+        // Of a job that was not executed nothing is said.
+        content.run_validity = record::Validity::absent;
+        QVERIFY(spool::decide_outcome(job, content, this_boot, 9'000).notes.empty());
     }
 
     void without_an_exit_page_it_is_not_known_data() {

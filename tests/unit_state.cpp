@@ -45,6 +45,9 @@ class UnitState : public QObject {
                           1795249801000'000'000,
                           2,
                           77}};
+        state.running[0].unenforced = {"--cpus=2"};
+        state.daemon.enforced = {"mem"};
+        state.daemon.not_enforced = "there is no controller cpu";
         state.waiting = {waiting(42), waiting(0)};
         state.waiting_count = 2;
         spool::JobResult ended;

@@ -21,7 +21,7 @@ constexpr char usage_text[] =
     "usage: spool-exec --zygote SPOOLDIR [--cgroup DIR] [--sup-cgroup DIR]   (socket on descriptor "
     "3)\n"
     "       spool-exec --record N --token HEX SPOOLDIR [--cgroup DIR] [--gpus JSON] [--env "
-    "K=V]...\n";
+    "K=V]... [--mem BYTES] [--cpus N]\n";
 
 constexpr int zygote_socket = 3;
 
@@ -34,6 +34,7 @@ struct Arguments {
     const char* supervisor_cgroup = nullptr;
     Text<1024> gpus;
     Text<8192> environment;
+    record::Limits limits{};
 
     bool parse(int argc, char** argv);
     bool complete() const { return spool && (zygote || (has_record && has_token)); }
@@ -43,17 +44,24 @@ private:
     bool take_record(const char* value);
 };
 
-bool Arguments::take_record(const char* value) {
+bool take_number(const char* value, std::uint64_t& out) {
     char* end = nullptr;
-    const unsigned long number = strtoul(value, &end, 10);
+    out = strtoull(value, &end, 10);
+    return *value >= '0' && *value <= '9' && !*end;
+}
+
+bool Arguments::take_record(const char* value) {
+    std::uint64_t number = 0;
+    has_record = take_number(value, number) && number <= UINT32_MAX;
     record = static_cast<std::uint32_t>(number);
-    has_record = *value >= '0' && *value <= '9' && !*end && number <= UINT32_MAX;
     return has_record;
 }
 
 bool Arguments::take(const char* option, const char* value) {
     const auto is = [&](const char* name) { return strcmp(option, name) == 0; };
     if (is("--record")) return take_record(value);
+    if (is("--mem")) return take_number(value, limits.memory);
+    if (is("--cpus")) return take_number(value, limits.processors);
     if (is("--token"))
         has_token = parse_hex(value, strlen(value), token);
     else if (is("--cgroup"))
@@ -135,7 +143,8 @@ int run(Arguments& arguments, Setup& setup) {
         supervisor.run({arguments.record,
                         arguments.token,
                         {arguments.gpus.c_str(), arguments.gpus.size()},
-                        {arguments.environment.c_str(), arguments.environment.size()}});
+                        {arguments.environment.c_str(), arguments.environment.size()},
+                        arguments.limits});
     explain(code, arguments.record);
     return code;
 }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "spoold/exec/limits.h"
 #include "spoold/exec/text.h"
 
 namespace spool::exec {
@@ -37,7 +38,7 @@ ExitCode Supervisor::run(const Order& order) {
         exit_.flags |= record::cancelled;
         refuse({Step::fork, ECANCELED});
     } else {
-        make_cgroup();
+        make_cgroup(order.limits);
         if (!commit(order)) return clean_up(), system_error;
         execute(launch);
     }
@@ -67,7 +68,7 @@ void Supervisor::become_supervisor() {
     setup_.title.set(title.c_str(), title.size());
 }
 
-void Supervisor::make_cgroup() {
+void Supervisor::make_cgroup(const record::Limits& limits) {
     if (!setup_.cgroup) return;
     Text<64> name;
     name.add("job-").add_number(record_.claim().job).add(".").add_number(record_.claim().attempt);
@@ -79,6 +80,7 @@ void Supervisor::make_cgroup() {
     Fd directory(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (!directory) return;
     run_.cgroup_length = copy_bounded(run_.cgroup, path.c_str(), path.size());
+    run_.limits = set_limits(directory.get(), limits);
     tree_.use_cgroup(static_cast<Fd&&>(directory));
 }
 
@@ -105,6 +107,7 @@ void Supervisor::execute(Launch& launch) {
     if (cgroup != tree_.cgroup()) {
         tree_.forget_cgroup();
         run_.cgroup_length = 0;
+        run_.limits = 0;
         memset(run_.cgroup, 0, sizeof run_.cgroup);
         note_main();
     } else {

@@ -28,6 +28,7 @@ struct Order {
     record::Token token;
     Strings gpus;         ///< JSON, without a final NUL
     Strings environment;  ///< overrides the record's own
+    record::Limits limits{};
 };
 
 /// Supervises in this process, whose signals are all blocked and whose standard descriptors are
@@ -45,7 +46,7 @@ private:
     // The start, in order.
     ExitCode take(const Order& order);
     void become_supervisor();
-    void make_cgroup();
+    void make_cgroup(const record::Limits& limits);
     bool commit(const Order& order);
     void execute(Launch& launch);
     void note_main();
@@ -69,6 +70,7 @@ private:
     void go_on_stopping(std::int64_t now);
     bool verdict_is_due(std::int64_t now);
     void judge();
+    bool killed_for_memory() const;
     bool interrupted() const;
     void end_leftovers(std::int64_t now);
     void report(std::int64_t now);

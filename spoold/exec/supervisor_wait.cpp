@@ -8,6 +8,7 @@
 #include <csignal>
 #include <ctime>
 
+#include "spoold/exec/limits.h"
 #include "spoold/exec/supervisor.h"
 
 namespace spool::exec {
@@ -170,6 +171,7 @@ void Supervisor::on_main_ended(int status) {
     const Failure failure = launch_->failure_of_child();
     exit_.failed_step = failure.step;
     exit_.error = failure.error;
+    if (status != 0 && tree_.cgroup() >= 0) exit_.flags |= memory_kills(tree_.cgroup());
     main_ = 0;
 }
 
@@ -219,7 +221,8 @@ void Supervisor::go_on_stopping(std::int64_t now) {
 /// A job that ended as at a shutdown is judged when our own SIGTERM has had its time to come.
 bool Supervisor::verdict_is_due(std::int64_t now) {
     const bool known = exit_.failed_step != record::Step::none || stop_ != Stop::none ||
-                       terminated_ != never || !ended_as_at_shutdown(exit_.wait_status);
+                       terminated_ != never || killed_for_memory() ||
+                       !ended_as_at_shutdown(exit_.wait_status);
     if (known || now >= ended_ + shutdown_window || record_.cancelled()) return true;
     judge_at_ = ended_ + shutdown_window;
     return false;
@@ -237,10 +240,16 @@ void Supervisor::judge() {
         leftovers_at_ = after(ended_, record_.claim().leftover_grace);
 }
 
+/// Its main process itself.
+bool Supervisor::killed_for_memory() const {
+    return (exit_.flags & record::killed_for_memory) != 0 && WIFSIGNALED(exit_.wait_status) &&
+           WTERMSIG(exit_.wait_status) == SIGKILL;
+}
+
 bool Supervisor::interrupted() const {
     const bool ours = stop_ != Stop::none || exit_.flags & record::cancelled;
     if (ours || exit_.failed_step != record::Step::none || exit_.wait_status == 0) return false;
-    if (terminated_ == never) return false;
+    if (terminated_ == never || killed_for_memory()) return false;
     if (terminated_ <= ended_) return ended_ - terminated_ <= shutdown_memory;
     return ended_as_at_shutdown(exit_.wait_status) && terminated_ - ended_ <= shutdown_window;
 }

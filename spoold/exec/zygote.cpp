@@ -28,6 +28,8 @@ struct Parcel {
     /// Bytes received; 0 when the daemon has gone.
     ssize_t receive(int socket);
     bool sane(std::size_t size) const;
+    /// Of a sane request.
+    record::Limits limits(std::size_t size) const;
     void close_descriptors();
 
 private:
@@ -69,6 +71,14 @@ bool Parcel::sane(std::size_t size) const {
            request.payload[request.gpus_length + request.environment_length - 1] == 0;
 }
 
+record::Limits Parcel::limits(std::size_t size) const {
+    record::Limits limits{};
+    const std::size_t used = request.gpus_length + request.environment_length;
+    if (size - request_head - used >= sizeof limits)
+        memcpy(&limits, request.payload + used, sizeof limits);
+    return limits;
+}
+
 void Parcel::close_descriptors() {
     for (std::size_t i = 0; i < count; ++i)
         close(descriptors[i]);
@@ -76,13 +86,15 @@ void Parcel::close_descriptors() {
 }
 
 /// In the forked process: the daemon's socket and messages are not for it.
-[[noreturn]] void supervise(Setup& setup, const StartRequest& request, int socket) {
+[[noreturn]] void supervise(Setup& setup, const Parcel& parcel, std::size_t size, int socket) {
     close(socket);
+    const StartRequest& request = parcel.request;
     Supervisor supervisor(setup);
     const Order order{request.record,
                       request.token,
                       {request.payload, request.gpus_length},
-                      {request.payload + request.gpus_length, request.environment_length}};
+                      {request.payload + request.gpus_length, request.environment_length},
+                      parcel.limits(size)};
     const ExitCode code = supervisor.run(order);
     explain(code, request.record);
     quit(code);
@@ -94,11 +106,11 @@ void answer(int socket, const StartRequest& request, pid_t pid, int error) {
     (void)send(socket, &reply, sizeof reply, MSG_NOSIGNAL);
 }
 
-void start(Setup& setup, const StartRequest& request, int socket, Fd& supervisors) {
+void start(Setup& setup, const Parcel& parcel, std::size_t size, int socket, Fd& supervisors) {
     pid_t pid = fork_into(supervisors.get());
     if (pid < 0 && supervisors) pid = fork_into(-1);
-    if (pid == 0) supervise(setup, request, socket);
-    answer(socket, request, pid > 0 ? pid : 0, pid > 0 ? 0 : errno);
+    if (pid == 0) supervise(setup, parcel, size, socket);
+    answer(socket, parcel.request, pid > 0 ? pid : 0, pid > 0 ? 0 : errno);
 }
 
 }  // namespace
@@ -111,7 +123,7 @@ int serve(Setup& setup, Fd socket, Fd supervisors) {
         const ssize_t size = parcel.receive(socket.get());
         if (size <= 0) return 0;
         if (parcel.sane(static_cast<std::size_t>(size))) {
-            start(setup, parcel.request, socket.get(), supervisors);
+            start(setup, parcel, static_cast<std::size_t>(size), socket.get(), supervisors);
         } else {
             answer(socket.get(), parcel.request, 0, EBADMSG);
         }

@@ -42,11 +42,11 @@ int cancel(Context& context, spool::Spool& spool, const std::string& name,
     const auto job = find_numbered(context, spool, name);
     if (!job) return report_search(job.error());
     const std::string subject = "job " + job_text(job->id, job->name);
-    if (job->result) {
-        complain(subject + " has ended already: " + outcome_text(*job->result));
+    if (job->result()) {
+        complain(subject + " has ended already: " + outcome_text(*job->result()));
         return failure;
     }
-    if (job->waiting && !job->task && (job->id == 0 || !daemon_runs(context, spool))) {
+    if (job->waiting() && !job->task && (job->id == 0 || !daemon_runs(context, spool))) {
         const auto withdrawn = withdraw(spool, *job);
         if (!withdrawn) return report(withdrawn.error());
         if (*withdrawn) {

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cli/format.h"
+
 namespace cli {
 namespace {
 
@@ -87,6 +89,21 @@ bool daemon_runs(Context& context, spool::Spool& spool) {
     const auto presence = spool::daemon_presence(spool, context.clock);
     return presence && (*presence == spool::DaemonPresence::running ||
                         *presence == spool::DaemonPresence::other_host_running);
+}
+
+std::string silent_host(Context& context, spool::Spool& spool) {
+    const auto presence = spool::daemon_presence(spool, context.clock);
+    const auto owner = spool::read_owner(spool);
+    if (!presence || *presence != spool::DaemonPresence::other_host_silent || !owner) return {};
+    return "the daemon on " + owner->host + " was last heard of " +
+           format_age(context.clock.wall() - owner->heartbeat);
+}
+
+std::string why_no_daemon(Context& context, spool::Spool& spool) {
+    // Starting one here would be refused.
+    if (const std::string silent = silent_host(context, spool); !silent.empty())
+        return silent + "; gpuspool doctor says what to do";
+    return "no daemon runs; start it: " + how_to_start();
 }
 
 }  // namespace cli

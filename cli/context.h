@@ -52,5 +52,9 @@ int report_search(const spool::Error& error);
 
 /// Whether a daemon runs, as far as can be seen from here.
 [[nodiscard]] bool daemon_runs(Context& context, spool::Spool& spool);
+/// "the daemon on HOST was last heard of …", if the spool is that of another host and silent.
+[[nodiscard]] std::string silent_host(Context& context, spool::Spool& spool);
+/// Where no daemon runs: what is the matter, and what to do.
+[[nodiscard]] std::string why_no_daemon(Context& context, spool::Spool& spool);
 
 }  // namespace cli

@@ -57,7 +57,7 @@ void check_limits(Findings& out) {
 }
 
 void check_lingering(Findings& out) {
-    if (::access("/run/systemd/system", F_OK) != 0 || ::geteuid() == 0) return;
+    if (!systemd_runs() || ::geteuid() == 0) return;
     if (is_lingering())
         out.push_back({Level::good, "lingering is on: jobs go on after you log out", ""});
     else

@@ -92,7 +92,7 @@ spool::Result<std::string> checked(std::string bytes, const std::string& path,
     if (!spool::has_command(bytes))
         return spool::content_error(
             path, {}, "there is no command in it; to withdraw the job: gpuspool cancel");
-    const auto spec = spool::read_job_file(bytes, path);
+    const auto spec = spool::read_new_job_file(bytes, path);
     if (!spec) return tl::unexpected(spec.error());
     return submit ? spool::with_submit_info(bytes, *submit) : std::move(bytes);
 }
@@ -154,10 +154,10 @@ int run_edit(Context& context, const std::string& name) {
     if (!spool) return report(spool.error());
     const auto job = find_numbered(context, **spool, name);
     if (!job) return report_search(job.error());
-    if (!job->result && job->waiting) return edit(context, **spool, *job);
+    if (!job->result() && job->waiting()) return edit(context, **spool, *job);
     complain("job " + job_text(job->id, job->name) +
-             (job->result ? " has ended already: gpuspool retry runs it again"
-                          : " does not wait: it has been started"));
+             (job->result() ? " has ended already: gpuspool retry runs it again"
+                            : " does not wait: it has been started"));
     return failure;
 }
 

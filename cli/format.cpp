@@ -122,15 +122,15 @@ std::string run_time(const spool::JobResult& result) {
 }
 
 std::string activity_text(const spool::FoundJob& job, std::int64_t now) {
-    if (job.array) return "has " + tasks_text(*job.array);
-    if (job.waiting) return "waits: " + spool::wait_sentence(job.waiting->reason);
-    if (!job.running) return "has ended";
-    const std::string& phase = job.running->phase;
+    if (job.array()) return "has " + tasks_text(*job.array());
+    if (job.waiting()) return "waits: " + spool::wait_sentence(job.waiting()->reason);
+    if (!job.running()) return "has ended";
+    const std::string& phase = job.running()->phase;
     const bool started = phase != "claimed" && phase != "starting";
     std::string out = started ? "is running" : "is about to start";
-    if (job.running->started_at != 0)
-        out += " for " + format_duration(now - job.running->started_at);
-    if (!job.running->detail.empty()) out += ", " + spool::printable(job.running->detail);
+    if (job.running()->started_at != 0)
+        out += " for " + format_duration(now - job.running()->started_at);
+    if (!job.running()->detail.empty()) out += ", " + spool::printable(job.running()->detail);
     return out;
 }
 

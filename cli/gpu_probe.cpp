@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "cli/terminal.h"
 #include "cli/watch.h"
 #include "libspool/programs.h"
 
@@ -20,6 +21,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::seconds patience{30};
+constexpr int look_interval_ms = 200;
 
 }  // namespace
 
@@ -61,12 +63,16 @@ spool::Result<void> GpuProbe::start() {
 
 spool::Result<std::string> GpuProbe::read_line() {
     std::string line;
+    Progress progress;
     const auto end = steady_clock::now() + patience;
     while (!interrupted()) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - steady_clock::now());
         pollfd waited{socket_, POLLIN, 0};
-        const int ready = left.count() <= 0 ? 0 : poll(&waited, 1, static_cast<int>(left.count()));
+        const int ready = poll(&waited, 1, look_interval_ms);
         if (ready < 0 && errno == EINTR) continue;
+        if (ready == 0 && steady_clock::now() < end) {
+            progress.show("waiting for the GPUs' drivers");
+            continue;
+        }
         if (ready <= 0) return spool::system_error("ask the GPUs' drivers", {}, ETIMEDOUT);
         char buffer[16384];
         const ssize_t count = recv(socket_, buffer, sizeof buffer, 0);

@@ -32,10 +32,11 @@ std::string jobs_text(const spool::DeviceState& device,
                       const std::vector<spool::RunningState>& running) {
     std::string out;
     for (const std::uint64_t number : device.jobs) {
-        const auto job = std::find_if(running.begin(), running.end(),
-                                      [&](const auto& entry) { return entry.id == number; });
+        const auto job = std::find_if(running.begin(), running.end(), [&](const auto& entry) {
+            return (entry.task ? entry.number : entry.id) == number;
+        });
         out += (out.empty() ? "" : ", ") +
-               (job == running.end() ? number_text(number) : job_text(number, job->name));
+               (job == running.end() ? number_text(number) : job_text(job->id, job->name));
     }
     return out;
 }

@@ -84,11 +84,14 @@ bool is_interpreter(const std::string& program) {
 }  // namespace
 
 spool::Result<std::string> command_job(const std::vector<std::string>& command,
-                                       const JobOptions& options) {
+                                       const JobOptions& options,
+                                       spool::Contradictions contradictions) {
     // The directives' own reader checks the values, so that there is one table of what is allowed.
     const auto lines = directives(options, false);
     if (!lines) return lines;
-    auto spec = spool::read_job_file(*lines + "true\n", "options");
+    const auto read = contradictions == spool::Contradictions::refused ? spool::read_new_job_file
+                                                                       : spool::read_job_file;
+    auto spec = read(*lines + "true\n", "options");
     if (!spec) {
         spec.error().line.reset();
         spec.error().path.clear();

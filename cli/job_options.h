@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "libspool/contradictions.h"
 #include "libspool/error.h"
 #include "libspool/job_spec.h"
 
@@ -18,8 +19,9 @@ struct JobOptions {
 
 /// A job of an argument list, with the options as its keys. Values are checked as those of a
 /// directive are.
-spool::Result<std::string> command_job(const std::vector<std::string>& command,
-                                       const JobOptions& options);
+spool::Result<std::string> command_job(
+    const std::vector<std::string>& command, const JobOptions& options,
+    spool::Contradictions contradictions = spool::Contradictions::refused);
 
 /// `bytes` with the options added so that they win over what the file says: to a script as #SPOOL
 /// lines before its first command, to JSON as keys.

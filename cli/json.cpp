@@ -55,7 +55,8 @@ Json gpus_json(const std::vector<spool::GpuState>& gpus) {
                        {"jobs", gpu.jobs},
                        {"status", gpu.status},
                        {"reason", text(gpu.reason)},
-                       {"devices", texts(gpu.devices)}});
+                       {"devices", texts(gpu.devices)},
+                       {"label", gpu.job ? Json(gpu.label) : Json()}});
     return out;
 }
 

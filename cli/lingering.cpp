@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -9,10 +10,22 @@
 #include "libspool/system.h"
 
 namespace cli {
+namespace {
+
+/// $GPUSPOOL_MACHINE_ROOT is for tests.
+bool machine_has(const std::string& path) {
+    const char* root = std::getenv("GPUSPOOL_MACHINE_ROOT");
+    return ::access(((root != nullptr ? root : "") + path).c_str(), F_OK) == 0;
+}
+
+}  // namespace
 
 bool is_lingering() {
-    const std::string name = spool::user_name(::geteuid());
-    return ::access(("/var/lib/systemd/linger/" + name).c_str(), F_OK) == 0;
+    return machine_has("/var/lib/systemd/linger/" + spool::user_name(::geteuid()));
+}
+
+bool systemd_runs() {
+    return machine_has("/run/systemd/system");
 }
 
 bool is_user_service(std::string_view cgroup) {

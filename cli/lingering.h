@@ -7,6 +7,7 @@ namespace cli {
 
 /// Whether systemd keeps this user's services after logout.
 [[nodiscard]] bool is_lingering();
+[[nodiscard]] bool systemd_runs();
 
 /// Whether `cgroup`, the text of /proc/PID/cgroup, is that of a service which the user's own
 /// systemd started.

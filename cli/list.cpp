@@ -6,6 +6,7 @@
 
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/results.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "libspool/names.h"
@@ -71,7 +72,7 @@ int run_list(Context& context, const ListOptions& options) {
     const std::size_t read =
         wanted->empty() ? options.limit : std::numeric_limits<std::size_t>::max();
     std::vector<spool::Error> unreadable;
-    auto results = spool::read_results(**spool, read, &unreadable);
+    auto results = list_results(**spool, read, &unreadable);
     if (!results) return report(results.error());
     for (const spool::Error& error : unreadable)
         complain("left out: " + error.text());

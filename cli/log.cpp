@@ -25,28 +25,29 @@ void print_end(const Context& context, const spool::JobResult& result) {
 
 int print_waiting(const spool::FoundJob& job) {
     complain("job " + job_text(job.id, job.name) +
-             " waits: " + spool::printable(spool::wait_sentence(job.waiting->reason)) +
+             " waits: " + spool::printable(spool::wait_sentence(job.waiting()->reason)) +
              " (gpuspool log -f " + job_argument(job) + " follows it when it starts)");
     return success;
 }
 
 int print_once(Context& context, const spool::Spool& spool, const spool::FoundJob& job,
                long lines) {
-    if (job.waiting) return print_waiting(job);
+    if (job.waiting()) return print_waiting(job);
     Log log;
     if (!log.open(spool, job) && !log.elsewhere().empty()) {
         complain(no_log_text(job, log));
         return failure;
     }
     if (!log.is_open()) {
-        const std::string reason =
-            job.result && job.result->reason ? ": " + spool::printable(*job.result->reason) : "";
+        const std::string reason = job.result() && job.result()->reason
+                                       ? ": " + spool::printable(*job.result()->reason)
+                                       : "";
         complain("job " + job_text(job.id, job.name) + " has no log" + reason);
         return failure;
     }
     log.seek_to_last(lines);
     if (!log.copy_new()) return failure;
-    if (job.result) print_end(context, *job.result);
+    if (job.result()) print_end(context, *job.result());
     return success;
 }
 
@@ -55,7 +56,7 @@ int run_log(Context& context, const LogOptions& options) {
     if (!spool) return report(spool.error());
     const auto job = spool::find_job(**spool, options.job, context.clock);
     if (!job) return report_search(job.error());
-    if (job->array || (job->result && job->result->tasks)) {
+    if (job->array() || (job->result() && job->result()->tasks)) {
         complain("job " + job_text(job->id, job->name) +
                  " is an array: each task has a log of its own (gpuspool log " +
                  std::to_string(job->id) + "_0)");

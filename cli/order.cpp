@@ -27,8 +27,11 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
         complain(subject + " is a task: name its array, " + std::to_string(job->id));
         return failure;
     }
-    if (job->result || (order.running ? !job->running : !job->waiting && !job->array)) {
-        complain(subject + (job->result     ? " has ended already: " + outcome_text(*job->result)
+    // Whether it runs the daemon knows: what is published is a moment old.
+    const bool fits = order.running ? job->running() || daemon_runs(context, spool)
+                                    : job->waiting() || job->array();
+    if (job->result() || !fits) {
+        complain(subject + (job->result()   ? " has ended already: " + outcome_text(*job->result())
                             : order.running ? " does not run yet: gpuspool hold keeps it from "
                                               "being started"
                                             : " does not wait: it has been started"));
@@ -38,9 +41,9 @@ int ask(Context& context, spool::Spool& spool, const Order& order, const std::st
         complain(subject + " has no number yet: it gets one when spoold runs");
         return failure;
     }
-    const std::uint64_t number = job->task ? job->running->number : job->id;
-    const auto request =
-        spool::send_request(spool, {{}, order.verb, number, 0, order.value, {}}, context.clock);
+    spool::Request wish{{}, order.verb, job->id, 0, order.value, {}};
+    if (job->task) wish.tasks = std::to_string(*job->task);
+    const auto request = spool::send_request(spool, wish, context.clock);
     if (!request) return report(request.error());
     asked.push_back({*request, subject});
     return success;

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "cli/terminal.h"
 #include "cli/watch.h"
 #include "libspool/names.h"
 
@@ -47,6 +48,7 @@ spool::Result<spool::FoundJob> find_numbered(Context& context, spool::Spool& spo
 
 int print_replies(Context& context, spool::Spool& spool, const std::vector<Asked>& asked) {
     Watcher watcher(spool);
+    Progress progress;
     const auto end = steady_clock::now() + patience;
     int code = success;
     for (const Asked& one : asked) {
@@ -54,14 +56,17 @@ int print_replies(Context& context, spool::Spool& spool, const std::vector<Asked
             const auto reply = spool::read_reply(spool, one.request);
             if (!reply) return report(reply.error());
             if (*reply) {
+                progress.clear();
                 print_reply(one, **reply);
                 if (!(*reply)->ok) code = failure;
                 break;
             }
             if (steady_clock::now() >= end || interrupted() || !daemon_runs(context, spool)) {
+                progress.clear();
                 print_unanswered(context, spool, one);
                 break;
             }
+            progress.show("waiting for the daemon's answer");
             watcher.wait(std::chrono::milliseconds(200));
         }
     }

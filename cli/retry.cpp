@@ -9,6 +9,7 @@
 #include "cli/arguments.h"
 #include "cli/format.h"
 #include "cli/job_options.h"
+#include "cli/results.h"
 #include "cli/verbs.h"
 #include "libspool/job_file.h"
 #include "libspool/names.h"
@@ -32,7 +33,7 @@ bool wants_retry(spool::Outcome state) {
 spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool::FoundJob& job,
                                                const std::string& only) {
     const std::string subject = "job " + job_text(job.id, job.name);
-    if (!job.result) return spool::content_error({}, {}, subject + " has not ended yet");
+    if (!job.result()) return spool::content_error({}, {}, subject + " has not ended yet");
     if (job.file_name.empty())
         return spool::content_error({}, {},
                                     subject + " has no file in done/ any more; submit it anew");
@@ -66,8 +67,8 @@ spool::Result<spool::Submission> submission_of(spool::Spool& spool, const spool:
 /// Of an array those tasks that are worth it; empty of other jobs.
 std::string failed_tasks(const spool::FoundJob& job) {
     spool::TaskList all;
-    if (!job.result || !job.result->tasks) return {};
-    for (const auto& [outcome, text] : job.result->tasks->by_outcome)
+    if (!job.result() || !job.result()->tasks) return {};
+    for (const auto& [outcome, text] : job.result()->tasks->by_outcome)
         if (const auto tasks = spool::parse_tasks(text); tasks && wants_retry(outcome))
             all.insert(all.end(), tasks->begin(), tasks->end());
     std::sort(all.begin(), all.end());
@@ -108,7 +109,7 @@ spool::Result<std::vector<std::string>> failed_jobs(spool::Spool& spool) {
     std::set<std::uint64_t> retried;
     add_retried(spool, spool.incoming, retried);
     add_retried(spool, spool.running, retried);
-    const auto results = spool::read_results(spool, std::numeric_limits<std::size_t>::max());
+    const auto results = list_results(spool, std::numeric_limits<std::size_t>::max());
     if (!results) return tl::unexpected(results.error());
     for (const spool::JobResult& result : *results)
         if (result.retry_of) retried.insert(*result.retry_of);
@@ -138,8 +139,7 @@ int run_retry(Context& context, const RetryOptions& options) {
             job ? retry(context, **spool, *job, options.failed) : report_search(job.error());
         if (one != success) code = one;
     }
-    if (!jobs.empty() && !daemon_runs(context, **spool))
-        complain("no daemon runs; start it: " + how_to_start());
+    if (!jobs.empty() && !daemon_runs(context, **spool)) complain(why_no_daemon(context, **spool));
     return code;
 }
 

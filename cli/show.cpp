@@ -101,35 +101,30 @@ void print(Facts& facts, const spool::ArrayState& array) {
 }
 
 void add_files(Facts& facts, const spool::Spool& spool, const spool::FoundJob& job) {
-    const spool::OpenFile& directory = job.waiting   ? spool.incoming
-                                       : job.running ? spool.running
-                                                     : spool.done;
-    const std::string path = spool.path + (job.waiting                ? "/incoming/"
-                                           : job.running || job.array ? "/running/"
-                                                                      : "/done/");
+    const bool waits = job.place() == spool::Place::waiting;
+    const bool runs = job.place() == spool::Place::running;
+    const spool::OpenFile& directory = waits ? spool.incoming : runs ? spool.running : spool.done;
+    const std::string path = spool.path + (waits ? "/incoming/" : runs ? "/running/" : "/done/");
     if (!job.file_name.empty() && !job.task) facts.add("file", path + job.file_name);
     const std::string log = job.name + ".log";  // a job that was rejected or withdrawn has none
-    if (!job.waiting && spool.files->stat_at(directory.get(), log)) facts.add("log", path + log);
+    if (!waits && spool.files->stat_at(directory.get(), log)) facts.add("log", path + log);
 }
 
 void print_text(const Context& context, const spool::Spool& spool, const spool::FoundJob& job) {
     Facts facts(context.out);
     facts.add("job", number_text(job.id, job.task), Style::bold);
     facts.add("name", job.name);
-    if (job.array) print(facts, *job.array);
-    if (job.waiting) print(facts, *job.waiting);
-    if (job.running) print(facts, *job.running, context.clock.wall());
-    if (job.result) print(facts, *job.result);
+    if (job.array()) print(facts, *job.array());
+    if (job.waiting()) print(facts, *job.waiting());
+    if (job.running()) print(facts, *job.running(), context.clock.wall());
+    if (job.result()) print(facts, *job.result());
     add_files(facts, spool, job);
 }
 
 Json json_of(const spool::FoundJob& job) {
-    Json out = job.array     ? to_json(*job.array)
-               : job.waiting ? to_json(*job.waiting)
-               : job.running ? to_json(*job.running)
-                             : to_json(*job.result);
+    Json out = std::visit([](const auto& state) { return to_json(state); }, job.state);
     if (job.task) out["task"] = *job.task;
-    if (!job.result) out["state"] = job.waiting ? "waiting" : "running";
+    if (!job.result()) out["state"] = job.waiting() ? "waiting" : "running";
     return out;
 }
 

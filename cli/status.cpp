@@ -19,8 +19,12 @@ std::string clock_time(const std::string& time, std::int64_t now) {
     return parsed ? format_age(now - *parsed) : spool::printable(time);
 }
 
-std::string daemon_line(const spool::DaemonState& daemon, const spool::Spool& spool,
-                        const Terminal& out, std::int64_t now) {
+std::string daemon_line(Context& context, const spool::DaemonState& daemon, spool::Spool& spool,
+                        std::int64_t now) {
+    const Terminal& out = context.out;
+    if (!daemon.running && !silent_host(context, spool).empty())
+        return paint(out, Style::yellow, "Jobs wait") + ": " +
+               spool::printable(why_no_daemon(context, spool));
     if (!daemon.running)
         return paint(out, Style::yellow, "No daemon runs") + " for " +
                spool::printable(spool.path) + ": jobs wait. Start it: " + how_to_start();
@@ -33,9 +37,10 @@ std::string daemon_line(const spool::DaemonState& daemon, const spool::Spool& sp
     return line;
 }
 
-void print_daemon(const spool::SpoolState& state, const spool::Spool& spool, const Terminal& out,
+void print_daemon(Context& context, const spool::SpoolState& state, spool::Spool& spool,
                   std::int64_t now) {
-    std::printf("%s\n", daemon_line(state.daemon, spool, out, now).c_str());
+    const Terminal& out = context.out;
+    std::printf("%s\n", daemon_line(context, state.daemon, spool, now).c_str());
     if (state.daemon.paused) {
         const std::string reason = state.daemon.pause_reason.empty()
                                        ? ""
@@ -51,7 +56,10 @@ void print_daemon(const spool::SpoolState& state, const spool::Spool& spool, con
 std::string slot_text(const spool::GpuState& gpu, const Terminal& out) {
     if (gpu.jobs.size() > 1)
         return paint(out, Style::cyan, std::to_string(gpu.jobs.size()) + " jobs share it");
-    if (gpu.job) return paint(out, Style::cyan, job_text(*gpu.job, gpu.name));
+    if (gpu.job) {
+        const std::string label = gpu.label.empty() ? std::to_string(*gpu.job) : gpu.label;
+        return paint(out, Style::cyan, label + " (" + name_text(gpu.name) + ')');
+    }
     if (gpu.status == "elsewhere") return paint(out, Style::yellow, "another spool's");
     return paint(out, gpu.status == "free" ? Style::green : Style::yellow, gpu.status);
 }
@@ -171,7 +179,7 @@ int show_status(Context& context, bool json) {
         return success;
     }
     const std::int64_t now = context.clock.wall();
-    print_daemon(*state, **spool, context.out, now);
+    print_daemon(context, *state, **spool, now);
     print_gpus(*state, context.out);
     print_running(*state, context.out, now);
     print_waiting(*state, context.out);

@@ -146,7 +146,7 @@ spool::Result<spool::Submission> from_file(const SubmitOptions& options, const J
     } else {
         out.stem = options.file == "-" ? "stdin" : base;
     }
-    const auto spec = spool::read_job_file(out.bytes, options.file);
+    const auto spec = spool::read_new_job_file(out.bytes, options.file);
     if (!spec) return tl::unexpected(spec.error());
     if (!spec->name.empty()) out.stem = spec->name;
     if (spec->kind == spool::JobSpec::Kind::command && !out.info.arguments.empty())
@@ -195,7 +195,9 @@ spool::Result<JobOptions> checked_options(const SubmitOptions& options) {
                       ": a name must not have control characters");
     auto job = job_options(options);
     if (!job) return job;
-    if (const auto good = command_job({"true"}, *job); !good) return tl::unexpected(good.error());
+    // What a file says may go with them.
+    if (const auto good = command_job({"true"}, *job, spool::Contradictions::allowed); !good)
+        return tl::unexpected(good.error());
     return job;
 }
 
@@ -232,8 +234,8 @@ void warn_of_logout(spool::Spool& spool) {
 void tell(Context& context, spool::Spool& spool, const spool::Submitted& submitted) {
     const std::string name = submitted.file_name.substr(0, submitted.file_name.rfind('.'));
     if (!daemon_runs(context, spool))
-        return complain("no daemon runs; job " + job_text(submitted.number, name) +
-                        " waits until it is started: " + how_to_start());
+        return complain("job " + job_text(submitted.number, name) +
+                        " waits: " + why_no_daemon(context, spool));
     if (context.err.is_terminal)
         complain("job " + job_text(submitted.number, name) + " is queued; gpuspool log -f " +
                  std::to_string(submitted.number) + " shows what it prints");

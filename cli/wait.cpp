@@ -30,9 +30,8 @@ int run_wait(Context& context, std::vector<std::string> names) {
         jobs.push_back(std::move(*job));
     }
     const bool any_active =
-        std::any_of(jobs.begin(), jobs.end(), [](const auto& job) { return !job.result; });
-    if (any_active && !daemon_runs(context, **spool))
-        complain("no daemon runs; start it: " + how_to_start());
+        std::any_of(jobs.begin(), jobs.end(), [](const auto& job) { return !job.result(); });
+    if (any_active && !daemon_runs(context, **spool)) complain(why_no_daemon(context, **spool));
     int code = success;
     for (const spool::FoundJob& job : jobs) {
         const int one = wait_for(context, **spool, job);

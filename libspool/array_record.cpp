@@ -10,7 +10,7 @@ namespace spool {
 namespace {
 
 constexpr std::string_view prefix = "array-";
-constexpr std::size_t wishes_page = 1, cancel_page = 2;
+constexpr std::size_t wishes_page = 1, cancel_page = 2, leaders_page = 3;
 constexpr std::uint64_t outcomes_offset = 4 * record::page_size;
 enum WishFlag : std::uint32_t { has_priority = 1, has_held = 2, is_held = 4 };
 
@@ -60,6 +60,15 @@ ArrayWishes wishes_of(const ArrayRecord& array, const QueueWishes& wishes) {
     page.priority = wishes.priority.value_or(0);
     page.flags = (wishes.priority ? has_priority : 0U) | (wishes.held ? has_held : 0U) |
                  (wishes.held.value_or(false) ? is_held : 0U);
+    return page;
+}
+
+ArrayLeaders leaders_of(const ArrayRecord& array) {
+    ArrayLeaders page{};
+    page.token = array.token;
+    page.count = array.leaders->size();
+    std::copy_n(array.leaders->begin(), std::min(array.leaders->size(), ArrayLeaders::most),
+                page.numbers);
     return page;
 }
 
@@ -123,6 +132,12 @@ void take_pages(const std::string& bytes, ArrayRecord& array) {
             cancel->reason, std::min<std::size_t>(cancel->reason_length, sizeof cancel->reason));
 }
 
+void take_leaders(const std::string& bytes, ArrayRecord& array) {
+    const auto page = page_in<ArrayLeaders>(bytes, leaders_page, array.token);
+    if (!page || page->count > ArrayLeaders::most) return;
+    array.leaders.emplace(page->numbers, page->numbers + page->count);
+}
+
 /// False if a byte means nothing.
 bool take_outcomes(std::string_view bytes, ArrayRecord& array) {
     for (const char byte : bytes) {
@@ -140,6 +155,7 @@ Result<void> take_all(const std::string& bytes, const std::string& name, ArrayRe
     if (!head) return tl::unexpected(head.error());
     take_head(*head, array);
     take_pages(bytes, array);
+    take_leaders(bytes, array);
     const std::uint64_t body = body_offset(head->count);
     if (bytes.size() < body + head->body_length ||
         record::crc32(bytes.data() + body, head->body_length) != head->body_checksum)
@@ -181,6 +197,12 @@ Result<void> make_array_record(Spool& spool, ArrayRecord& array) {
     record::seal(head);
     std::string bytes(reinterpret_cast<const char*>(&head), sizeof head);
     bytes.resize(body_offset(array.tasks.size()), '\0');
+    if (array.leaders) {
+        ArrayLeaders leaders = leaders_of(array);
+        record::seal(leaders);
+        bytes.replace(leaders_page * record::page_size, sizeof leaders,
+                      reinterpret_cast<const char*>(&leaders), sizeof leaders);
+    }
     bytes += array.job_file;
     const std::string name = array_record_name(array.number);
     if (auto written = write_atomically(spool, spool.records.get(), name, bytes, true); !written)

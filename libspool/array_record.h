@@ -36,7 +36,18 @@ struct ArrayWishes {
     std::uint32_t flags;  ///< 1: it has a priority; 2: it says whether it is held; 4: it is
 };
 
-static_assert(record::is_page<ArrayHead> && record::is_page<ArrayWishes>);
+/// Page 3, of an array whose tasks follow those of others: their numbers, when it was opened.
+struct ArrayLeaders {
+    static constexpr std::uint32_t magic = 0x31464c47;  // "GLF1"
+    static constexpr std::size_t most = 500;
+    record::Header header;
+    record::Token token;
+    std::uint64_t count;  ///< more than `most`: they are looked up again
+    std::uint64_t numbers[most];
+};
+
+static_assert(record::is_page<ArrayHead> && record::is_page<ArrayWishes> &&
+              record::is_page<ArrayLeaders>);
 
 /// An open array as its record has it.
 struct ArrayRecord {
@@ -54,6 +65,8 @@ struct ArrayRecord {
     QueueWishes wishes;
     std::optional<std::string> cancelled;  ///< why it is to end
     OpenFile file;
+    /// Arrays whose tasks its tasks follow; nothing: the record does not say.
+    std::optional<std::vector<std::uint64_t>> leaders{};
 
     [[nodiscard]] std::string job_file_name() const { return name + extension; }
     [[nodiscard]] std::string directory() const {

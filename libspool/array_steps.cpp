@@ -23,15 +23,6 @@ std::string shortened(std::string stem) {
     return stem.substr(0, end);
 }
 
-/// Whether running/ has anything that would be of an array of this name.
-Result<bool> in_running(Spool& spool, const std::string& name) {
-    for (const std::string_view extension : job_extensions)
-        if (auto there = is_there(spool, spool.running.get(), name + std::string(extension));
-            !there || *there)
-            return there;
-    return is_there(spool, spool.running.get(), name + ".log");
-}
-
 /// The first name that is free everywhere: running/<name>.tasks is made, and is the reservation.
 Result<std::string> reserve_array_name(Spool& spool, const std::string& stem,
                                        const OpenRequest& request) {
@@ -39,7 +30,8 @@ Result<std::string> reserve_array_name(Spool& spool, const std::string& stem,
         const std::string name = candidate_name(shortened(stem), n);
         if (request.name_taken(name)) continue;
         auto in_use = name_in_use(spool, name);
-        if (in_use && !*in_use) in_use = in_running(spool, name);
+        if (in_use && !*in_use) in_use = has_running_file(spool, name);
+        if (in_use && !*in_use) in_use = is_there(spool, spool.running.get(), name + ".log");
         if (!in_use) return tl::unexpected(in_use.error());
         if (*in_use) continue;
         const auto made = spool.files->make_directory(spool.running.get(),
@@ -75,6 +67,7 @@ Result<std::variant<ArrayRecord, NotClaimed>> read_array(Spool& spool, const Clo
     array.job_file = std::move(*bytes);
     array.tasks = *tasks;
     array.wishes = request.wishes;
+    array.leaders = request.leaders;
     return array;
 }
 
@@ -125,6 +118,19 @@ void empty_directory(Spool& spool, const OpenFile& place, const std::string& nam
         (void)files.remove(directory->get(), entry.name);
 }
 
+/// A loss of power may have given the log of an ended task its former name back, or left it there.
+void complete_moves_of_logs(Spool& spool, const std::string& name) {
+    Files& files = *spool.files;
+    const auto running = open_file(files, spool.running.get(), name, OpenMode::directory);
+    if (!running) return;
+    const auto entries = files.list(running->get());
+    if (!entries || entries->empty()) return;
+    const auto done = task_results(spool, name);
+    if (!done) return;
+    for (const DirectoryEntry& entry : *entries)
+        (void)move_file(spool, running->get(), entry.name, done->get(), entry.name);
+}
+
 std::string count_text(const ArrayRecord& array) {
     std::string out;
     for (const auto& [outcome, count] : array.counts)
@@ -145,7 +151,9 @@ Result<std::variant<ArrayRecord, NotClaimed>> open_array(Spool& spool, const Clo
     auto read = read_array(spool, clock, *file, request);
     if (!read || std::holds_alternative<NotClaimed>(*read)) return read;
     ArrayRecord array = std::move(std::get<ArrayRecord>(*read));
-    const auto first = take_numbers(spool, array.tasks.size(), false);
+    // Durably, before a record has them: else a command could give them once more after a loss of
+    // power, before a daemon has read that.
+    const auto first = take_numbers(spool, array.tasks.size(), true);
     if (!first) return tl::unexpected(first.error());
     array.first = *first;
     const auto name = reserve_array_name(spool, stem_of(request.file_name), request);
@@ -190,6 +198,7 @@ Result<void> make_task_directories(Spool& spool, const std::string& task) {
 }
 
 void remove_task_directories(Spool& spool, const ArrayRecord& array) {
+    complete_moves_of_logs(spool, array.directory());
     empty_directory(spool, spool.scripts, array.directory());
     (void)spool.files->remove_directory(spool.scripts.get(), array.directory());
     (void)spool.files->remove_directory(spool.running.get(), array.directory());

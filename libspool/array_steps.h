@@ -18,6 +18,7 @@ struct OpenRequest {
     std::int64_t submitted_at = 0;
     QueueWishes wishes;
     std::function<bool(const std::string&)> name_taken;  ///< by what is active
+    std::vector<std::uint64_t> leaders{};                ///< arrays that it follows task by task
 };
 
 /// Opens an array: when it returns one, its record is on the disk and the file is in running/,
@@ -35,7 +36,8 @@ Result<void> close_untouched(Spool& spool, ArrayRecord& array);
 /// Makes sure that running/ and .spool/scripts/ have the directory of a task ("x.tasks/7").
 Result<void> make_task_directories(Spool& spool, const std::string& task);
 
-/// The directories of its tasks in running/ and .spool/scripts/, with what is left in them.
+/// The directories of its tasks in running/ and .spool/scripts/; of what is left in them logs go to
+/// done/.
 void remove_task_directories(Spool& spool, const ArrayRecord& array);
 
 /// Puts the job file back into running/ where it is missing.

@@ -51,7 +51,8 @@ Result<std::string> reserve_name(Spool& spool, const std::string& stem,
     for (int n = 1;; ++n) {
         const std::string name = candidate_name(stem, n);
         if (request.name_taken(name)) continue;
-        const auto in_use = name_in_use(spool, name);
+        auto in_use = name_in_use(spool, name);
+        if (in_use && !*in_use) in_use = has_running_file(spool, name, &request.seen);
         if (!in_use) return tl::unexpected(in_use.error());
         if (*in_use) continue;
         auto log = open_file(files, spool.running.get(), name + ".log", OpenMode::create_exclusive);
@@ -217,6 +218,15 @@ Result<bool> name_in_use(Spool& spool, const std::string& name) {
         if (auto there = ended_as(extension); !there || *there) return there;
     for (const char* extension : {".json", ".log", ".tasks"})
         if (auto there = ended_as(extension); !there || *there) return there;
+    return false;
+}
+
+Result<bool> has_running_file(Spool& spool, const std::string& name, const FileStat* own) {
+    for (const std::string_view extension : job_extensions) {
+        const auto stat = spool.files->stat_at(spool.running.get(), name + std::string(extension));
+        if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
+        if (stat && (!own || !stat->same_file(*own))) return true;
+    }
     return false;
 }
 

@@ -81,9 +81,12 @@ Result<bool> void_claim(Spool& spool, const ActiveJob& job);
 /// the answer is true; else it is not to be used again, and is discarded.
 Result<bool> unclaim(Spool& spool, ActiveJob& job);
 
-/// Whether done/ has any file that belongs to a job of this name. (In running/ names are held by
-/// the active jobs, and the exclusive creation of the log decides.)
+/// Whether done/ has any file that belongs to a job of this name.
 Result<bool> name_in_use(Spool& spool, const std::string& name);
+
+/// Whether running/ has a job file of this name, be it a stray one that no record knows; `own` does
+/// not count: a move that was cut in half has left it in both places.
+Result<bool> has_running_file(Spool& spool, const std::string& name, const FileStat* own = nullptr);
 
 /// Renames without replacing. Where a crash has left both names for one file (link and unlink, or
 /// directories that reached the disk one by one), the move is completed.

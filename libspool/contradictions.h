@@ -9,6 +9,10 @@
 
 namespace spool {
 
+/// Whether a job with wishes that exclude each other is refused. What was taken once is not: an
+/// earlier version may have known fewer of them.
+enum class Contradictions { allowed, refused };
+
 /// What excludes what, with the remedy; nothing if the job could run somewhere.
 [[nodiscard]] std::optional<std::string> contradiction(const JobSpec& spec);
 

@@ -73,9 +73,12 @@ Result<Request> parse_request(const std::string& bytes, const std::string& path)
     out.subject = text_of(json, "subject");
     out.reason = text_of(json, "reason");
     out.tasks = text_of(json, "tasks");
-    if (!out.tasks.empty() && (out.verb != "cancel" || !parse_tasks(out.tasks)))
+    const bool may_have_tasks =
+        out.verb == "cancel" || out.verb == "suspend" || out.verb == "continue";
+    if (!out.tasks.empty() && (!may_have_tasks || !parse_tasks(out.tasks)))
         return content_error(path, std::nullopt,
-                             "'tasks' is a list such as 3-5,8 of what is to be cancelled");
+                             "'tasks' is a list such as 3-5,8, and goes with cancel, suspend and "
+                             "continue");
     if ((out.verb.starts_with("gpu-") || out.verb.starts_with("group-") ||
          out.verb == "priority") &&
         out.subject.empty())

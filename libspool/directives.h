@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libspool/contradictions.h"
 #include "libspool/error.h"
 #include "libspool/job_spec.h"
 
@@ -24,9 +25,9 @@ namespace spool {
 
 /// Reads the directives of a script into `spec`. As in Slurm they count before the first command
 /// only: a #SPOOL line after it is an error, an #SBATCH line there a note. #SPOOL wins over
-/// #SBATCH, a later line over an earlier one. Wishes that exclude each other are an error of the
-/// line with which they do.
+/// #SBATCH, a later line over an earlier one. Wishes that exclude each other, where they are
+/// refused, are an error of the line with which they do.
 [[nodiscard]] Result<void> read_directives(std::string_view script, const std::string& path,
-                                           JobSpec& spec);
+                                           Contradictions contradictions, JobSpec& spec);
 
 }  // namespace spool

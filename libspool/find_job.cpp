@@ -14,12 +14,6 @@
 namespace spool {
 namespace {
 
-FoundJob found(WaitingState job) {
-    FoundJob out{Place::waiting, job.id, job.name, job.file, {}, {}, {}};
-    out.waiting = std::move(job);
-    return out;
-}
-
 /// The job file of that name in running/ or done/; empty if it is not there.
 std::string job_file_in(Spool& spool, const OpenFile& directory, const std::string& name) {
     for (const std::string_view extension : job_extensions)
@@ -29,29 +23,19 @@ std::string job_file_in(Spool& spool, const OpenFile& directory, const std::stri
     return {};
 }
 
-FoundJob found(Spool& spool, RunningState job) {
-    FoundJob out{
-        Place::running, job.id, job.name, job_file_in(spool, spool.running, job.name), {}, {}, {}};
-    out.running = std::move(job);
-    return out;
+FoundJob found(const WaitingState& job) {
+    return {job.id, job.name, job.file, job};
 }
 
-FoundJob found(Spool& spool, ArrayState array) {
-    FoundJob out{Place::running,
-                 array.id,
-                 array.name,
-                 job_file_in(spool, spool.running, array.name),
-                 {},
-                 {},
-                 {}};
-    out.array = std::move(array);
-    return out;
+/// A job or an array in running/.
+template <typename State>
+FoundJob found(Spool& spool, const State& job) {
+    return {job.id, job.name, job_file_in(spool, spool.running, job.name), job};
 }
 
 FoundJob found(Spool& spool, JobResult result, const std::string& name) {
-    FoundJob out{Place::done, result.id, name, job_file_in(spool, spool.done, name), {}, {}, {}};
-    out.result = std::move(result);
-    return out;
+    const std::uint64_t id = result.id;
+    return {id, name, job_file_in(spool, spool.done, name), std::move(result)};
 }
 
 std::vector<std::string> ended_names(Spool& spool) {
@@ -67,8 +51,9 @@ std::optional<std::uint64_t> as_number(const std::string& text) {
 /// A later number is newer; a job that has none yet is newer than all that have one.
 bool is_newer(const FoundJob& a, const FoundJob& b) {
     if (a.id - 1 != b.id - 1) return a.id - 1 > b.id - 1;
-    if (a.waiting && b.waiting) return a.waiting->submitted_at > b.waiting->submitted_at;
-    return a.place > b.place;  // it moved on while we looked
+    const WaitingState *first = a.waiting(), *second = b.waiting();
+    if (first && second) return first->submitted_at > second->submitted_at;
+    return a.place() > b.place();  // it moved on while we looked
 }
 
 void keep_newer(std::optional<FoundJob>& best, FoundJob candidate) {

@@ -10,10 +10,9 @@
 namespace spool {
 namespace {
 
-FoundJob task_of(const FoundJob& array, Place place, std::uint32_t task) {
-    FoundJob out{place, array.id, task_name(array.name, task), array.file_name, {}, {}, {}};
-    out.task = task;
-    return out;
+template <typename State>
+FoundJob task_of(const FoundJob& array, std::uint32_t task, State state) {
+    return {array.id, task_name(array.name, task), array.file_name, std::move(state), task};
 }
 
 /// The end of a task that has no file: it never began, or somebody has removed it from done/.
@@ -40,10 +39,9 @@ Error no_such_task(const FoundJob& array, std::uint32_t task, const std::string&
 }
 
 FoundJob waiting_task(const FoundJob& array, const ArrayState& state, std::uint32_t task) {
-    FoundJob out = task_of(array, Place::waiting, task);
-    out.waiting = WaitingState{state.id,       out.name,           state.file,  state.command,
-                               state.priority, state.submitted_at, state.reason};
-    return out;
+    return task_of(array, task,
+                   WaitingState{state.id, task_name(array.name, task), state.file, state.command,
+                                state.priority, state.submitted_at, state.reason});
 }
 
 /// Of an open array. One without a result that is not shown to run waits.
@@ -53,22 +51,18 @@ Result<FoundJob> task_of_open(Spool& spool, const FoundJob& array, std::uint32_t
     const auto place = place_of(record->tasks, task);
     if (!place) return tl::unexpected(no_such_task(array, task, tasks_text(record->tasks)));
     const auto& outcome = record->outcomes[*place];
-    if (!outcome) return waiting_task(array, *array.array, task);
-    FoundJob out = task_of(array, Place::done, task);
-    out.result = result_without_file(array, task, *outcome);
-    return out;
+    if (!outcome) return waiting_task(array, *array.array(), task);
+    return task_of(array, task, result_without_file(array, task, *outcome));
 }
 
 Result<FoundJob> task_of_ended(const FoundJob& array, std::uint32_t task) {
     TaskList all;
-    for (const auto& [outcome, text] : array.result->tasks->by_outcome) {
+    for (const auto& [outcome, text] : array.result()->tasks->by_outcome) {
         const auto list = parse_tasks(text);
         if (!list) continue;
         all.insert(all.end(), list->begin(), list->end());
         if (!place_of(*list, task)) continue;
-        FoundJob out = task_of(array, Place::done, task);
-        out.result = result_without_file(array, task, outcome);
-        return out;
+        return task_of(array, task, result_without_file(array, task, outcome));
     }
     std::sort(all.begin(), all.end());
     return tl::unexpected(no_such_task(array, task, tasks_text(all)));
@@ -79,24 +73,14 @@ Result<FoundJob> task_of_ended(const FoundJob& array, std::uint32_t task) {
 Result<FoundJob> find_task(Spool& spool, const SpoolState& state, const FoundJob& array,
                            std::uint32_t task) {
     for (const RunningState& job : state.running)
-        if (job.id == array.id && job.task == task) {
-            FoundJob out = task_of(array, Place::running, task);
-            out.running = job;
-            return out;
-        }
+        if (job.id == array.id && job.task == task) return task_of(array, task, job);
     const std::string name = task_name(array.name, task);
-    if (auto result = read_done(spool, name); result && result->id == array.id) {
-        FoundJob out = task_of(array, Place::done, task);
-        out.result = std::move(*result);
-        return out;
-    }
-    if (array.array) return task_of_open(spool, array, task);
-    if (array.waiting && array.waiting->tasks != 0) {
-        FoundJob out = task_of(array, Place::waiting, task);
-        out.waiting = array.waiting;
-        return out;
-    }
-    if (array.result && array.result->tasks) return task_of_ended(array, task);
+    if (auto result = read_done(spool, name); result && result->id == array.id)
+        return task_of(array, task, std::move(*result));
+    if (array.array()) return task_of_open(spool, array, task);
+    if (array.waiting() && array.waiting()->tasks != 0)
+        return task_of(array, task, *array.waiting());
+    if (array.result() && array.result()->tasks) return task_of_ended(array, task);
     return tl::unexpected(no_such_task(array, task, {}));
 }
 

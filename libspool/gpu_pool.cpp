@@ -168,25 +168,26 @@ private:
         if (use.kind == GpuUse::Kind::unknown) worsen(slot, State::unknown, use.reason);
     }
 
+    /// What is said of a GPU holds for its instances.
+    [[nodiscard]] bool goes_by(const std::string& device, const std::string& name) const {
+        const auto gpu = pool_.gpus.find(device);
+        const PoolGpu unknown{{device}, {}, false, 0, 0};
+        const Gpu* instance = find(device);
+        const auto parent = instance ? pool_.gpus.find(instance->parent) : pool_.gpus.end();
+        if (parent != pool_.gpus.end() && is_called(parent->second, name)) return true;
+        return device == name || is_called(gpu != pool_.gpus.end() ? gpu->second : unknown, name);
+    }
+
     [[nodiscard]] bool is_meant(const GpuSlot& slot, const std::string& name) const {
-        if (slot.text == name) return true;
-        return std::any_of(slot.devices.begin(), slot.devices.end(), [&](const auto& device) {
-            const auto gpu = pool_.gpus.find(device);
-            // What is said of a GPU holds for its instances.
-            const Gpu* instance = find(device);
-            const auto parent = instance ? pool_.gpus.find(instance->parent) : pool_.gpus.end();
-            if (parent != pool_.gpus.end() && is_called(parent->second, name)) return true;
-            return device == name || (gpu != pool_.gpus.end() && is_called(gpu->second, name));
-        });
+        return slot.text == name ||
+               std::any_of(slot.devices.begin(), slot.devices.end(),
+                           [&](const auto& device) { return goes_by(device, name); });
     }
 
     [[nodiscard]] bool is_allowed(const GpuSlot& slot) const {
         return std::all_of(slot.devices.begin(), slot.devices.end(), [&](const auto& device) {
-            const auto found = pool_.gpus.find(device);
-            const PoolGpu gpu =
-                found == pool_.gpus.end() ? PoolGpu{{device}, {}, false, 0, 0} : found->second;
             return std::any_of(wishes_.allowed->begin(), wishes_.allowed->end(),
-                               [&](const std::string& name) { return is_called(gpu, name); });
+                               [&](const std::string& name) { return goes_by(device, name); });
         });
     }
 

@@ -23,9 +23,16 @@ const GpuJob* job_of(const GpuProcess& process, const std::vector<GpuJob>& jobs)
     return found == jobs.end() ? nullptr : &*found;
 }
 
+/// The kernel keeps so much of a program's name.
+constexpr std::size_t longest_program = 15;
+
 bool is_ignored(const GpuProcess& process, const GpuRules& rules) {
     return rules.ignored_pids.contains(process.pid) ||
-           (!process.program.empty() && rules.ignored_programs.contains(process.program));
+           std::any_of(rules.ignored_programs.begin(), rules.ignored_programs.end(),
+                       [&](const std::string& name) {
+                           return !name.empty() &&
+                                  process.program == name.substr(0, longest_program);
+                       });
 }
 
 std::string megabytes(std::uint64_t bytes) {

@@ -45,7 +45,7 @@ struct WaitingJob {
     AfterJobs after;
     std::string command;
     std::int64_t submitted_at = 0;
-    bool bare = true;  ///< not submitted by a program: the login environment is needed
+    bool bare = true;  ///< the login environment is needed
 
     /// What .spool/waiting says of it, once it has a number.
     [[nodiscard]] WaitingEntry entry() const {

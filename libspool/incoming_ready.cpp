@@ -64,10 +64,10 @@ void Incoming::read(WaitingJob& job) {
     if (unfinished && clock_.wall() - job.stat.modified < settings_.unfinished_line.count())
         return set_deadline(job, clock_.monotonic() + settings_.unfinished_line);
 
-    const auto spec = read_job_file(*bytes, "incoming/" + printable(job.file_name));
+    const auto spec = read_new_job_file(*bytes, "incoming/" + printable(job.file_name));
     if (!spec) return reject(job, spec.error());
     job.command = command_line(*spec, *bytes).substr(0, 500);
-    job.bare = !spec->submit || spec->submit->environment.empty();
+    job.bare = needs_login_environment(*spec);
     if (spec->submit && spec->submit->spool == spool_.identity) {
         submitted_numbers_[job.file_name] = spec->submit->number;
         if (const auto at = parse_time(spec->submit->submitted_at)) job.submitted_at = *at;

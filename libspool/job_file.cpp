@@ -72,14 +72,24 @@ Result<void> read_submit_line(const Parts& parts, const std::string& path, JobSp
     return {};
 }
 
-Result<JobSpec> read_script(std::string_view bytes, const std::string& path) {
+Result<JobSpec> read_script(std::string_view bytes, const std::string& path,
+                            Contradictions contradictions) {
     const Parts parts = split_submit_line(bytes);
     JobSpec spec;
     spec.interpreter = read_interpreter(parts.script);
-    if (auto read = read_directives(parts.script, path, spec); !read)
+    if (auto read = read_directives(parts.script, path, contradictions, spec); !read)
         return tl::unexpected(read.error());
     if (auto read = read_submit_line(parts, path, spec); !read) return tl::unexpected(read.error());
     return spec;
+}
+
+Result<JobSpec> read(std::string_view bytes, const std::string& path,
+                     Contradictions contradictions) {
+    if (bytes.size() > max_job_file_size)
+        return content_error(path, std::nullopt, "the file is too large for a job: at most 4 MiB");
+    if (auto checked = check_bytes(bytes, path); !checked) return tl::unexpected(checked.error());
+    return is_json_job(bytes) ? read_json_job(bytes, path, contradictions)
+                              : read_script(bytes, path, contradictions);
 }
 
 /// A line that a shell would execute, without the blanks around it; empty if there is none in it.
@@ -98,10 +108,11 @@ bool has_command(std::string_view bytes) {
 }
 
 Result<JobSpec> read_job_file(std::string_view bytes, const std::string& path) {
-    if (bytes.size() > max_job_file_size)
-        return content_error(path, std::nullopt, "the file is too large for a job: at most 4 MiB");
-    if (auto checked = check_bytes(bytes, path); !checked) return tl::unexpected(checked.error());
-    return is_json_job(bytes) ? read_json_job(bytes, path) : read_script(bytes, path);
+    return read(bytes, path, Contradictions::allowed);
+}
+
+Result<JobSpec> read_new_job_file(std::string_view bytes, const std::string& path) {
+    return read(bytes, path, Contradictions::refused);
 }
 
 std::string executed_script(std::string_view bytes) {

@@ -23,6 +23,9 @@ inline constexpr std::uint64_t max_job_file_size = 4u << 20;
 /// wrongly.
 [[nodiscard]] Result<JobSpec> read_job_file(std::string_view bytes, const std::string& path);
 
+/// The same of a file that is to become a job: wishes that exclude each other are rejected too.
+[[nodiscard]] Result<JobSpec> read_new_job_file(std::string_view bytes, const std::string& path);
+
 /// The script as it is executed: `bytes` without the `#SPOOL-SUBMIT` line.
 [[nodiscard]] std::string executed_script(std::string_view bytes);
 

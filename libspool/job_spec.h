@@ -103,4 +103,10 @@ struct JobSpec {
     bool operator==(const JobSpec&) const = default;
 };
 
+/// Whether the user's login environment must be known before it starts: a file without a recorded
+/// environment gets it, and what was kept out of a recorded one is filled in from it.
+[[nodiscard]] inline bool needs_login_environment(const JobSpec& spec) {
+    return !spec.submit || spec.submit->environment.empty() || !spec.submit->secrets.empty();
+}
+
 }  // namespace spool

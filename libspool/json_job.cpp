@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "libspool/contradictions.h"
 #include "libspool/job_file.h"
 #include "libspool/json_text.h"
 #include "libspool/names.h"
@@ -34,7 +33,8 @@ std::vector<std::string> known_keys() {
 /// Reads one job; holds what is needed for the line of an error.
 class JsonJob {
 public:
-    JsonJob(std::string_view text, const std::string& path) : text_(text), path_(path) {}
+    JsonJob(std::string_view text, const std::string& path, Contradictions contradictions)
+        : text_(text), path_(path), contradictions_(contradictions) {}
 
     Result<JobSpec> read() {
         auto parsed = parse_json(text_, path_);
@@ -49,7 +49,9 @@ public:
             if (auto read = read_member(member); !read) return tl::unexpected(read.error());
             watch.note(spec_, line(member.key_begin));
         }
-        if (auto good = watch.verdict(spec_, path_); !good) return tl::unexpected(good.error());
+        const bool refuses = contradictions_ == Contradictions::refused;
+        if (auto good = watch.verdict(spec_, path_); refuses && !good)
+            return tl::unexpected(good.error());
         if (spec_.command.empty() && !has_shell_text_)
             return content_error(path_, 1,
                                  "a JSON job needs \"command\": a list of strings, or a string");
@@ -198,6 +200,7 @@ private:
 
     std::string_view text_;
     const std::string& path_;
+    Contradictions contradictions_;
     Json json_;
     JobSpec spec_;
     std::string shell_text_;
@@ -223,8 +226,9 @@ bool is_json_job(std::string_view bytes) {
     return start != bytes.npos && bytes[start] == '{';
 }
 
-Result<JobSpec> read_json_job(std::string_view bytes, const std::string& path) {
-    return JsonJob(bytes, path).read();
+Result<JobSpec> read_json_job(std::string_view bytes, const std::string& path,
+                              Contradictions contradictions) {
+    return JsonJob(bytes, path, contradictions).read();
 }
 
 Result<std::string> json_with_submit_info(std::string_view bytes, const SubmitInfo& submit) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "libspool/contradictions.h"
 #include "libspool/error.h"
 #include "libspool/job_spec.h"
 
@@ -15,7 +16,8 @@ namespace spool {
 /// Whether a job file is meant as JSON: its first byte that is not blank is {.
 [[nodiscard]] bool is_json_job(std::string_view bytes);
 
-[[nodiscard]] Result<JobSpec> read_json_job(std::string_view bytes, const std::string& path);
+[[nodiscard]] Result<JobSpec> read_json_job(std::string_view bytes, const std::string& path,
+                                            Contradictions contradictions);
 
 /// `bytes` with the member "spool_submit" set, and otherwise unchanged.
 [[nodiscard]] Result<std::string> json_with_submit_info(std::string_view bytes,

@@ -71,7 +71,18 @@ void Policy::replace(std::uint64_t job) {
     place(job, found->second);
 }
 
+/// The terms of a job that was started, or of such tasks of an array: a start may be taken back.
+template <typename Change>
+void Policy::change_started(std::uint64_t job, Change change) {
+    if (const auto found = started_.find(job); found != started_.end()) change(found->second);
+    if (!started_tasks_.contains(job)) return;
+    for (const auto& [task, array] : array_of_)
+        if (const auto found = started_.find(task); array == job && found != started_.end())
+            change(found->second);
+}
+
 void Policy::set_priority(std::uint64_t job, int priority) {
+    change_started(job, [&](Terms& terms) { terms.priority = priority; });
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return;
     unplace(job, found->second);
@@ -82,6 +93,7 @@ void Policy::set_priority(std::uint64_t job, int priority) {
 }
 
 void Policy::set_held(std::uint64_t job, bool held) {
+    change_started(job, [&](Terms& terms) { terms.held = held; });
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return;
     found->second.terms.held = held;

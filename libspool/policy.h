@@ -15,6 +15,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -63,7 +64,7 @@ public:
     [[nodiscard]] int tasks_started(std::uint64_t array) const;
 
     void remove(std::uint64_t job);  ///< withdrawn, rejected, or no longer ready
-    /// Nothing happens to a job that does not wait.
+    /// Of a job that waits, or of one that was started, should that be taken back.
     void set_priority(std::uint64_t job, int priority);
     void set_held(std::uint64_t job, bool held);
     /// No job of the group starts, and why; nothing: they do again.
@@ -97,8 +98,12 @@ public:
     void release(std::uint64_t job);  ///< what it had is free again
 
     [[nodiscard]] bool waits(std::uint64_t job) const { return waiting_.contains(job); }
+    /// What people call a job.
+    using Label = std::function<std::string(std::uint64_t job)>;
     /// Nothing if it does not wait here.
-    [[nodiscard]] std::optional<WaitReason> why(std::uint64_t job) const;
+    [[nodiscard]] std::optional<WaitReason> why(
+        std::uint64_t job,
+        const Label& label = [](std::uint64_t number) { return std::to_string(number); }) const;
     /// The slots that would suit a waiting job.
     [[nodiscard]] std::vector<std::size_t> suitable(std::uint64_t job) const;
     /// The first in order of their turn, whatever they wait for.
@@ -148,13 +153,15 @@ private:
     [[nodiscard]] bool may_go(std::uint64_t job, const Waiting& waiting) const;
     [[nodiscard]] bool group_is_full(const Shape& shape, const Turn& turn) const;
     [[nodiscard]] bool in_reach(const Need& need) const;
-    [[nodiscard]] std::optional<WaitReason> why_not_yet(std::uint64_t job,
-                                                        const Waiting& waiting) const;
+    [[nodiscard]] std::optional<WaitReason> why_not_yet(std::uint64_t job, const Waiting& waiting,
+                                                        const Label& label) const;
     [[nodiscard]] WaitReason why_no_room(const Terms& terms) const;
     [[nodiscard]] std::optional<WaitReason> why_amounts(const Need& need) const;
     void place(std::uint64_t job, Waiting& waiting);
     void unplace(std::uint64_t job, Waiting& waiting);
     void replace(std::uint64_t job);
+    template <typename Change>
+    void change_started(std::uint64_t job, Change change);
     void wake(Moment now);
     [[nodiscard]] bool array_is_full(std::uint64_t job, const Waiting& waiting) const;
     Start start(const Turn& turn, Grant grant, Moment now);

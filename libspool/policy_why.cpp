@@ -19,32 +19,33 @@ std::string listed(const std::vector<std::uint64_t>& jobs) {
     return out;
 }
 
-std::string condition(const Dependency& dependency) {
-    switch (dependency.after) {
+std::string condition(After after, const std::string& job) {
+    switch (after) {
         case After::start:
         case After::task_success:
-            return "job " + std::to_string(dependency.job) + " to start";
+            return job + " to start";
         case After::success:
-            return "job " + std::to_string(dependency.job) + " to succeed";
+            return job + " to succeed";
         case After::failure:
-            return "job " + std::to_string(dependency.job) + " to fail";
+            return job + " to fail";
         case After::end:
             break;
     }
-    return "job " + std::to_string(dependency.job) + " to end";
+    return job + " to end";
 }
 
 }  // namespace
 
-std::optional<WaitReason> Policy::why(std::uint64_t job) const {
+std::optional<WaitReason> Policy::why(std::uint64_t job, const Label& label) const {
     const auto found = waiting_.find(job);
     if (found == waiting_.end()) return std::nullopt;
-    if (auto not_yet = why_not_yet(job, found->second)) return not_yet;
+    if (auto not_yet = why_not_yet(job, found->second, label)) return not_yet;
     return why_no_room(found->second.terms);
 }
 
 /// What keeps it from wanting anything of the machine.
-std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& waiting) const {
+std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& waiting,
+                                              const Label& label) const {
     const Terms& terms = waiting.terms;
     if (terms.held) return reason(Kind::held, {});
     if (const auto held = held_groups_.find(terms.group); held != held_groups_.end())
@@ -53,8 +54,10 @@ std::optional<WaitReason> Policy::why_not_yet(std::uint64_t job, const Waiting& 
         return reason(Kind::never_dependency, "jobs that wait for each other: " + listed(jobs));
     if (const auto obstacle = dependencies_.obstacle(job))
         return hopeless_.contains(job)
-                   ? reason(Kind::never_dependency, hopeless_text(*obstacle, {}))
-                   : reason(Kind::dependency, condition(*obstacle));
+                   ? reason(Kind::never_dependency,
+                            hopeless_text(*obstacle, label(obstacle->job), {}))
+                   : reason(Kind::dependency,
+                            condition(obstacle->after, "job " + label(obstacle->job)));
     if (terms.begin > wall_) return reason(Kind::begin, format_time(terms.begin));
     if (array_is_full(job, waiting)) return reason(Kind::array_limit, {}, 1, terms.array_limit);
     if (group_is_full(shape_of(terms), {terms.priority, job}))

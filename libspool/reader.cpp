@@ -12,8 +12,11 @@
 namespace spool {
 
 Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
-                                            std::vector<Error>* unreadable) {
-    std::vector<std::string> names = result_names(spool).value_or(std::vector<std::string>());
+                                            std::vector<Error>* unreadable,
+                                            const ReadObserver& observer) {
+    auto listed = result_names(spool);
+    if (!listed) return tl::unexpected(listed.error());
+    std::vector<std::string> names = std::move(*listed);
     if (limit < names.size()) {
         // The history spares reading all of them; what it does not name is older, or was put there
         // by hand.
@@ -24,7 +27,9 @@ Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
         if (last.size() == limit) names = std::move(last);
     }
     std::vector<JobResult> out;
-    for (const std::string& name : names) {
+    for (std::size_t read = 0; read < names.size(); ++read) {
+        const std::string& name = names[read];
+        if (observer) observer(read, names.size());
         auto result = read_done(spool, name);
         if (result)
             out.push_back(std::move(*result));

@@ -1,8 +1,10 @@
 // Reading a spool from any host, with or without a daemon: what status, log and wait show.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "libspool/array_spec.h"
@@ -21,16 +23,23 @@ Result<SpoolState> read_spool(Spool& spool, const Clock& clock);
 enum class Place { waiting, running, done };
 
 struct FoundJob {
-    Place place = Place::waiting;
     std::uint64_t id = 0;
-    std::string name;                 ///< unique name (of a waiting job: the stem)
-    std::string file_name;            ///< of the job file in its directory
-    std::optional<JobResult> result;  ///< if done
-    std::optional<WaitingState> waiting;
-    std::optional<RunningState> running;
-    std::optional<ArrayState> array{};  ///< of an array that is open; `place` is then running
+    std::string name;       ///< unique name (of a waiting job: the stem)
+    std::string file_name;  ///< of the job file in its directory
+    /// What is known of it; an open array is in running/.
+    std::variant<WaitingState, RunningState, ArrayState, JobResult> state;
     std::optional<std::uint64_t>
         task{};  ///< of a task: its index; `id` is its array's, the file too
+
+    // Null unless it is that.
+    [[nodiscard]] const WaitingState* waiting() const { return std::get_if<WaitingState>(&state); }
+    [[nodiscard]] const RunningState* running() const { return std::get_if<RunningState>(&state); }
+    [[nodiscard]] const ArrayState* array() const { return std::get_if<ArrayState>(&state); }
+    [[nodiscard]] const JobResult* result() const { return std::get_if<JobResult>(&state); }
+    [[nodiscard]] Place place() const {
+        if (waiting()) return Place::waiting;
+        return result() ? Place::done : Place::running;
+    }
 };
 
 /// Resolves what the user calls a job: a number, a name (plain: its newest job, running before
@@ -39,8 +48,11 @@ struct FoundJob {
 Result<FoundJob> find_job(Spool& spool, const std::string& job, const Clock& clock);
 
 /// All results in done/, newest first, at most `limit`. Those that were looked at and cannot be
-/// understood are left out; `unreadable` receives why.
+/// understood are left out; `unreadable` receives why. `observer` is told before each how many of
+/// how many have been read: there may be a hundred thousand.
+using ReadObserver = std::function<void(std::size_t read, std::size_t all)>;
 Result<std::vector<JobResult>> read_results(Spool& spool, std::size_t limit,
-                                            std::vector<Error>* unreadable = nullptr);
+                                            std::vector<Error>* unreadable = nullptr,
+                                            const ReadObserver& observer = {});
 
 }  // namespace spool

@@ -11,82 +11,12 @@
 #include "libspool/finish.h"
 #include "libspool/names.h"
 #include "libspool/recover_attempts.h"
+#include "libspool/recover_facts.h"
+#include "libspool/recover_files.h"
 #include "libspool/system.h"
 
 namespace spool {
 namespace {
-
-/// Whether that name is the file that was claimed. What cannot be examined is an error: not seen is
-/// not gone.
-Result<bool> is_claimed_file(Spool& spool, Handle directory, const std::string& name,
-                             const record::Claim& claim) {
-    const auto stat = spool.files->stat_at(directory, name);
-    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
-    return stat && stat->device == claim.device && stat->inode == claim.inode;
-}
-
-/// Of a further attempt the file may have been saved anew, or put back, since it was claimed.
-Result<bool> is_any_job_file(Spool& spool, const RecordContent& content) {
-    const auto stat =
-        spool.files->stat_at(spool.running.get(), content.name() + content.claim.extension);
-    if (!stat && stat.error().code != ENOENT) return tl::unexpected(stat.error());
-    return stat && stat->kind == FileKind::regular;
-}
-
-/// The file may have been renamed in incoming/ since: it is looked for by inode too.
-Result<bool> in_incoming(Spool& spool, const RecordContent& content) {
-    const auto here = [&](const std::string& name) {
-        return is_claimed_file(spool, spool.incoming.get(), name, content.claim);
-    };
-    if (auto there = here(content.file_name()); !there || *there) return there;
-    const auto entries = spool.files->list(spool.incoming.get());
-    if (!entries) return tl::unexpected(entries.error());
-    for (const DirectoryEntry& entry : *entries) {
-        if (entry.inode != content.claim.inode) continue;
-        if (auto there = here(entry.name); !there || *there) return there;
-    }
-    return false;
-}
-
-Result<RecoveryFacts> examine(Spool& spool, const RecordFile& record, const RecordContent& content,
-                              const record::BootId& boot,
-                              const std::function<bool(const RecordContent&)>& tree_alive) {
-    RecoveryFacts facts;
-    facts.claim = content.claim_validity;
-    facts.claimed = content.claimed();
-    const auto locked = spool.files->is_locked(record.file.get());
-    if (!locked) return tl::unexpected(locked.error());
-    // A supervisor holds what was a claim: somebody has cut the file.
-    if (facts.claim == record::Validity::absent && *locked) facts.claim = record::Validity::damaged;
-    if (!facts.claimed) return facts;
-    facts.same_boot = content.claim.boot_id == boot;
-    facts.further_attempt = content.claim.attempt > 1;
-    facts.started = content.started();
-    facts.ended = content.ended();
-    facts.cancelled = content.cancelled();
-    facts.lock_held = *locked;
-    facts.published = is_published(spool, content.name(), content.claim.token);
-    const bool complete = facts.ended && content.exit.phase == record::Phase::complete;
-    const bool ran = facts.started || facts.ended;
-    facts.tree_alive =
-        facts.same_boot && ran && !complete && !facts.lock_held && tree_alive(content);
-    // A task has no file; its array is in running/.
-    facts.in_running = split_task_name(content.name()).has_value();
-    if (facts.in_running) return facts;
-    const auto in_running = is_claimed_file(
-        spool, spool.running.get(), content.name() + content.claim.extension, content.claim);
-    if (!in_running) return tl::unexpected(in_running.error());
-    facts.in_running = *in_running;
-    if (facts.further_attempt && !facts.in_running) {
-        const auto any = is_any_job_file(spool, content);
-        if (!any) return tl::unexpected(any.error());
-        facts.in_running = *any;
-    }
-    const auto waits = in_incoming(spool, content);
-    if (!waits) return tl::unexpected(waits.error());
-    facts.in_incoming = *waits;
-    return facts;
-}
 
 /// A published job whose files reached done/ and did not leave running/.
 void complete_publication(Spool& spool, const ActiveJob& job) {
@@ -95,112 +25,6 @@ void complete_publication(Spool& spool, const ActiveJob& job) {
         names.push_back(attempt_log(job.name, attempt));
     for (const std::string& name : names)
         (void)move_file(spool, spool.running.get(), name, spool.done.get(), name);
-}
-
-/// Whether a file was taken when the records were others, so that what became of it is not known.
-bool is_older_than_records(Spool& spool, const std::string& name) {
-    const auto taken = spool.files->stat_at(spool.running.get(), name);
-    const auto format = spool.files->stat_at(spool.internal.get(), "format");
-    return taken && format && taken->changed < format->modified;
-}
-
-/// Nothing writes into the log of a job that was not started.
-bool has_output(Spool& spool, const std::string& stem) {
-    const auto log = spool.files->stat_at(spool.running.get(), stem + ".log");
-    return log && log->kind == FileKind::regular && log->size > 0;
-}
-
-/// Arrays have records of their own: one of which only this is left has been executed.
-bool has_task_directory(Spool& spool, const std::string& stem) {
-    const std::string name = stem + std::string(task_directory_ending);
-    return is_there(spool, spool.running.get(), name).value_or(true) ||
-           is_there(spool, spool.done.get(), name).value_or(true);
-}
-
-/// Why a file without a record may have been executed; empty: it was not.
-std::string may_have_run(Spool& spool, const std::string& name, const std::string& stem) {
-    if (has_attempt_logs(spool, stem).value_or(true))
-        return " has no record, but logs of attempts: what became of it is not known";
-    if (has_task_directory(spool, stem))
-        return " has no record, but a directory of tasks: what became of it is not known";
-    if (has_output(spool, stem))
-        return " has no record, but a log that is not empty: what became of it is not known";
-    if (is_older_than_records(spool, name))
-        return " was taken before .spool/records was made anew: what became of it is not known";
-    return {};
-}
-
-/// Files of running/ that no record names go back; those that stay are added to `named`.
-Result<void> return_unclaimed(Spool& spool, std::set<std::string>& named, Recovery& recovery) {
-    auto entries = spool.files->list(spool.running.get());
-    if (!entries) return tl::unexpected(entries.error());
-    for (const DirectoryEntry& entry : *entries) {
-        const auto split = split_job_name(entry.name);
-        if (!split || named.contains(split->stem)) continue;
-        if (const std::string why = may_have_run(spool, entry.name, split->stem); !why.empty()) {
-            recovery.problems.push_back("running/" + printable(entry.name) + why +
-                                        "; left alone. Move it to incoming/ to run it (again), "
-                                        "or remove it");
-            named.insert(split->stem);
-            continue;
-        }
-        const auto returned =
-            return_to_incoming(spool, spool.running.get(), entry.name, entry.name);
-        if (!returned) return tl::unexpected(returned.error());
-        if (!returned->empty()) recovery.requeued.push_back(entry.name);
-    }
-    return {};
-}
-
-/// Logs of claims that were undone are empty, or links, and go; one with content is kept, in done/.
-void settle_logs(Spool& spool, const std::set<std::string>& named) {
-    Files& files = *spool.files;
-    const auto entries = files.list(spool.running.get());
-    if (!entries) return;
-    for (const DirectoryEntry& entry : *entries) {
-        if (!entry.name.ends_with(".log")) continue;
-        const std::string stem = entry.name.substr(0, entry.name.size() - 4);
-        if (named.contains(stem) || named.contains(job_of_attempt_log(entry.name))) continue;
-        const auto stat = files.stat_at(spool.running.get(), entry.name);
-        const bool is_link = stat && stat->kind == FileKind::symlink;
-        if (is_link || (stat && stat->kind == FileKind::regular && stat->size == 0))
-            (void)files.remove(spool.running.get(), entry.name);
-        else
-            (void)files.rename(spool.running.get(), entry.name, spool.done.get(), entry.name);
-    }
-}
-
-/// What an array that was not opened after all has reserved. Empty ones only: a log is kept.
-void remove_unnamed_task_directories(Spool& spool, const std::set<std::string>& named) {
-    for (const OpenFile* place : {&spool.running, &spool.scripts}) {
-        const auto entries = spool.files->list(place->get());
-        if (!entries) continue;
-        for (const DirectoryEntry& entry : *entries) {
-            if (!entry.name.ends_with(task_directory_ending)) continue;
-            const std::size_t length = entry.name.size() - task_directory_ending.size();
-            if (!named.contains(entry.name.substr(0, length)))
-                (void)spool.files->remove_directory(place->get(), entry.name);
-        }
-    }
-}
-
-void remove_unnamed_scripts(Spool& spool, const std::set<std::string>& kept) {
-    const auto entries = spool.files->list(spool.scripts.get());
-    if (!entries) return;
-    for (const DirectoryEntry& entry : *entries)
-        if (!kept.contains(entry.name)) (void)spool.files->remove(spool.scripts.get(), entry.name);
-}
-
-/// A command may be writing a temporary file just now: only old ones are nobody's.
-void remove_old_temporaries(Spool& spool, std::int64_t now) {
-    constexpr std::int64_t hour = 3'600'000'000'000;
-    const auto entries = spool.files->list(spool.temporary.get());
-    if (!entries) return;
-    for (const DirectoryEntry& entry : *entries) {
-        const auto stat = spool.files->stat_at(spool.temporary.get(), entry.name);
-        if (stat && now - stat->modified > hour)
-            (void)spool.files->remove(spool.temporary.get(), entry.name);
-    }
 }
 
 std::string left_alone(const std::string& record, const std::string& why) {
@@ -229,8 +53,13 @@ void note_deletion(RecordContent& content, const RecoveryFacts& facts) {
 class Sorter {
 public:
     Sorter(Spool& spool, RecordPool& pool, const record::BootId& boot,
-           const std::function<bool(const RecordContent&)>& tree_alive)
-        : spool_(spool), pool_(pool), boot_(boot), tree_alive_(tree_alive) {}
+           const std::function<bool(const RecordContent&)>& tree_alive,
+           const std::function<bool(std::uint64_t)>& in_history)
+        : spool_(spool),
+          pool_(pool),
+          boot_(boot),
+          tree_alive_(tree_alive),
+          in_history_(in_history) {}
 
     Result<void> take_arrays() {
         std::vector<std::string> unreadable;
@@ -298,7 +127,7 @@ public:
             if (auto returned = return_unclaimed(spool_, named_, recovery_); !returned)
                 return returned;
             settle_logs(spool_, named_);
-            remove_unnamed_task_directories(spool_, named_);
+            remove_empty_task_directories(spool_, named_);
         }
         remove_unnamed_scripts(spool_, scripts_);
         return {};
@@ -350,11 +179,11 @@ private:
         return {};
     }
 
-    /// Whether done/ has the result of a task, by this attempt or by a later one: its free mark did
-    /// not reach the disk, the end of its array did.
+    /// Whether its array has ended, or done/ has the result of a task by this attempt or by a later
+    /// one: its free mark did not reach the disk, the end of its array did.
     [[nodiscard]] bool has_ended(const ActiveJob& job, const RecoveryFacts& facts) const {
         if (facts.lock_held || facts.tree_alive) return false;
-        if (facts.published) return true;
+        if (facts.published || in_history_(job.number)) return true;
         const auto result = read_done(spool_, job.name);
         return result && result->task && result->id == job.facts.array &&
                result->attempt > static_cast<int>(job.attempt);
@@ -385,6 +214,7 @@ private:
     RecordPool& pool_;
     const record::BootId& boot_;
     const std::function<bool(const RecordContent&)>& tree_alive_;
+    const std::function<bool(std::uint64_t)>& in_history_;
     Recovery recovery_;
     std::set<std::string> named_, scripts_;
     std::set<std::uint32_t> broken_;  ///< records whose body is not whole
@@ -413,12 +243,13 @@ static Result<void> sync_moves(Spool& spool) {
 
 Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
                          const record::BootId& boot,
-                         const std::function<bool(const RecordContent&)>& tree_alive) {
+                         const std::function<bool(const RecordContent&)>& tree_alive,
+                         const std::function<bool(std::uint64_t)>& has_ended) {
     if (auto synced = sync_moves(spool); !synced) return tl::unexpected(synced.error());
     std::vector<std::string> no_records;
     auto records = pool.open_all(no_records);
     if (!records) return tl::unexpected(records.error());
-    Sorter sorter(spool, pool, boot, tree_alive);
+    Sorter sorter(spool, pool, boot, tree_alive, has_ended);
     if (auto taken = sorter.take_arrays(); !taken) return tl::unexpected(taken.error());
     for (const std::string& name : no_records)
         sorter.leave(name, "is no file that can be read and written");

@@ -70,10 +70,12 @@ Result<bool> is_void(Spool& spool, const ArrayRecord& array, bool has_tasks);
 
 /// Sorts the records of the pool, and undoes what can be undone at once: void claims, files in
 /// running/ that no record names, orphaned logs, scripts and temporary files. `tree_alive` looks
-/// for processes of an attempt that has no supervisor.
-Result<Recovery> recover(Spool& spool, RecordPool& pool, const Clock& clock,
-                         const record::BootId& boot,
-                         const std::function<bool(const RecordContent&)>& tree_alive);
+/// for processes of an attempt that has no supervisor; `has_ended` tells of numbers whether the
+/// history has them, those of tasks too.
+Result<Recovery> recover(
+    Spool& spool, RecordPool& pool, const Clock& clock, const record::BootId& boot,
+    const std::function<bool(const RecordContent&)>& tree_alive,
+    const std::function<bool(std::uint64_t)>& has_ended = [](auto) { return false; });
 
 /// Whether the record is of an attempt that was not the last one of a job that has ended, by its
 /// line in the history: it was followed by others, or undone, and its free mark did not reach the

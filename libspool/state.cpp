@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
-#include "libspool/gpu_json.h"
+#include "libspool/bounded_json.h"
 #include "libspool/json_text.h"
 #include "libspool/result_json.h"
+#include "libspool/state_devices.h"
 #include "libspool/utf8.h"
 #include "libspool/wait_reason.h"
 
@@ -16,7 +17,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t largest_state = 64 * 1024;
 constexpr std::size_t longest_text = 500;  ///< bytes of one command, path or sentence
-constexpr std::size_t most_ignored = 50, most_problems = 20, most_obstacles = 4, most_processes = 8;
+constexpr std::size_t most_ignored = 50, most_problems = 20, most_obstacles = 4;
 
 template <typename Fields, Either<DaemonState> Daemon>
 void each_member(Fields& fields, Daemon& daemon) {
@@ -39,14 +40,7 @@ void each_member(Fields& fields, Gpu& gpu) {
     fields.text("status", gpu.status);
     fields.text("reason", gpu.reason);
     fields.bytes_list("devices", gpu.devices);
-}
-
-/// Beside the members of the GPU itself.
-template <typename Fields, Either<DeviceState> Device>
-void each_member(Fields& fields, Device& device) {
-    fields.text("status", device.status);
-    fields.text("reason", device.reason);
-    fields.numbers("jobs", device.jobs);
+    fields.text("label", gpu.label);
 }
 
 template <typename Fields, Either<RunningState> Job>
@@ -140,15 +134,6 @@ Json to_json(const ArrayState& array) {
     return out;
 }
 
-Json to_json(const DeviceState& device) {
-    Gpu gpu = device.gpu;
-    if (gpu.processes && gpu.processes->size() > most_processes)
-        gpu.processes->resize(most_processes);
-    Json out = public_gpu_to_json(gpu);
-    out.update(to_json<DeviceState>(device));
-    return out;
-}
-
 Json to_json(const std::string& problem) {
     return valid_text(shorten_utf8(problem, longest_text));
 }
@@ -162,35 +147,6 @@ Json to_json(JobResult result) {
                       [](const auto& list) { return list.second.size() > longest_text; });
     return result_to_json(result, longest_text);
 }
-
-/// Fills lists until the published form is as large as it may become.
-class BoundedState {
-public:
-    BoundedState(Json state, std::size_t limit) : state_(std::move(state)) {
-        const std::size_t used = state_.dump().size() + 1;
-        left_ = limit > used ? limit - used : 0;
-    }
-
-    /// Adds the first elements of `list` that fit, at most `most`, under `key`, which is an empty
-    /// list so far.
-    template <typename List>
-    void add(const char* key, const List& list, std::size_t most) {
-        Json& out = state_[key];
-        for (std::size_t i = 0; i < list.size() && i < most; ++i) {
-            Json element = to_json(list[i]);
-            const std::size_t size = element.dump().size() + 1;
-            if (size > left_) return;
-            left_ -= size;
-            out.push_back(std::move(element));
-        }
-    }
-
-    [[nodiscard]] std::string text() const { return state_.dump() + "\n"; }
-
-private:
-    Json state_;
-    std::size_t left_;
-};
 
 Json frame(const SpoolState& state) {
     const Json empty = Json::array();
@@ -223,12 +179,6 @@ WaitReason read_reason(const JsonFields& fields) {
     fields.bytes("detail", out.detail);
     if (!known) out.detail = kind;
     fields.bytes_list("obstacles", out.obstacles);
-    return out;
-}
-
-DeviceState read_device(const JsonFields& fields) {
-    auto out = from_fields<DeviceState>(fields);
-    out.gpu = gpu_from_fields(fields);
     return out;
 }
 
@@ -266,7 +216,7 @@ SpoolState read_fields(const JsonFields& fields, std::string& error) {
         fields.objects(key, [&](const JsonFields& element) { list.push_back(read(element)); });
     };
     each("gpus", out.gpus, from_fields<GpuState>);
-    each("devices", out.devices, read_device);
+    each("devices", out.devices, device_from_fields);
     fields.time("surveyed_at", out.surveyed_at);
     each("running", out.running, from_fields<RunningState>);
     each("arrays", out.arrays, [&](const JsonFields& array) { return read_array(array, error); });
@@ -285,16 +235,24 @@ std::string write_running(const RunningState& job) {
     return out.take().dump();
 }
 
+// The lists in the order of their importance, but for the waiting jobs, which may be very many: so
+// much is kept for them. However much there is of the others, none of them takes all the room.
 std::string write_state(const SpoolState& state) {
-    BoundedState out(frame(state), largest_state);
-    out.add("gpus", state.gpus, state.gpus.size());
-    out.add("devices", state.devices, state.devices.size());
-    out.add("problems", state.daemon.problems, most_problems);
-    out.add("running", state.running, state.running.size());
-    out.add("arrays", state.arrays, SpoolState::max_waiting);
-    out.add("recent", state.recent, SpoolState::max_recent);
-    out.add("ignored", state.ignored, most_ignored);
-    out.add("waiting", state.waiting, SpoolState::max_waiting);
+    constexpr std::size_t for_waiting = 8 * 1024, for_jobs = 20 * 1024;
+    BoundedJson out(frame(state), largest_state);
+    const auto add = [&](const char* key, const auto& list, std::size_t most, std::size_t kept) {
+        out.add(key, list, most, kept, [](const auto& element) { return to_json(element); });
+    };
+    add("gpus", state.gpus, state.gpus.size(), 2 * for_jobs);
+    add("problems", state.daemon.problems, most_problems, 3 * for_jobs / 2);
+    const Json devices = devices_to_json(state.devices, out.room(for_jobs));
+    out.add("devices", devices, devices.size(), for_jobs,
+            [](const Json& device) { return device; });
+    add("running", state.running, state.running.size(), for_waiting);
+    add("arrays", state.arrays, SpoolState::max_waiting, for_waiting);
+    add("recent", state.recent, SpoolState::max_recent, for_waiting);
+    add("ignored", state.ignored, most_ignored, for_waiting);
+    add("waiting", state.waiting, SpoolState::max_waiting, 0);
     return out.text();
 }
 

@@ -75,6 +75,7 @@ struct GpuState {
     std::string status = "free";
     std::string reason{};                ///< for people: why nothing is started there
     std::vector<std::string> devices{};  ///< ids, as in `SpoolState::devices`, or parts of `slot`
+    std::string label{};                 ///< of that job, for people: "42", of a task "42_7"
 
     bool operator==(const GpuState&) const = default;
 };
@@ -171,7 +172,7 @@ struct SpoolState {
     bool operator==(const SpoolState&) const = default;
 };
 
-/// The published form. If it would exceed 64 KiB, waiting jobs are left out from the end.
+/// The published form, 64 KiB at most: GPUs are told in less detail, then waiting jobs left out.
 [[nodiscard]] std::string write_state(const SpoolState& state);
 [[nodiscard]] Result<SpoolState> read_state(std::string_view bytes, const std::string& path);
 

@@ -118,7 +118,7 @@ Result<void> check(const Submission& submission) {
     const std::string file = submission.stem + submission.extension;
     if (submission.bytes.size() > max_job_file_size)
         return content_error(file, std::nullopt, "a job file has at most 4 MiB");
-    const Result<JobSpec> spec = read_job_file(submission.bytes, file);
+    const Result<JobSpec> spec = read_new_job_file(submission.bytes, file);
     if (!spec) return tl::unexpected(spec.error());
     if (!has_command(submission.bytes))
         return content_error(file, std::nullopt, "there is no command in it");

@@ -111,9 +111,9 @@ std::string profile_sentence(const std::string& name) {
 
 }  // namespace
 
-std::string hopeless_text(const Dependency& dependency, const std::string& name) {
-    const std::string job =
-        dependency.job == 0 ? std::string("a job") : "job " + std::to_string(dependency.job);
+std::string hopeless_text(const Dependency& dependency, const std::string& label,
+                          const std::string& name) {
+    const std::string job = dependency.job == 0 ? std::string("a job") : "job " + label;
     const std::string first =
         "it was to follow " + job + (name.empty() ? "" : " (" + printable(name) + ")");
     if (dependency.after == After::success) return first + " after its success, which did not come";

@@ -15,6 +15,7 @@ namespace spool {
 
 /// Of a condition that cannot be met any more: "it was to follow job 1 (prep) after its success,
 /// which did not come". The name may be empty.
-[[nodiscard]] std::string hopeless_text(const Dependency& dependency, const std::string& name);
+[[nodiscard]] std::string hopeless_text(const Dependency& dependency, const std::string& label,
+                                        const std::string& name);
 
 }  // namespace spool

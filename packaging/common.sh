@@ -3,6 +3,8 @@
 
 spool=$(realpath -ms -- "${GPUSPOOL_DIR:-$HOME/.gpuspool}")
 unit_file=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/gpuspool.service
+# What the machine says of itself is below this directory, for tests.
+machine=${GPUSPOOL_MACHINE_ROOT:-}
 state_directory=${XDG_STATE_HOME:-$HOME/.local/state}/gpuspool
 
 step() { printf '== %s\n' "$*"; }

@@ -13,8 +13,8 @@ using namespace std::chrono_literals;
 namespace {
 
 /// While the mark was written it has ended, or has gone back to the queue without it.
-tl::unexpected<spool::Error> not_running(std::uint64_t number) {
-    return spool::content_error("job " + std::to_string(number), {},
+tl::unexpected<spool::Error> not_running() {
+    return spool::content_error({}, {},
                                 "has ended, or went back to the queue after a fault: cancel it "
                                 "again if it still waits");
 }
@@ -26,8 +26,8 @@ void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelH
     const bool may_go_on =
         active != nullptr && active->stage == Stage::syncing_exit && active->job.facts.rules.any();
     if (active == nullptr || (active->stage >= Stage::syncing_exit && !may_go_on))
-        return done(spool::content_error("job " + std::to_string(number), {}, "has ended already"));
-    if (active->stage == Stage::returning) return done(not_running(number));
+        return done(spool::content_error({}, {}, "has ended already"));
+    if (active->stage == Stage::returning) return done(not_running());
     active->marking = may_go_on || active->stage == Stage::retrying;
     spool::record::Cancel page{};
     page.token = active->job.token;
@@ -50,7 +50,7 @@ void ActiveJobs::cancel(std::uint64_t number, const std::string& reason, CancelH
             done(tl::unexpected(failures.begin()->second));
             return step(number);
         }
-        if (!same || still->stage == Stage::returning) return done(not_running(number));
+        if (!same || still->stage == Stage::returning) return done(not_running());
         done({});
         take_mark(number);
     });
@@ -110,10 +110,10 @@ std::size_t ActiveJobs::look_at_files(std::size_t others) {
         // Where the mark cannot be written, the next try has its time too.
         missing->missing_since = clock_.monotonic();
         cancel(missing->job.number, "its file was removed from running/",
-               [this](const spool::Result<void>& marked) {
+               [this, called = title(missing->job)](const spool::Result<void>& marked) {
                    if (!marked)
                        listener_.trouble("cancel",
-                                         "a job cannot be cancelled: " + marked.error().text());
+                                         called + " cannot be cancelled: " + marked.error().text());
                });
     }
     return count;

@@ -95,6 +95,8 @@ struct ActiveJobsListener {
     /// Adds to barrier 3 what else must reach the disk with a task's result. False: something is
     /// missing, its record is to be kept.
     std::function<bool(const spool::ActiveJob& job, spool::SyncSet& barrier)> sync_with{};
+    /// Its result did not reach the disk for certain: its record is kept for the next daemon.
+    std::function<void(const spool::ActiveJob& job)> not_synced{};
 };
 
 class ActiveJobs {
@@ -178,6 +180,8 @@ private:
     void undo_attempt(Active& active, const SyncThread::Failures& failures);
     void release_published(std::uint64_t number);
     void tell_wish(Active& active, bool alive);
+    spool::Result<void> wish_synced(std::uint64_t number, spool::record::Wish wish, bool before,
+                                    const SyncThread::Failures& failures);
     bool tree_lives_on(Active& active);
     void take_mark(std::uint64_t number);
     bool file_is_missing(Active& active);

@@ -117,6 +117,7 @@ void ActiveJobs::result_synced(std::uint64_t number, const SyncThread::Failures&
     if (!failures.empty()) {
         listener_.trouble("result sync",
                           "results could not be synced: " + failures.begin()->second.text());
+        listener_.not_synced(active.job);
         return finish(number, false);
     }
     listener_.trouble("result sync", "");

@@ -23,8 +23,6 @@ constexpr std::chrono::nanoseconds rescan_interval = 30s;  ///< while events wor
 constexpr std::chrono::nanoseconds network_interval =
     5s;  ///< on a file system that others change too
 constexpr std::chrono::nanoseconds polling_interval = 2s;  ///< while they do not
-constexpr std::chrono::nanoseconds sleep_delay =
-    2s;                           ///< until the machine is kept awake, or is not
 constexpr auto scan_slice = 5ms;  ///< of a full scan, before other things have their turn
 
 spool::Hint hint_of(std::uint32_t mask) {
@@ -100,13 +98,13 @@ bool Daemon::take_event(const Event& event) {
         }
         case Place::running:
             if ((event.mask & (IN_MOVED_FROM | IN_DELETE)) != 0
-                    ? !active_->holds_file(event.name) && !arrays_.holds_file(event.name)
-                    : !active_->misses_file(event.name) && !arrays_.misses_file())
+                    ? !active_->holds_file(event.name) && !arrays_->holds_file(event.name)
+                    : !active_->misses_file(event.name) && !arrays_->misses_file())
                 return false;
             files_changed_ = true;
             return true;
         case Place::control:
-            requests_ = true;
+            requests_came_ = true;
             return true;
         case Place::internal:
             directories_lost_ = true;
@@ -135,7 +133,7 @@ void Daemon::pass() {
     use_found_environment();
     apply_requests();
     look_at_active();
-    advance_arrays();
+    arrays_->advance();
     look_at_incoming();
     end_hopeless();
     look_at_gpus();
@@ -150,16 +148,16 @@ void Daemon::pass() {
 
 void Daemon::look_at_active() {
     if (rescan_) active_->look_at_all();
-    if (rescan_ && !groups_kept_) (void)keep_groups();
+    if (rescan_) groups_.keep_again();
     for (const std::uint32_t record : std::exchange(records_, {}))
         active_->look(record);
     const bool missing =
-        arrays_.misses_file() ||
+        arrays_->misses_file() ||
         std::any_of(active_->jobs().begin(), active_->jobs().end(),
                     [](const auto& entry) { return entry.second.missing_since.has_value(); });
     if (rescan_ || missing || std::exchange(files_changed_, false)) {
-        const std::size_t arrays = look_at_array_files();
-        look_at_missing_arrays(arrays + active_->look_at_files(arrays));
+        const std::size_t arrays = arrays_->look_at_files();
+        arrays_->settle_missing_files(arrays + active_->look_at_files(arrays));
     }
     active_->advance();
     if (!events_work_) active_->look_at_all();
@@ -169,10 +167,10 @@ void Daemon::look_at_incoming() {
     if (std::exchange(rescan_, false)) begin_rescan();
     for (const auto& [name, hint] : std::exchange(names_, {}))
         incoming_->look(name, hint);
-    if (scanning_) {
-        scanning_ = incoming_->continue_scan(scan_slice);
-        if (!scanning_) scans_done_ = scans_begun_;
-        if (scanning_) ask_for_pass();
+    if (scans_.under_way) {
+        scans_.under_way = incoming_->continue_scan(scan_slice);
+        if (!scans_.under_way) scans_.done = scans_.begun;
+        if (scans_.under_way) ask_for_pass();
     }
     incoming_->advance();
     take_incoming_changes();
@@ -184,7 +182,7 @@ void Daemon::look_at_incoming() {
                                       ": nothing of it starts until it is moved back (mv -T); to "
                                       "withdraw a job remove its file there"))
         state_changed_ = true;
-    apply_deferred();
+    requests_->apply_deferred();
 }
 
 void Daemon::begin_rescan() {
@@ -197,69 +195,16 @@ void Daemon::begin_rescan() {
     notice_changed_startup_files();
     if (!directories_lost_) heal_files();
     shared_->keep_directory();
-    requests_ = true;
+    requests_came_ = true;
     auto begun = incoming_->begin_scan();
     troubles_.set("scan", begun ? "" : "incoming/ cannot be read: " + begun.error().text());
-    scanning_ = begun.has_value();
-    if (scanning_) ++scans_begun_;
+    scans_.under_way = begun.has_value();
+    if (begun) ++scans_.begun;
     const auto alive = spool::write_owner(
         spool_, spool::Owner{spool::host_name(), machine_id_, spool::to_hex(boot_),
                              spool::format_time(started_at_), GPUSPOOL_VERSION, getpid(), 0});
     troubles_.set("heartbeat",
                   alive ? "" : ".spool/owner cannot be written: " + alive.error().text());
-}
-
-/// For --once: whatever was there has been started, ended or found to have to wait.
-bool Daemon::once_is_done() const {
-    if (!launcher_->has_environment() || numbers_pending_) return false;
-    if (!deferred_.empty() || !gpu_requests_.empty()) return false;
-    if (may_start() && policy_.gpus_wanted() && !all_gpus_held() && !gpus_->fresh()) return false;
-    const bool settling = std::any_of(
-        incoming_->jobs().begin(), incoming_->jobs().end(),
-        [](const auto& entry) { return entry.second.phase == spool::WaitingJob::Phase::settling; });
-    const bool arrays_busy = std::any_of(
-        arrays_.all().begin(), arrays_.all().end(),
-        [](const auto& entry) { return !entry.second.ready || entry.second.record.has_ended(); });
-    return !settling && !arrays_busy &&
-           std::none_of(active_->jobs().begin(), active_->jobs().end(), [](const auto& entry) {
-               const Active& active = entry.second;
-               return active.stage != Stage::running && active.stage != Stage::orphaned &&
-                      !(active.stage == Stage::retrying && !active.binding) &&
-                      !(active.stage == Stage::claimed && !active.binding);
-           });
-}
-
-void Daemon::tell_queue_empty() {
-    const bool empty =
-        incoming_->jobs().empty() && active_->jobs().empty() && arrays_.empty() && !scanning_;
-    if (!empty || !std::exchange(worked_, false)) return;
-    hooks_->call("queue-empty", [] { return std::string("{}"); });
-}
-
-/// The machine does not go to sleep under running jobs. A lock for each of many short ones would
-/// cost more than they do.
-void Daemon::keep_awake() {
-    const auto now = clock_.monotonic();
-    if (config_.inhibit_sleep && !active_->none_bound()) {
-        if (!busy_since_) busy_since_ = now;
-        last_busy_ = now;
-    } else if (now - last_busy_ >= sleep_delay) {
-        busy_since_.reset();
-    }
-    if (!busy_since_)
-        inhibitor_->let_sleep();
-    else if (now - *busy_since_ >= sleep_delay)
-        inhibitor_->keep_awake();
-}
-
-void Daemon::end_if_done() {
-    if (!hooks_->is_idle() && (draining_ || options_.once)) return;  // comes back when they are
-    if (draining_ && active_->none_bound()) {
-        log_notice("drained: the last running job has ended");
-        ending_ = true;
-    }
-    if (options_.once && !scanning_ && once_is_done()) ending_ = true;
-    if (ending_) io_.stop();
 }
 
 void Daemon::arm_timer() {
@@ -270,7 +215,7 @@ void Daemon::arm_timer() {
     };
     sooner(incoming_->next_deadline());
     sooner(active_->advance());
-    sooner(arrays_.next_look());
+    sooner(arrays_->next_look());
     sooner(gpus_->advance());
     sooner(next_gpu_look_);
     if (shared_->keeps_off()) sooner(shared_->look_again());

@@ -7,25 +7,24 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <unordered_set>
 
-#include "active_jobs.h"
+#include "arrays.h"
+#include "groups.h"
 #include "hooks.h"
 #include "job_launch.h"
 #include "libspool/config.h"
-#include "libspool/control.h"
-#include "libspool/group_notes.h"
 #include "libspool/incoming.h"
 #include "libspool/job_index.h"
 #include "libspool/machine_rules.h"
 #include "libspool/policy.h"
 #include "local_executor.h"
 #include "machine_gpus.h"
-#include "open_arrays.h"
 #include "options.h"
+#include "requests.h"
 #include "shared_gpus.h"
 #include "sleep_inhibitor.h"
+#include "spool_lock.h"
 #include "sync_thread.h"
 #include "troubles.h"
 #include "watcher.h"
@@ -42,8 +41,6 @@ public:
     int run();
 
 private:
-    using RequestReply = std::function<void(bool ok, const std::string& message)>;
-
     // The loop. Everything that happens only marks what is to be looked at, and asks for a pass.
     void on_events(const EventBatch& batch);
     bool take_event(const Event& event);
@@ -71,10 +68,10 @@ private:
     // Incoming jobs.
     void take_incoming_changes();
     void enqueue(std::uint64_t number);
+    void queue_again(std::uint64_t number, spool::Terms terms);
     void note_standing(std::uint64_t number, const std::string& name, spool::Standing standing);
     void end_hopeless();
-    [[nodiscard]] std::optional<std::string> why_hopeless(std::uint64_t number,
-                                                          const spool::WaitingJob& job) const;
+    [[nodiscard]] std::optional<std::string> why_hopeless(const spool::WaitingJob& job) const;
     bool end_unstarted(spool::JobResult result, const spool::UnstartedFile& file);
     void give_up_claims();
     void forget_start(std::uint64_t number);
@@ -82,61 +79,10 @@ private:
     [[nodiscard]] bool is_unopened_array(std::uint64_t number) const;
     [[nodiscard]] std::unique_lock<std::mutex> hold_names();
     bool claim(std::uint64_t number);
+    [[nodiscard]] bool name_taken(const std::string& name) const;
     void end_rejected(const std::vector<spool::IncomingChanges::Rejected>& files);
     void finish_unstarted(const spool::JobResult& result, spool::Published published);
     Binding binding_of(const spool::Start& start) const;
-
-    // Arrays (docs/protocol.md §14).
-    void open_array(std::uint64_t number);
-    OpenArray& take_array(spool::ArrayRecord record);
-    void array_opened(std::uint64_t number, const SyncThread::Failures& failures);
-    void return_array(OpenArray& array);
-    void queue_again(std::uint64_t number, spool::Terms terms);
-    void enqueue_tasks(OpenArray& array);
-    [[nodiscard]] bool tasks_may_go(const OpenArray& array) const;
-    bool claim_task(const spool::Start& start);
-    void advance_arrays();
-    void end_array(OpenArray& array);
-    void array_ended(std::uint64_t number, const SyncThread::Failures& failures);
-    void note_task_started(const spool::ActiveJob& job);
-    void note_task_ended(const spool::JobResult& result);
-    void task_ended(OpenArray& array, std::size_t place);
-    bool note_outcome(OpenArray& array, std::size_t place, spool::Outcome outcome);
-    [[nodiscard]] bool has_task(const OpenArray& array, std::size_t place) const;
-    [[nodiscard]] bool has_tasks(const OpenArray& array) const;
-    [[nodiscard]] std::vector<std::size_t> active_places(const OpenArray& array) const;
-    void reopen_task(std::uint64_t task);
-    std::size_t look_at_array_files();
-    void look_at_missing_arrays(std::size_t absent);
-    void put_array_file_back(OpenArray& array);
-    void note_leaders(OpenArray& array);
-    void note_outcomes_again(OpenArray& array);
-    void sync_opening(std::uint64_t number);
-    void cancel_array(OpenArray& array, const std::string& reason, const RequestReply& reply);
-    void end_tasks(OpenArray& array);
-    void cancel_again(OpenArray& array);
-    void cancel_tasks(OpenArray& array, const spool::TaskList& tasks, const RequestReply& reply);
-    void change_array(OpenArray& array, const spool::QueueWishes& wishes, const std::string& done,
-                      const RequestReply& reply);
-    void recover_arrays(std::vector<spool::ArrayRecord> records);
-    void resume_array(OpenArray& array);
-    void resume_arrays();
-    void note_task_found(std::uint64_t task, bool runs);
-    void add_arrays(spool::SpoolState& state) const;
-    [[nodiscard]] spool::WaitReason reason_of(const OpenArray& array) const;
-    [[nodiscard]] bool name_taken(const std::string& name) const;
-    // What follows tasks, and tasks that follow others.
-    [[nodiscard]] spool::Dependencies conditions(const spool::AfterJobs& after,
-                                                 std::uint64_t number, const std::string& name,
-                                                 bool of_array) const;
-    [[nodiscard]] std::optional<spool::Dependency> task_condition(const spool::AfterJob& condition,
-                                                                  std::uint64_t before) const;
-    void enqueue_followers_of_tasks();
-    [[nodiscard]] spool::Standing standing(std::uint64_t number) const;
-    [[nodiscard]] spool::Standing task_standing(std::uint64_t array, std::uint32_t task) const;
-    [[nodiscard]] spool::Verdict task_verdict(const OpenArray& array, std::uint32_t task) const;
-    void follow_up(std::uint64_t leader, std::uint32_t task);
-    void follow_up_all(std::uint64_t leader);
 
     // GPUs.
     [[nodiscard]] std::vector<spool::GpuJob> gpu_jobs() const;
@@ -157,44 +103,17 @@ private:
         const std::vector<spool::GpuState>& slots) const;
 
     // Requests.
-    void apply(const spool::Request& request);
-    void carry_out(const spool::Request& request);
-    /// A request about a job of which nothing is known yet: its file may be there all the same. It
-    /// is carried out once incoming/ has been looked through, before that job can be started.
-    struct Deferred {
-        spool::Request request;
-        std::uint64_t scan = 0;  ///< through when that one is, and `unread` has been read
-        std::optional<std::set<std::string>> unread;
-    };
-    [[nodiscard]] bool control_has_changed();
-    [[nodiscard]] bool must_be_deferred(const spool::Request& request);
+    void carry_out(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] bool knows(std::uint64_t number) const;
-    [[nodiscard]] bool looked_through(Deferred& deferred) const;
-    void apply_deferred();
     void apply_gpu_requests();
-    void answer(const spool::Request& request, const spool::Reply& reply);
     void cancel(const spool::Request& request, const RequestReply& reply);
-    void suspend(std::uint64_t number, bool suspended, const RequestReply& reply);
+    void suspend(const spool::Request& request, const RequestReply& reply);
     void change_wishes(const spool::Request& request, const RequestReply& reply);
     [[nodiscard]] std::string why_not_waiting(std::uint64_t number) const;
 
-    // Groups.
-    void load_groups();
-    spool::Result<void> keep_groups();
-    void tell_policy(const std::string& group);
-    spool::Result<void> hold_group(const std::string& group, const std::string& reason);
-    void note_group(const spool::JobResult& result);
-    void change_group(const spool::Request& request, const RequestReply& reply);
-
     // Setting up.
-    spool::Result<void> take_lock();
-    spool::Result<bool> lock_spool(spool::Handle file);
-    bool owner_is_dead();
-    spool::Result<void> check_owner();
     spool::Result<void> make_parts();
     spool::Result<void> recover();
-    [[nodiscard]] bool task_has_ended(std::uint64_t task) const;
-    [[nodiscard]] bool is_superseded_task(const spool::ActiveJob& job) const;
     bool drop_superseded(const std::vector<spool::HistoryEntry>& history,
                          spool::Recovered& recovered);
     void take_up(spool::Recovered recovered);
@@ -210,6 +129,8 @@ private:
     void watch();
     void begin_rescan();
     ActiveJobsListener listener();
+    void make_requests();
+    void make_arrays();
 
     // State.
     void note_ended(const spool::JobResult& result);
@@ -221,6 +142,8 @@ private:
     void add_obstacles(spool::SpoolState& state) const;
     spool::SpoolState state() const;
     spool::WaitReason reason_of(const spool::WaitingJob& job) const;
+    [[nodiscard]] std::optional<spool::WaitReason> why_waits(std::uint64_t number,
+                                                             const spool::Need& need) const;
     [[nodiscard]] bool may_start() const;
     [[nodiscard]] bool once_is_done() const;
     [[nodiscard]] std::optional<spool::WaitReason> nothing_starts() const;
@@ -238,7 +161,7 @@ private:
     bool timer_set_ = false;
     boost::asio::signal_set signals_{io_};
     spool::Spool spool_;
-    spool::OpenFile lock_;
+    SpoolLock lock_{spool_, machine_id_};
     spool::Config config_;
     Troubles troubles_;
 
@@ -250,10 +173,10 @@ private:
     spool::Policy policy_;
     std::unique_ptr<MachineGpus> gpus_;
     std::unique_ptr<SharedGpus> shared_;
-    spool::HeldGroups held_groups_;
-    bool groups_known_ = false;  ///< groups.json was read: it may be written
-    bool groups_kept_ = true;    ///< it says what held_groups_ does
-    spool::GroupFailures group_failures_;
+    Groups groups_{spool_, clock_, policy_, troubles_, [this] {
+                       state_changed_ = true;
+                       ask_for_pass();
+                   }};
     SharedGpus::Reasons others_turns_;  ///< free GPUs that are not ours to take now
     spool::MachineState machine_{spool::default_machine_files()};
     std::unique_ptr<spool::RecordPool> pool_;
@@ -262,31 +185,26 @@ private:
     std::unique_ptr<Hooks> hooks_;
     std::unique_ptr<SleepInhibitor> inhibitor_;
     std::unique_ptr<ActiveJobs> active_;
-    OpenArrays arrays_;
-    std::set<std::uint64_t> task_followers_;  ///< waiting jobs that may follow single tasks
+    std::unique_ptr<Arrays> arrays_;
     std::optional<Watcher> watcher_;
     std::optional<std::pair<spool::Environment, std::string>>
         found_environment_;  ///< and its source
     std::chrono::nanoseconds next_environment_try_{0};
-    std::string startup_stamp_;                 ///< of the login shell's start-up files
-    std::set<std::string> requests_in_hand_;    ///< nonces of requests that are being carried out
-    std::vector<spool::Request> gpu_requests_;  ///< that wait for the first survey
-    std::map<std::string, spool::Reply> owed_replies_;  ///< of what was done; by nonce
-    std::vector<Deferred> deferred_;
-    std::int64_t control_changed_at_ = 0;             ///< mtime of control/ when it was read
-    std::uint64_t scans_begun_ = 0, scans_done_ = 0;  ///< of incoming/, whole ones
-    std::vector<spool::OpenFile> retired_;            ///< directories that were replaced
+    std::string startup_stamp_;  ///< of the login shell's start-up files
+    Scans scans_;
+    std::unique_ptr<Requests> requests_;
+    std::vector<std::pair<spool::Request, RequestReply>>
+        gpu_requests_;                      ///< that wait for the first survey
+    std::vector<spool::OpenFile> retired_;  ///< directories that were replaced
     /// Last member but one: it is joined before anything that it syncs goes.
     std::unique_ptr<SyncThread> syncs_;
 
     // What is to be looked at in the next pass.
     std::vector<std::pair<std::string, spool::Hint>> names_;
     std::unordered_set<std::uint32_t> records_;
-    bool rescan_ = true, scanning_ = false, requests_ = true, files_changed_ = true,
-         config_changed_ = false;
+    bool rescan_ = true, requests_came_ = true, files_changed_ = true, config_changed_ = false;
     bool gpus_changed_ = true;
     std::optional<std::chrono::nanoseconds> next_gpu_look_;
-    bool restoring_arrays_ = false;  ///< files of arrays that are missing are put back
     bool directories_lost_ = false, state_changed_ = true, pass_asked_ = false;
     int numbers_pending_ = 0;  ///< barriers of job numbers that are on their way
     std::optional<std::string> paused_;
@@ -296,6 +214,8 @@ private:
     bool draining_ = false, ending_ = false, events_work_ = false, on_network_ = false;
     std::optional<std::chrono::nanoseconds> claim_again_;  ///< directories are being synced
     std::chrono::nanoseconds next_rescan_{0}, next_publication_{0}, no_claims_before_{0};
+    /// Until the machine is kept awake, or is not any more.
+    static constexpr std::chrono::nanoseconds sleep_delay = std::chrono::seconds(2);
 };
 
 }  // namespace spoold

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "daemon.h"
+#include "libspool/array_spec.h"
 #include "libspool/names.h"
 #include "libspool/system.h"
 #include "libspool/text.h"
@@ -151,7 +152,8 @@ std::vector<std::string> Daemon::lockable(const std::vector<std::string>& device
 
 /// Makes sure that no other spool of the machine uses a job's GPUs. If one does the job waits on.
 bool Daemon::lock_gpus(const spool::Start& start) {
-    auto taken = shared_->take(start.job, lockable(policy_.book().gpus(start.grant).devices));
+    auto taken = shared_->take(start.job, lockable(policy_.book().gpus(start.grant).devices),
+                               machine_.rules().limit_of(user_));
     troubles_.set("gpu lock", taken ? "" : "GPUs cannot be locked: " + taken.error().text());
     if (taken && !*taken) return true;
     if (!taken) no_claims_before_ = clock_.monotonic() + 1s;
@@ -178,9 +180,11 @@ std::vector<std::string> Daemon::obstacles(std::uint64_t number) const {
         std::string jobs;
         for (const std::uint64_t holder : policy_.book().holders(index)) {
             const auto found = active_->jobs().find(holder);
-            jobs += (jobs.empty() ? "" : ", ") + std::string("job ") + std::to_string(holder);
-            if (found != active_->jobs().end())
-                jobs += " (" + spool::printable(found->second.job.name) + ")";
+            jobs += (jobs.empty() ? "job " : ", job ") + arrays_->standings().label(holder);
+            if (found == active_->jobs().end()) continue;
+            const std::string& name = found->second.job.name;
+            const auto task = spool::split_task_name(name);
+            jobs += " (" + spool::printable(task ? task->array : name) + ")";
         }
         if (!jobs.empty())
             out.push_back(std::string(what).append(" held by ").append(jobs));
@@ -227,8 +231,11 @@ spool::GpuState Daemon::slot_state(std::size_t index) const {
     out.devices = slot.devices;
     if (out.jobs.empty()) return out;
     out.job = out.jobs.front();
+    out.label = arrays_->standings().label(*out.job);
     if (const auto found = active_->jobs().find(out.jobs.front()); found != active_->jobs().end())
         out.name = found->second.job.name;
+    else if (const auto* array = arrays_->find(*out.job))  // that is being opened
+        out.name = array->name;
     return out;
 }
 

@@ -37,7 +37,7 @@ void Daemon::take_incoming_changes() {
         policy_.remove(number);
     for (const std::uint64_t number : changes->ready)
         enqueue(number);
-    if (!changes->ready.empty()) enqueue_followers_of_tasks();  // of an array that is none any more
+    if (!changes->ready.empty()) arrays_->judge_followers();  // of an array that is none any more
     for (const auto& withdrawn : changes->withdrawn)
         end_unstarted(spool::withdrawn_result(withdrawn.number, withdrawn.file_name, clock_.wall()),
                       {false, {}});
@@ -96,7 +96,7 @@ bool Daemon::end_unstarted(spool::JobResult result, const spool::UnstartedFile& 
              "): " + std::string(spool::outcome_name(result.state)) +
              (result.reason ? ", " + *result.reason : ""));
     finish_unstarted(result, std::move(*published));
-    if (of_array) enqueue_followers_of_tasks();
+    if (of_array) arrays_->judge_followers();
     return true;
 }
 
@@ -155,12 +155,11 @@ void Daemon::start_jobs() {
         }
         state_changed_ = true;
         if (is_unopened_array(start.job)) {
-            forget_start(start.job);
-            open_array(start.job);
+            if (!arrays_->open(start.job)) forget_start(start.job);
             continue;
         }
         if (!start.grant.gpu_slots.empty() && !lock_gpus(start)) continue;
-        if (!claimed_already && !(start.array != 0 ? claim_task(start) : claim(start.job)))
+        if (!claimed_already && !(start.array != 0 ? arrays_->claim(start) : claim(start.job)))
             give_up(start);
         else if (!active_->bind(start.job, binding_of(start)))
             forget_start(start.job);
@@ -176,7 +175,7 @@ bool Daemon::is_unopened_array(std::uint64_t number) const {
 void Daemon::give_up(const spool::Start& start) {
     if (start.array == 0) return forget_start(start.job);
     forget_start(start.job);
-    reopen_task(start.job);
+    arrays_->claim_undone(start.job);
 }
 
 /// What was granted is free again.
@@ -207,6 +206,10 @@ std::unique_lock<std::mutex> Daemon::hold_names() {
     // The end of that sync may ask for a pass, or not.
     if (!names) claim_again_ = clock_.monotonic() + 1ms;
     return names;
+}
+
+bool Daemon::name_taken(const std::string& name) const {
+    return active_->name_taken(name) || arrays_->name_taken(name);
 }
 
 /// Names are held meanwhile. False if the job does not go to running/ now.

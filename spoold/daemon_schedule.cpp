@@ -18,12 +18,10 @@ void Daemon::enqueue(std::uint64_t number) {
     spool::Terms terms = job->terms;
     terms.priority = job->wishes.priority.value_or(terms.priority);
     terms.held = job->wishes.held.value_or(terms.held);
-    if (std::any_of(job->after.list.begin(), job->after.list.end(), [](const auto& condition) {
-            return condition.job.find('_') != std::string::npos;
-        }))
-        task_followers_.insert(number);
-    terms.after = conditions(job->after, number, spool::stem_of(job->file_name), terms.tasks != 0);
-    policy_.add(number, std::move(terms), [this](std::uint64_t other) { return standing(other); });
+    arrays_->note_follower(*job);
+    terms.after = arrays_->standings().conditions(*job);
+    policy_.add(number, std::move(terms),
+                [this](std::uint64_t other) { return arrays_->standings().of(other); });
 }
 
 void Daemon::note_standing(std::uint64_t number, const std::string& name,
@@ -33,13 +31,12 @@ void Daemon::note_standing(std::uint64_t number, const std::string& name,
 }
 
 /// The condition that cannot be met any more; nothing if jobs wait for each other.
-std::optional<std::string> Daemon::why_hopeless(std::uint64_t number,
-                                                const spool::WaitingJob& job) const {
-    const auto after =
-        conditions(job.after, number, spool::stem_of(job.file_name), job.terms.tasks != 0);
-    for (const spool::Dependency& condition : after.list)
-        if (spool::judge(condition.after, standing(condition.job)) == spool::Verdict::never)
-            return spool::hopeless_text(condition, index_.name_of(condition.job));
+std::optional<std::string> Daemon::why_hopeless(const spool::WaitingJob& job) const {
+    const TaskStandings& standings = arrays_->standings();
+    for (const spool::Dependency& condition : standings.conditions(job).list)
+        if (spool::judge(condition.after, standings.of(condition.job)) == spool::Verdict::never)
+            return spool::hopeless_text(condition, standings.label(condition.job),
+                                        index_.name_of(condition.job));
     return std::nullopt;
 }
 
@@ -54,7 +51,7 @@ void Daemon::end_hopeless() {
         spool::JobResult result = spool::withdrawn_result(number, job->file_name, clock_.wall());
         result.command = job->command;
         result.submitted_at = job->submitted_at;
-        result.reason = "never started: " + why_hopeless(number, *job).value_or(why->detail);
+        result.reason = "never started: " + why_hopeless(*job).value_or(why->detail);
         if (!end_unstarted(std::move(result), {})) return;  // tried again when it is ready again
     }
 }
@@ -76,8 +73,7 @@ spool::Result<spool::Terms> Daemon::terms_of(const spool::ActiveJob& job,
 /// A further attempt has its turn like the first one.
 bool Daemon::wants_slots(const Active& active) {
     if (!active.job.facts.secrets.empty() && !launcher_->has_environment()) return false;
-    const OpenArray* array = arrays_.of_task(active.job.number);
-    if (array != nullptr && (array->record.cancelled || array->missing_since)) return false;
+    if (arrays_->keeps_back(active.job.number)) return false;
     auto terms = terms_of(active.job, active.content.claim);
     if (troubles_.set(
             "terms " + std::to_string(active.job.number),
@@ -92,50 +88,8 @@ bool Daemon::wants_slots(const Active& active) {
 
 /// A job that was claimed already. What it followed had come as far as it must.
 void Daemon::queue_again(std::uint64_t number, spool::Terms terms) {
-    if (const OpenArray* array = arrays_.of_task(number))
-        policy_.open_task(array->record.number, number, array->terms);
-    else
-        policy_.add(number, std::move(terms), [](auto) { return spool::Standing::unknown; });
-}
-
-std::string Daemon::why_not_waiting(std::uint64_t number) const {
-    if (active_->jobs().contains(number)) return "does not wait: it has been started";
-    return index_.used(number) ? "has ended already" : "is not known";
-}
-
-void Daemon::change_wishes(const spool::Request& request, const RequestReply& reply) {
-    const std::uint64_t number = *request.job;
-    const spool::WaitingJob* job = incoming_->find(number);
-    OpenArray* array = arrays_.find(number);
-    if (job == nullptr && array == nullptr) return reply(false, why_not_waiting(number));
-    spool::QueueWishes wishes = array != nullptr ? array->record.wishes : job->wishes;
-    std::string done;
-    if (request.verb == "hold" || request.verb == "release") {
-        wishes.held = request.verb == "hold";
-        done = *wishes.held ? "is held: gpuspool release lets it go" : "is released";
-    } else {
-        const auto priority = request.verb == "top" ? std::int64_t{policy_.highest_priority()} + 1
-                                                    : spool::parse_integer(request.subject);
-        if (!priority || std::abs(*priority) > spool::most_priority)
-            return reply(false, "has its priority still: '" + spool::printable(request.subject) +
-                                    "' is no number from -1000000000 to 1000000000");
-        wishes.priority = static_cast<int>(*priority);
-        done = "has priority " + std::to_string(*priority);
-    }
-    if (array != nullptr) return change_array(*array, wishes, done, reply);
-    if (auto noted = incoming_->set_wishes(number, wishes); !noted)
-        return reply(false, "cannot be changed: " + noted.error().text());
-    enqueue(number);
-    state_changed_ = true;
-    spool::SyncSet barrier;
-    incoming_->add_barrier(barrier);
-    syncs_->sync(std::move(barrier), [this, reply, done](const SyncThread::Failures& failures) {
-        reply(failures.empty(),
-              failures.empty() ? done
-                               : "is changed, but not durably: " + failures.begin()->second.text());
-        ask_for_pass();
-    });
-    ask_for_pass();
+    if (arrays_->queue_again(number)) return;
+    policy_.add(number, std::move(terms), [](auto) { return spool::Standing::unknown; });
 }
 
 }  // namespace spoold

@@ -152,8 +152,7 @@ void Daemon::use_found_environment() {
     found_environment_.reset();
     for (const auto& [name, job] : incoming_->jobs())
         if (!policy_.waits(job.number)) enqueue(job.number);
-    for (auto& [number, array] : arrays_.all())
-        enqueue_tasks(array);
+    arrays_->environment_found();
 }
 
 }  // namespace spoold

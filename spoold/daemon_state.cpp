@@ -74,7 +74,7 @@ spool::RunningState running_state(const Active& active) {
 
 void Daemon::note_started(const spool::ActiveJob& job) {
     if (job.is_task())
-        note_task_started(job);
+        arrays_->task_started(job);
     else
         note_standing(job.number, job.name, spool::Standing::running);
     const auto active = active_->jobs().find(job.number);
@@ -85,15 +85,15 @@ void Daemon::note_started(const spool::ActiveJob& job) {
 
 void Daemon::note_ended(const spool::JobResult& result) {
     if (result.task)
-        note_task_ended(result);
+        arrays_->task_ended(result);
     else
         note_standing(result.id, result.name, spool::standing_of(result.state));
-    if (!result.task && !result.tasks) follow_up_all(result.id);
+    if (!result.task && !result.tasks) arrays_->job_ended(result.id);
     hooks_->call("job-ended",
                  [&] { return nlohmann::ordered_json::parse(spool::write_result(result)).dump(); });
     worked_ = true;
     if (!result.tasks) note_failures(result);
-    if (!result.tasks) note_group(result);
+    if (!result.tasks) groups_.note_end(result);
     if (!result.task) recent_.push_front(result);
     if (recent_.size() > spool::SpoolState::max_recent) recent_.pop_back();
     if (result.started_at != 0 && !result.tasks) {
@@ -111,63 +111,22 @@ void Daemon::note_failures(const spool::JobResult& result) {
     gpus_changed_ = true;
 }
 
-ActiveJobsListener Daemon::listener() {
-    ActiveJobsListener listener;
-    listener.freed = [this](std::uint64_t number) {
-        if (!policy_.book().gpus(number).texts.empty()) gpus_->released();
-        forget_start(number);
-        policy_.remove(number);
-        state_changed_ = true;
-        ask_for_pass();
-    };
-    listener.unbound = [this](std::uint64_t number) {
-        shared_->release(number);
-        policy_.take_back(number);
-        state_changed_ = true;
-        ask_for_pass();
-    };
-    listener.not_started = [this](const spool::ActiveJob& job) {
-        if (!paused_ && !draining_) no_claims_before_ = clock_.monotonic() + 1s;
-        if (job.is_task())
-            reopen_task(job.number);
-        else
-            incoming_->expect(spool::waiting_entry(job));
-        ask_for_pass();
-    };
-    listener.started = [this](const spool::ActiveJob& job) { note_started(job); };
-    listener.adopted = [this](const Active& active) { adopt_binding(active); };
-    listener.secrets = [this](const spool::ActiveJob& job) {
-        return launcher_->secrets(job.facts.secrets);
-    };
-    listener.attempt_ended = [this](const spool::JobResult& verdict) { note_failures(verdict); };
-    listener.wants_slots = [this](const Active& active) { return wants_slots(active); };
-    listener.ended = [this](const spool::JobResult& result) { note_ended(result); };
-    listener.changed = [this] {
-        state_changed_ = true;
-        ask_for_pass();
-    };
-    listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
-        const OpenArray* array = arrays_.of_task(job.number);
-        if (array == nullptr) return true;
-        barrier.add(array->record.file.get(), false);
-        return !array->broken;
-    };
-    listener.trouble = [this](const std::string& what, const std::string& problem) {
-        if (troubles_.set(what, problem)) state_changed_ = true;
-    };
-    return listener;
-}
-
 spool::WaitReason Daemon::reason_of(const spool::WaitingJob& job) const {
     using Kind = spool::WaitReason::Kind;
     if (job.phase != spool::WaitingJob::Phase::ready) return job.reason;
-    if (auto nothing = nothing_starts()) return *nothing;
-    auto reason = policy_.why(job.number);
-    if (!reason && job.bare && !launcher_->has_environment())
-        return {Kind::environment, 0, 0, {}, {}};
-    if (!reason) return {Kind::next, 0, 0, {}, {}};
-    add_largest_gpu(*reason, job.terms.need);
-    return *reason;
+    if (auto reason = why_waits(job.number, job.terms.need)) return *reason;
+    if (job.bare && !launcher_->has_environment()) return {Kind::environment, 0, 0, {}, {}};
+    return {Kind::next, 0, 0, {}, {}};
+}
+
+/// Of a job or an open array that is ready. Nothing: the queue knows no reason.
+std::optional<spool::WaitReason> Daemon::why_waits(std::uint64_t number,
+                                                   const spool::Need& need) const {
+    if (auto nothing = nothing_starts()) return nothing;
+    auto reason =
+        policy_.why(number, [this](std::uint64_t job) { return arrays_->standings().label(job); });
+    if (reason) add_largest_gpu(*reason, need);
+    return reason;
 }
 
 spool::SpoolState Daemon::state() const {
@@ -198,7 +157,7 @@ spool::SpoolState Daemon::state() const {
             ++state.waiting_count;
         }
     }
-    add_arrays(state);
+    arrays_->add_to(state);
     add_waiting(state);
     state.recent.assign(recent_.begin(), recent_.end());
     for (const std::string& name : incoming_->ignored())

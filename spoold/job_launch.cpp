@@ -70,16 +70,12 @@ void add_facts(const spool::JobSpec& spec, const spool::LaunchSpec& made,
     facts.group = spec.group;
 }
 
-/// What the task with this number is told of its array; of one that has some tasks of another once
-/// more the counts are those of the other.
-spool::ArrayTask task_in(const spool::ArrayRecord& array, std::uint64_t number,
-                         const spool::JobSpec& spec) {
-    const std::uint32_t task = array.tasks[array.place_of_number(number)];
-    const auto whole = spec.submit ? spool::parse_tasks(spec.submit->array) : std::nullopt;
-    return spool::array_task(array.number, task, whole.value_or(array.tasks));
-}
-
 }  // namespace
+
+spool::ArrayTask array_task_of(const spool::ArrayRecord& array, const spool::JobSpec& spec) {
+    const auto whole = spec.submit ? spool::parse_tasks(spec.submit->array) : std::nullopt;
+    return spool::array_task(array.number, 0, whole.value_or(array.tasks));
+}
 
 spool::Result<void> JobLauncher::prepare() {
     return spool::write_atomically(spool_, spool_.environments.get(), spool::prelude_name,
@@ -131,32 +127,37 @@ const spool::Environment& JobLauncher::base_environment(const spool::JobSpec& sp
 }
 
 spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const std::string& bytes,
-                                  std::int64_t submitted_at, const spool::ArrayRecord* array) {
-    spool::Launch launch;
-    if (array != nullptr) {
-        launch.facts.array = array->number;
-        launch.facts.task = array->tasks[array->place_of_number(identity.number)];
-    }
+                                  std::int64_t submitted_at) {
     // Read without error when it settled, and unchanged since; were it otherwise, an empty list of
     // arguments fails to start.
     const auto spec = spool::read_job_file(bytes, identity.name);
-    if (!spec) return launch;
+    return spec ? launch(identity, *spec, bytes, submitted_at, nullptr) : spool::Launch();
+}
 
-    launch.facts.notes = spec->notes;
+spool::Launch JobLauncher::launch_task(const spool::ClaimIdentity& identity, const Array& array) {
+    const spool::ArrayRecord& record = array.record;
+    return launch(identity, array.spec, record.job_file, record.submitted_at, &array);
+}
+
+spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const spool::JobSpec& spec,
+                                  const std::string& bytes, std::int64_t submitted_at,
+                                  const Array* array) {
+    spool::Launch launch;
+    launch.facts.notes = spec.notes;
     launch.facts.submitted_at = submitted_at;
-    launch.facts.command = spool::command_line(*spec, bytes);
-    const spool::Environment& base = base_environment(*spec, launch);
+    launch.facts.command = spool::command_line(spec, bytes);
+    const spool::Environment& base = base_environment(spec, launch);
     const std::string script = spool::executed_script(bytes);
-    const std::string& name = array != nullptr ? array->name : identity.name;
+    const std::string& name = array != nullptr ? array->record.name : identity.name;
     spool::LaunchRequest request{
-        .spec = *spec,
+        .spec = spec,
         .config = config_,
         .base = base,
         .script = script,
         .script_path = spool_.path + "/.spool/scripts/" + identity.name + identity.extension,
-        .sbatch_lines = spec->kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes),
+        .sbatch_lines = spec.kind == spool::JobSpec::Kind::script && has_sbatch_lines(bytes),
         .number = identity.number,
-        .name = spec->name.empty() ? name : spec->name,
+        .name = spec.name.empty() ? name : spec.name,
         .token = spool::to_hex(identity.token),
         .attempt = static_cast<int>(identity.attempt),
         .spool_path = spool_.path,
@@ -164,22 +165,29 @@ spool::Launch JobLauncher::launch(const spool::ClaimIdentity& identity, const st
         .home = spool::home_directory(),
         .host = spool::host_name(),
         .has_program = has_program};
-    if (array != nullptr) request.task = task_in(*array, identity.number, *spec);
+    if (array != nullptr) {
+        const spool::ArrayRecord& record = array->record;
+        const std::uint32_t task = record.tasks[record.place_of_number(identity.number)];
+        launch.facts.array = record.number;
+        launch.facts.task = task;
+        request.task = array->task;
+        request.task->task = task;
+    }
     const spool::LaunchSpec made = spool::launch_spec(request);
 
     launch.arguments = made.arguments;
     launch.directory = made.directory;
     for (const auto& [key, value] : made.environment)
         launch.environment.push_back(std::string(key).append("=").append(value));
-    launch.output = output_path(spec->output, request, made.directory);
-    launch.error_output = output_path(spec->error, request, made.directory);
-    launch.flags = flags_of(*spec, made);
-    launch.time_limit = milliseconds(spec->time_limit.value_or(std::chrono::milliseconds(0)));
-    launch.warn_signal = static_cast<std::uint32_t>(spec->warn_signal);
-    launch.warn_before = milliseconds(spec->warn_before);
-    launch.grace = milliseconds(spec->grace.value_or(config_.grace));
-    launch.leftover_grace = milliseconds(spec->leftover_grace.value_or(config_.leftover_grace));
-    add_facts(*spec, made, launch.facts);
+    launch.output = output_path(spec.output, request, made.directory);
+    launch.error_output = output_path(spec.error, request, made.directory);
+    launch.flags = flags_of(spec, made);
+    launch.time_limit = milliseconds(spec.time_limit.value_or(std::chrono::milliseconds(0)));
+    launch.warn_signal = static_cast<std::uint32_t>(spec.warn_signal);
+    launch.warn_before = milliseconds(spec.warn_before);
+    launch.grace = milliseconds(spec.grace.value_or(config_.grace));
+    launch.leftover_grace = milliseconds(spec.leftover_grace.value_or(config_.leftover_grace));
+    add_facts(spec, made, launch.facts);
     return launch;
 }
 

@@ -11,8 +11,14 @@
 #include "libspool/config.h"
 #include "libspool/environment.h"
 #include "libspool/job_spec.h"
+#include "libspool/launch_spec.h"
 
 namespace spoold {
+
+/// What every task of an array is told of it, but for its own index. Of one that has some tasks of
+/// another once more the counts are those of the other.
+[[nodiscard]] spool::ArrayTask array_task_of(const spool::ArrayRecord& array,
+                                             const spool::JobSpec& spec);
 
 /// Makes launches. Keeps captured environments in memory, so that a thousand jobs of one submission
 /// read theirs once.
@@ -33,11 +39,21 @@ public:
     [[nodiscard]] std::vector<std::string> secrets(const std::vector<std::string>& names) const;
 
     /// What is executed for a job file. `bytes` was read without error before; `submitted_at` is
-    /// when it was first seen; `array` is that of a task.
+    /// when it was first seen.
     spool::Launch launch(const spool::ClaimIdentity& identity, const std::string& bytes,
-                         std::int64_t submitted_at, const spool::ArrayRecord* array = nullptr);
+                         std::int64_t submitted_at);
+    /// The same for a task of an array: its job file is read, and its list of tasks looked at, once
+    /// for all of them.
+    struct Array {
+        const spool::ArrayRecord& record;
+        const spool::JobSpec& spec;
+        const spool::ArrayTask& task;  ///< what all of them are told, whichever it is of
+    };
+    spool::Launch launch_task(const spool::ClaimIdentity& identity, const Array& array);
 
 private:
+    spool::Launch launch(const spool::ClaimIdentity& identity, const spool::JobSpec& spec,
+                         const std::string& bytes, std::int64_t submitted_at, const Array* array);
     const spool::Environment& base_environment(const spool::JobSpec& spec, spool::Launch& launch);
 
     spool::Spool& spool_;

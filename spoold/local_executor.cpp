@@ -96,7 +96,7 @@ spool::Result<void> LocalExecutor::start(const spool::ActiveJob& job, const Bind
     request.gpus_length = static_cast<std::uint32_t>(gpus_length);
     request.environment_length = static_cast<std::uint32_t>(payload.size() - gpus_length);
     if (payload.size() > sizeof request.payload)
-        return spool::content_error("job " + std::to_string(job.number), {},
+        return spool::content_error("job " + job.shown_number(), {},
                                     "its list of GPUs is too long");
     payload.copy(request.payload, payload.size());
     const std::size_t size = offsetof(StartRequest, payload) + payload.size();

@@ -84,7 +84,11 @@ int main(int argc, char** argv) {
     CommandLine command_line;
     command_line.describe(app);
     const CLI::Option* named = app.get_option("--spool");
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    }
 
     if (command_line.names_no_spool(*named)) {
         spoold::log_error(

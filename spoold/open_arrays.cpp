@@ -6,6 +6,14 @@ namespace spoold {
 
 using namespace std::chrono_literals;
 
+std::string title(const OpenArray& array) {
+    return "array " + std::to_string(array.record.number) + " (" + array.record.name + ")";
+}
+
+std::string counted_tasks(std::size_t count) {
+    return std::to_string(count) + (count == 1 ? " task" : " tasks");
+}
+
 OpenArray& OpenArrays::add(OpenArray array) {
     const std::uint64_t number = array.record.number;
     by_first_[array.record.first] = number;

@@ -11,6 +11,7 @@
 #include "libspool/array_record.h"
 #include "libspool/finish.h"
 #include "libspool/job_spec.h"
+#include "libspool/launch_spec.h"
 #include "libspool/terms.h"
 
 namespace spoold {
@@ -18,6 +19,8 @@ namespace spoold {
 struct OpenArray {
     spool::ArrayRecord record;
     std::string command;
+    spool::JobSpec spec;     ///< its job file
+    spool::ArrayTask whole;  ///< what its tasks are told of it
     spool::Terms terms;
     bool bare = true;        ///< its tasks need the login environment
     bool ready = false;      ///< its opening is on the disk: tasks may be claimed
@@ -29,7 +32,14 @@ struct OpenArray {
     std::optional<std::chrono::nanoseconds> missing_since;  ///< its file is not in running/
     std::optional<std::chrono::nanoseconds> next_try;       ///< of what has failed
     std::optional<std::chrono::nanoseconds> next_cancel{};  ///< of those of its tasks that are left
+    /// The result of a task may not be on the disk: records, its own too, are for the next daemon.
+    bool kept = false;
 };
+
+/// "array 42 (x)", for the log.
+[[nodiscard]] std::string title(const OpenArray& array);
+/// "1 task", "5 tasks"
+[[nodiscard]] std::string counted_tasks(std::size_t count);
 
 class OpenArrays {
 public:

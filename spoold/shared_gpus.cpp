@@ -247,8 +247,27 @@ void SharedGpus::wait_for_events() {
                         });
 }
 
+/// Our locks are among them.
+spool::Result<bool> SharedGpus::own_user_has_more_than(int limit) {
+    const auto scene = locks_->look(known_);
+    if (!scene) return tl::unexpected(scene.error());
+    std::set<std::string> own;
+    for (const spool::GpuHolding& held : scene->held)
+        if (held.uid == geteuid()) own.insert(held.gpu);
+    return static_cast<int>(own.size()) > limit;
+}
+
+/// For a random time, longer after each refusal.
+void SharedGpus::keep_off() {
+    off_until_ = clock_.monotonic() + spool::gpu_retry_delay(++refusals_, random_share());
+    look_again_ = off_until_;
+}
+
+// Of two spools that lock GPUs at once each is seen by the other, as with one GPU: that both give
+// way may be, never that both go on.
 spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
-                                                           const std::vector<std::string>& gpus) {
+                                                           const std::vector<std::string>& gpus,
+                                                           std::optional<int> limit) {
     if (gpus.empty()) return std::nullopt;
     if (auto opened = open(); !opened) return tl::unexpected(opened.error());
     std::vector<spool::GpuWanted> wanted;
@@ -258,13 +277,19 @@ spool::Result<std::optional<std::string>> SharedGpus::take(std::uint64_t job,
     auto taken = locks_->take(wanted, job);
     if (!taken) return tl::unexpected(taken.error());
     if (const auto* holder = std::get_if<spool::GpuHolder>(&*taken)) {
-        const auto delay = spool::gpu_retry_delay(++refusals_, random_share());
-        off_until_ = clock_.monotonic() + delay;
-        look_again_ = off_until_;
+        keep_off();
         return spool::holder_sentence(*holder);
     }
+    auto lock = std::get<spool::GpuLock>(std::move(*taken));
+    const auto too_many = limit ? own_user_has_more_than(*limit) : spool::Result<bool>(false);
+    if (!too_many || *too_many) {
+        lock.remove();
+        if (!too_many) return tl::unexpected(too_many.error());
+        keep_off();
+        return "another spool of yours has the last of the GPUs that \"max_gpus\" allows you";
+    }
     refusals_ = 0;
-    own_[job] = std::get<spool::GpuLock>(std::move(*taken));
+    own_[job] = std::move(lock);
     wanted_[job] = std::move(wanted);
     // From here on we wait anew.
     if (ticket_) ticket_->remove();

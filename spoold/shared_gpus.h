@@ -54,9 +54,11 @@ public:
     [[nodiscard]] std::optional<Time> look_again() const { return look_again_; }
     [[nodiscard]] bool keeps_off() const { return clock_.monotonic() < off_until_; }
 
-    /// Locks GPUs for a job until `release`; who else has one of them, if somebody has.
+    /// Locks GPUs for a job until `release`; who else has one of them, if somebody has, or that all
+    /// spools of this user would have more than `limit`.
     spool::Result<std::optional<std::string>> take(std::uint64_t job,
-                                                   const std::vector<std::string>& gpus);
+                                                   const std::vector<std::string>& gpus,
+                                                   std::optional<int> limit = std::nullopt);
     /// The GPUs that a job has which an earlier daemon started, as its supervisor's lock says; none
     /// if that does not say so.
     [[nodiscard]] std::vector<std::string> locked_by(std::uint64_t job);
@@ -74,6 +76,8 @@ private:
     void wait_for_events();
     [[nodiscard]] std::vector<std::string> conflicts_of(const std::string& gpu) const;
     [[nodiscard]] bool others_wait() const;
+    [[nodiscard]] spool::Result<bool> own_user_has_more_than(int limit);
+    void keep_off();
     void renew_ticket(const spool::GpuWish& wish, bool wanted);
 
     const spool::Spool& spool_;

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 
 #include "libspool/posix_files.h"
@@ -26,6 +27,15 @@ public:
     /// Whether the call that was to fail was reached.
     [[nodiscard]] bool failed() const { return fail_at_ != 0 && calls_ >= fail_at_; }
     [[nodiscard]] const std::string& failed_call() const { return failed_call_; }
+    /// From now on nothing can be synced, by whatever thread; 0: all can.
+    void fail_syncs(int code) { sync_error_ = code; }
+    /// From now on no file with this ending can be opened; 0: all can.
+    void fail_opens_of(const std::string& ending, int code) {
+        unopened_ = code != 0 ? ending : std::string();
+        code_ = code;
+    }
+    /// From now on somebody else has each lock, though it did not look so.
+    void lend_locks() { locks_lent_ = true; }
     /// Rename number `n` from now on (1 = the next) is link and unlink, of which the second fails.
     void halve_rename(int n) { renames_to_halve_ = n; }
     [[nodiscard]] bool halved() const { return renames_to_halve_ <= 0; }
@@ -34,6 +44,7 @@ public:
 
     Result<Handle> open(Handle directory, Name name, spool::OpenMode mode) override {
         if (fails("open", name)) return error("open", name);
+        if (!unopened_.empty() && name.ends_with(unopened_)) return error("open", name);
         return Base::open(directory, name, mode);
     }
     Result<spool::FileStat> stat(Handle file) override {
@@ -66,6 +77,7 @@ public:
         return Base::truncate(file, size);
     }
     Result<void> sync(Handle file, bool metadata) override {
+        if (const int code = sync_error_) return spool::system_error("sync", {}, code);
         if (fails("sync", {})) return error("sync", {});
         return Base::sync(file, metadata);
     }
@@ -86,6 +98,10 @@ public:
         if (fails("remove", name)) return error("remove", name);
         return Base::remove(directory, name);
     }
+    Result<bool> lock(Handle file) override {
+        if (locks_lent_) return false;
+        return Base::lock(file);
+    }
     Result<bool> is_locked(Handle file) override {
         if (fails("is_locked", {})) return error("test lock", {});
         return Base::is_locked(file);
@@ -102,5 +118,7 @@ private:
     }
 
     int calls_ = 0, fail_at_ = 0, code_ = EIO, renames_to_halve_ = 0;
-    std::string failed_call_;
+    bool locks_lent_ = false;
+    std::string failed_call_, unopened_;
+    std::atomic<int> sync_error_{0};
 };

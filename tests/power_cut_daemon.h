@@ -1,4 +1,4 @@
-// The daemon's own code for active and for waiting jobs, on files in memory.
+// The daemon's own code for active jobs, arrays and waiting jobs, on files in memory.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 #include "libspool/incoming.h"
 #include "libspool/outcome.h"
 #include "libspool/recover.h"
-#include "spoold/active_jobs.h"
+#include "spoold/arrays.h"
 #include "tests/power_cut_supervisors.h"
 
 namespace test {
@@ -32,6 +32,8 @@ public:
     spool::Result<void> start();
     /// Works until nothing waits or runs, or the power is gone. False if it comes to no end.
     bool work();
+    /// The same until something is so; false: that takes too long.
+    bool work_until(const std::function<bool(const spoold::ActiveJobs&)>& so);
     /// What is not at its end, for a test's message.
     [[nodiscard]] std::string left() const;
 
@@ -50,6 +52,8 @@ private:
     void note_shown();
     [[nodiscard]] bool idle() const;
     spoold::ActiveJobsListener listener();
+    void make_arrays();
+    void start_tasks();
 
     MemoryFiles& files_;
     TestClock& clock_;
@@ -65,6 +69,11 @@ private:
     std::optional<spool::Journal> history_;
     std::optional<spool::Incoming> incoming_;
     std::optional<spoold::ActiveJobs> active_;
+    spool::Policy policy_;  ///< for tasks alone
+    spool::JobIndex index_;
+    spoold::JobLauncher launcher_{spool_};
+    spoold::Troubles troubles_;
+    std::optional<spoold::Arrays> arrays_;
     std::optional<spoold::SyncThread> syncs_;
     int syncs_pending_ = 0, numbers_pending_ = 0;
 };
@@ -77,21 +86,46 @@ inline spoold::Binding on_slot_0() {
 
 inline spoold::ActiveJobsListener PowerCutDaemon::listener() {
     spoold::ActiveJobsListener listener;
-    listener.freed = listener.unbound = [](std::uint64_t) {};
-    listener.not_started = listener.started = [](const spool::ActiveJob&) {};
+    listener.freed = listener.unbound = [this](std::uint64_t job) { policy_.release(job); };
+    listener.not_started = [this](const spool::ActiveJob& job) {
+        if (job.is_task()) arrays_->claim_undone(job.number);
+    };
+    listener.started = [this](const spool::ActiveJob& job) { arrays_->task_started(job); };
     listener.adopted = [](const spoold::Active&) {};
     listener.attempt_ended = [](const spool::JobResult&) {};
     listener.wants_slots = [this](const spoold::Active& active) {
         return to_bind_.insert(active.job.number).second;
     };
     listener.ended = [this](const spool::JobResult& result) {
+        if (result.task) return arrays_->task_ended(result);
         used_.insert(result.id);
         if (!std::as_const(files_).is_off()) truth_.told.emplace(result.id, result.state);
     };
+    listener.sync_with = [this](const spool::ActiveJob& job, spool::SyncSet& barrier) {
+        return arrays_->sync_with(job, barrier);
+    };
+    listener.not_synced = [this](const spool::ActiveJob& job) { arrays_->task_not_synced(job); };
     listener.changed = [] {};
     listener.secrets = [](const spool::ActiveJob&) { return std::vector<std::string>(); };
     listener.trouble = [](const std::string&, const std::string&) {};
     return listener;
+}
+
+inline void PowerCutDaemon::make_arrays() {
+    spoold::ArraysListener listener;
+    listener.changed = listener.has_work = listener.claims_fail = [] {};
+    listener.standing = [this](std::uint64_t number, const std::string& name,
+                               spool::Standing standing) { index_.note(number, name, standing); };
+    listener.opened = [this](std::uint64_t array) { policy_.release(array); };
+    listener.ended = [this](const spool::JobResult& result) { used_.insert(result.id); };
+    listener.judge_again = [](std::uint64_t) {};
+    listener.why_waits = [](std::uint64_t, const spool::Need&) { return std::nullopt; };
+    arrays_.emplace(spoold::ArrayParts{spool_, clock_, boot_, pool_, *history_, index_, *incoming_,
+                                       policy_, *active_, launcher_, *syncs_, troubles_},
+                    std::move(listener));
+    spool::Pool pool;
+    pool.amounts.cpu_slots = 2;
+    policy_.set_pool(std::move(pool));
 }
 
 /// As spoold's Daemon::recover does it.
@@ -101,45 +135,61 @@ inline spool::Result<void> PowerCutDaemon::start() {
     if (!history) return tl::unexpected(history.error());
     std::uint64_t highest = 0;
     for (const auto& entry : *history) {
-        highest = std::max(highest, entry.number);
+        highest = std::max({highest, entry.number, entry.last_task});
         used_.insert(entry.number);
+        for (auto task = entry.first_task; task != 0 && task <= entry.last_task; ++task)
+            used_.insert(task);
     }
-    auto recovery = spool::recover(spool_, pool_, clock_, boot_,
-                                   [](const spool::RecordContent&) { return false; });
+    if (auto set = launcher_.set_environment({}, "daemon"); !set) return set;
+    auto recovery = spool::recover(
+        spool_, pool_, clock_, boot_, [](const spool::RecordContent&) { return false; },
+        [this](std::uint64_t number) { return used_.contains(number); });
     if (!recovery) return tl::unexpected(recovery.error());
     active_.emplace(spool_, clock_, boot_, pool_, *history_, *syncs_, supervisors_, listener());
     incoming_.emplace(
-        spool_, clock_, [this](std::uint64_t number) { return used_.contains(number); },
+        spool_, clock_,
+        [this](std::uint64_t number) { return used_.contains(number) || index_.used(number); },
         [this](const spool::FileStat& stat) {
-            return active_->has_inode(stat.device, stat.inode);
+            return active_->has_inode(stat.device, stat.inode) ||
+                   arrays_->has_inode(stat.device, stat.inode);
         });
+    make_arrays();
+    arrays_->recover(std::move(recovery->arrays));
     for (auto& recovered : recovery->jobs) {
         const std::uint64_t number = recovered.job.number;
         highest = std::max(highest, number);
         const auto superseded = [&](const spool::HistoryEntry& end) {
             return end.number == number && spool::is_superseded(recovered.job, end);
         };
-        if (std::any_of(history->begin(), history->end(), superseded)) {
+        if (std::any_of(history->begin(), history->end(), superseded) ||
+            arrays_->is_superseded(recovered.job)) {
             (void)spool::release(spool_, recovered.job);
             continue;
         }
-        recovered.has_ended = used_.contains(number);
+        const bool task = recovered.job.is_task();
+        recovered.has_ended = task ? arrays_->has_ended(number) : used_.contains(number);
         used_.insert(number);
+        arrays_->task_found(number, recovered.content.started());
         const bool starts = recovered.action == spool::RecoveryAction::start;
         active_->adopt(std::move(recovered));
         if (starts) active_->bind(number, on_slot_0());
     }
+    arrays_->resume();
+    highest = std::max(highest, index_.highest());
     auto ends = spool::recover_unstarted(
         spool_, [this](std::uint64_t number) { return used_.contains(number); });
     if (!ends) return tl::unexpected(ends.error());
     for (auto& end : *ends)
         finish_unstarted(end.result, std::move(end.published));
-    if (auto raised = spool::raise_counter(spool_, highest); !raised) return raised;
-    return incoming_->load();
+    if (auto loaded = incoming_->load(); !loaded) return loaded;
+    for (const auto& [name, job] : incoming_->jobs())
+        highest = std::max(highest, job.number);
+    return spool::raise_counter(spool_, highest);
 }
 
 inline bool PowerCutDaemon::idle() const {
     if (!active_->jobs().empty() || syncs_pending_ + numbers_pending_ > 0) return false;
+    if (!arrays_->empty()) return false;
     const auto entries = spool_.files->list(spool_.incoming.get());
     return entries && entries->empty() && incoming_->jobs().empty();
 }
@@ -169,6 +219,13 @@ inline bool PowerCutDaemon::work() {
     return false;
 }
 
+inline bool PowerCutDaemon::work_until(const std::function<bool(const spoold::ActiveJobs&)>& so) {
+    const auto deadline = std::chrono::steady_clock::now() + 5s;
+    while (!so(*active_) && std::chrono::steady_clock::now() < deadline)
+        pass();
+    return so(*active_);
+}
+
 inline void PowerCutDaemon::pass() {
     clock_.advance(60ms);
     if (incoming_->begin_scan())
@@ -180,11 +237,23 @@ inline void PowerCutDaemon::pass() {
         if (active_->jobs().size() < 3) claim(number);
     for (const std::uint64_t number : std::exchange(to_bind_, {}))
         active_->bind(number, on_slot_0());
+    start_tasks();
     supervisors_.end_one();
     active_->look_at_all();
     active_->advance();
+    arrays_->advance();
     io_.run_one_for(200us);  // a sync may be on its way
     io_.poll();
+}
+
+inline void PowerCutDaemon::start_tasks() {
+    if (active_->jobs().size() >= 3) return;
+    for (const spool::Start& start : policy_.decide()) {
+        const auto names = syncs_->try_hold_names();
+        if (names && arrays_->claim(start) && active_->bind(start.job, on_slot_0())) continue;
+        policy_.release(start.job);
+        arrays_->claim_undone(start.job);
+    }
 }
 
 inline void PowerCutDaemon::take_changes() {
@@ -263,6 +332,10 @@ inline void PowerCutDaemon::claim(std::uint64_t number) {
     if (!names) return;
     queue_.erase(number);
     if (job == nullptr) return;
+    if (job->terms.tasks != 0) {
+        (void)arrays_->open(number);
+        return;
+    }
     spool::ClaimRequest request;
     request.file_name = job->file_name;
     request.seen = job->stat;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "spoold/executor.h"
+#include "tests/record_executor.h"
 #include "tests/support/memory_files.h"
 
 namespace test {
@@ -37,6 +37,11 @@ inline std::string dropped_name(const std::string& file_name) {
 /// What an attempt is called, where a job has more than one.
 inline std::string attempt_name(const std::string& file, std::uint32_t attempt) {
     return file.starts_with("retried") ? file + "#" + std::to_string(attempt) : file;
+}
+
+/// What a task is called.
+inline std::string task_called(const std::string& file, std::uint64_t task) {
+    return file + "_" + std::to_string(task);
 }
 
 /// What truly happened, whatever the disk says.
@@ -76,10 +81,10 @@ inline spool::Spool open_spool_in_memory(MemoryFiles& files) {
 }
 
 /// Runs jobs as spool-exec does: lock, claim, run page, execution, exit page.
-class Supervisors : public spoold::Executor {
+class Supervisors : public RecordExecutor {
 public:
     Supervisors(spool::Spool& spool, const spool::record::BootId& boot, Truth& truth)
-        : spool_(spool), files_(*spool.files), boot_(boot), truth_(truth) {}
+        : RecordExecutor(*spool.files), spool_(spool), boot_(boot), truth_(truth) {}
 
     spool::Result<void> start(const spool::ActiveJob& job, const spoold::Binding&) override {
         auto file = spool::open_file(files_, spool_.records.get(), std::to_string(job.record.index),
@@ -99,26 +104,11 @@ public:
         run.started_at = 1;
         if (!spool::write_page(files_, record, spool::record::run_page, run)) return {};
         if (files_is_off()) return {};
-        const std::string name = attempt_name(dropped_name(job.file_name), job.attempt);
+        std::string name = attempt_name(dropped_name(job.file_name), job.attempt);
+        if (job.is_task()) name = task_called(name, *job.facts.task);
         ++truth_.executed[name];
         running_.push_back({std::move(record), job.token, name});
         return {};
-    }
-
-    spool::Result<void> notify_cancel(const spool::ActiveJob&,
-                                      const spool::RecordContent&) override {
-        return {};
-    }
-    spool::Result<void> notify_wish(const spool::ActiveJob&, const spool::RecordContent&) override {
-        return {};
-    }
-
-    spool::Result<spoold::Standing> standing(const spool::ActiveJob& job) override {
-        const auto locked = files_.is_locked(job.record.file.get());
-        if (!locked) return tl::unexpected(locked.error());
-        auto content = spool::read_record(files_, job.record);
-        if (!content) return tl::unexpected(content.error());
-        return spoold::Standing{std::move(*content), *locked};
     }
 
     /// The oldest running job comes to its end.
@@ -148,7 +138,6 @@ private:
     }
 
     spool::Spool& spool_;
-    spool::Files& files_;
     spool::record::BootId boot_;
     Truth& truth_;
     std::deque<Running> running_;

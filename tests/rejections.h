@@ -10,7 +10,7 @@
 namespace test {
 
 inline spool::JobSpec read_accepted(const std::string& text) {
-    auto spec = spool::read_job_file(text, "x.job");
+    auto spec = spool::read_new_job_file(text, "x.job");
     if (!spec) qFatal("%s", spec.error().text().c_str());
     return *spec;
 }
@@ -32,7 +32,7 @@ inline void check_rejection() {
     QFETCH(QByteArray, text);
     QFETCH(int, line);
     QFETCH(QByteArray, part);
-    const auto spec = spool::read_job_file(text.toStdString(), "incoming/x.job");
+    const auto spec = spool::read_new_job_file(text.toStdString(), "incoming/x.job");
     QVERIFY(!spec);
     QCOMPARE(spec.error().path, std::string("incoming/x.job"));
     QVERIFY2(spec.error().line.value_or(0) == line, spec.error().text().c_str());

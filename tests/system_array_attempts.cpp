@@ -4,7 +4,7 @@
 #include "libspool/array_record.h"
 #include "libspool/layout.h"
 #include "libspool/posix_files.h"
-#include "tests/support/look.h"
+#include "tests/support/array_jobs.h"
 
 namespace {
 
@@ -13,12 +13,6 @@ QByteArray failing_once(const QByteArray& directives) {
     return "#SPOOL --gpus=0 --array=1-3 " + directives +
            "\necho $GPUSPOOL_ATTEMPT >> ~/$SLURM_ARRAY_TASK_ID\n"
            "echo attempt $GPUSPOOL_ATTEMPT\n[ $GPUSPOOL_ATTEMPT -gt 1 ]\n";
-}
-
-/// Each task notes that it runs, and waits for ~/go.
-QByteArray gated_tasks(const QByteArray& tasks) {
-    return "#SPOOL --gpus=0 --array=" + tasks +
-           "\necho $SLURM_ARRAY_TASK_ID >> ~/ran\nuntil [ -e ~/go ]; do sleep 0.02; done\n";
 }
 
 }  // namespace
@@ -121,12 +115,15 @@ void ArrayAttemptsTest::a_single_task_is_suspended() {
                        "while ! [ -e ~/go ]; do date +%s%N > ~/now-$SLURM_ARRAY_TASK_ID; "
                        "sleep 0.02; done\n"));
     QVERIFY(spool.wait_for([&] { return !home_file(spool, "now-1").isEmpty(); }, "task 1 to run"));
-    // The state that the command reads is published a moment later.
+    QByteArray said;  // that it runs the daemon knows in a moment, whatever is published
     QVERIFY(spool.wait_for(
         [&] {
-            return spool.gpuspool({"suspend", "x_1"}).exit_code == 0;
+            const Finished asked = spool.gpuspool({"suspend", "x_1"});
+            said += asked.err;
+            return asked.exit_code == 0;
         },
         "task 1 to be suspended"));
+    QVERIFY2(!said.contains("does not run yet"), said);
     QByteArray before;
     QVERIFY(spool.wait_for(
         [&] {
@@ -148,7 +145,7 @@ void ArrayAttemptsTest::a_single_task_is_suspended() {
 void ArrayAttemptsTest::one_that_is_deleted_while_no_daemon_runs_does_not_begin() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "1"}));
-    QVERIFY(spool.drop("x.job", gated_tasks("1-3")));
+    QVERIFY(spool.drop("x.job", gated_tasks("#SPOOL --array=1-3\n")));
     QVERIFY(spool.wait_for([&] { return home_file(spool, "ran") == "1\n"; }, "task 1 to run"));
     spool.kill9();
     QVERIFY(QFile::remove(spool.path("running/x.job")));

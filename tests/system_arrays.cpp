@@ -1,54 +1,8 @@
-// One file, many tasks: each is executed once, has a log and a result of its own, can be cancelled
-// and tried again alone; the array outlives its daemon.
+// One file, many tasks: each is executed once, and has a log and a result of its own.
 #include <QtTest>
-#include <random>
-#include <thread>
 
-#include "tests/support/look.h"
-
-using namespace std::chrono_literals;
-
-namespace {
-
-/// Each task notes that it runs, then goes on until ~/go or ~/go.TASK is there.
-QByteArray gated_tasks(const QByteArray& directives) {
-    return "#SPOOL --gpus=0\n" + directives +
-           "echo $SLURM_ARRAY_TASK_ID >> ~/ran\n"
-           "until [ -e ~/go ] || [ -e ~/go.$SLURM_ARRAY_TASK_ID ]; do sleep 0.02; done\n";
-}
-
-QList<QByteArray> lines_of(const TestSpool& spool, const QString& file) {
-    QList<QByteArray> lines = home_file(spool, file).split('\n');
-    lines.removeAll("");
-    std::sort(lines.begin(), lines.end(),
-              [](const QByteArray& a, const QByteArray& b) { return a.toInt() < b.toInt(); });
-    return lines;
-}
-
-QList<QByteArray> numbers(int first, int last) {
-    QList<QByteArray> out;
-    for (int i = first; i <= last; ++i)
-        out << QByteArray::number(i);
-    return out;
-}
-
-bool wait_until_ran(const TestSpool& spool, const QList<QByteArray>& tasks) {
-    return spool.wait_for([&] { return lines_of(spool, "ran") == tasks; },
-                          "these tasks to have begun: " + tasks.join(' '));
-}
-
-QJsonObject array_named(const TestSpool& spool, const QString& name) {
-    const QJsonArray arrays = state_of(spool)["arrays"].toArray();
-    for (const auto& array : arrays)
-        if (array.toObject()["name"] == name) return array.toObject();
-    return {};
-}
-
-QJsonObject tasks_of(const TestSpool& spool, const QString& name) {
-    return spool.wait_for_result(name)["tasks"].toObject();
-}
-
-}  // namespace
+#include "tests/support/array_jobs.h"
+#include "tests/support/strace.h"
 
 class ArraysTest : public QObject {
     Q_OBJECT
@@ -62,20 +16,11 @@ private slots:
     void a_bad_array_is_refused();
     void no_more_than_the_limit_at_once();
     void a_failing_task_fails_the_array_alone();
-    void single_tasks_are_cancelled();
-    void all_of_it_is_cancelled();
-    void deleting_the_file_cancels_it();
-    void single_tasks_are_tried_again();
-    void what_failed_is_tried_again();
-    void it_outlives_its_daemon();
-    void it_outlives_many_daemons();
-    void a_restart_changes_nothing_of_what_ended();
-    void held_and_moved_as_a_whole();
-    void others_follow_it();
-    void others_follow_its_tasks();
     void status_folds_it();
     void a_name_that_is_taken();
     void a_removed_result_directory_is_made_again();
+    void its_place_is_kept_while_it_is_opened();
+    void people_are_shown_its_number();
 };
 
 void ArraysTest::each_task_runs_once() {
@@ -218,222 +163,6 @@ void ArraysTest::a_failing_task_fails_the_array_alone() {
     QVERIFY2(unknown.err.contains("it has 1-5"), unknown.err);
 }
 
-void ArraysTest::single_tasks_are_cancelled() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(spool.drop("x.job", gated_tasks("#SPOOL --array=0-7\n")));
-    QVERIFY(wait_until_ran(spool, numbers(0, 1)));
-    const Finished waiting = spool.gpuspool({"cancel", "x_7"});
-    QVERIFY2(waiting.exit_code == 0, waiting.err);
-    const Finished several = spool.gpuspool({"cancel", "x_[5-6]"});
-    QVERIFY2(several.exit_code == 0, several.err);
-    const Finished running = spool.gpuspool({"cancel", "x_1"});
-    QVERIFY2(running.exit_code == 0, running.err);
-    QCOMPARE(spool.wait_for_result("x.tasks/1")["state"].toString(), "cancelled");
-    QCOMPARE(spool.gpuspool({"cancel", "x_1"}).exit_code, 1);
-    QCOMPARE(spool.gpuspool({"cancel", "x_99"}).exit_code, 3);
-    // A daemon that is killed just then has it on the disk.
-    spool.kill9();
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(write_home_file(spool, "go", ""));
-    const QJsonObject tasks = tasks_of(spool, "x");
-    QCOMPARE(tasks["cancelled"].toString(), "1,5-7");
-    QCOMPARE(tasks["succeeded"].toString(), "0,2-4");
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 4));
-    QVERIFY(spool.gpuspool({"show", "x_7"}).out.contains("cancelled before it started"));
-}
-
-void ArraysTest::all_of_it_is_cancelled() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(spool.drop("x.job", gated_tasks("#SPOOL --array=0-99999\n")));
-    QVERIFY(wait_until_ran(spool, numbers(0, 1)));
-    const Finished cancelled = spool.gpuspool({"cancel", "x"});
-    QVERIFY2(cancelled.exit_code == 0, cancelled.err);
-    const QJsonObject result = spool.wait_for_result("x");
-    QCOMPARE(result["state"].toString(), "cancelled");
-    QCOMPARE(result["tasks"].toObject()["cancelled"].toString(), "0-99999");
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 1));
-    QCOMPARE(spool.result("x.tasks/0")["state"].toString(), "cancelled");
-    QCOMPARE(spool.gpuspool({"cancel", "x"}).exit_code, 1);
-}
-
-void ArraysTest::deleting_the_file_cancels_it() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(spool.drop("x.job", gated_tasks("#SPOOL --array=0-9\n")));
-    QVERIFY(wait_until_ran(spool, numbers(0, 1)));
-    QVERIFY(QFile::remove(spool.path("running/x.job")));
-    const QJsonObject result = spool.wait_for_result("x");
-    QCOMPARE(result["state"].toString(), "cancelled");
-    QVERIFY2(result["reason"].toString().contains("removed from running/"),
-             qPrintable(result["reason"].toString()));
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 1));
-    QVERIFY(spool.read("done/x.job").contains("--array=0-9"));
-}
-
-void ArraysTest::single_tasks_are_tried_again() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(spool.drop("x.job",
-                       "#SPOOL --gpus=0 --array=0-4%2\n"
-                       "echo $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_COUNT\n[ -e ~/mended ]\n"));
-    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "failed");
-    QVERIFY(write_home_file(spool, "mended", ""));
-    const Finished again = spool.gpuspool({"retry", "x_3"});
-    QVERIFY2(again.exit_code == 0, again.err);
-    const QJsonObject result = spool.wait_for_result("x~2");
-    QCOMPARE(result["state"].toString(), "succeeded");
-    QCOMPARE(result["tasks"].toObject()["succeeded"].toString(), "3");
-    QCOMPARE(result["retry_of"].toInt(), spool.result("x")["id"].toInt());
-    QCOMPARE(spool.read("done/x~2.tasks/3.log"), "3 of 5\n");
-}
-
-void ArraysTest::what_failed_is_tried_again() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(spool.drop("x.job",
-                       "#SPOOL --gpus=0 --array=0-4\n"
-                       "[ -e ~/mended ] || [ $((SLURM_ARRAY_TASK_ID % 2)) = 0 ]\n"));
-    QCOMPARE(tasks_of(spool, "x")["failed"].toString(), "1,3");
-    QVERIFY(write_home_file(spool, "mended", ""));
-    QCOMPARE(spool.gpuspool({"retry", "--failed"}).exit_code, 0);
-    QCOMPARE(tasks_of(spool, "x~2")["succeeded"].toString(), "1,3");
-    QCOMPARE(spool.gpuspool({"retry", "x~2"}).exit_code, 0);
-    QCOMPARE(tasks_of(spool, "x~3")["succeeded"].toString(), "1,3");
-}
-
-void ArraysTest::it_outlives_its_daemon() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "3"}));
-    QVERIFY(spool.drop("x.job", gated_tasks("#SPOOL --array=0-9%2\n")));
-    QVERIFY(wait_until_ran(spool, numbers(0, 1)));
-    QVERIFY(spool.wait_for([&] { return array_named(spool, "x")["running"].toInt() == 2; },
-                           "two to be shown as running"));
-    spool.kill9();
-    const Finished shown = spool.gpuspool({"status"});
-    QVERIFY2(shown.out.contains("2 running, 8 waiting"), shown.out);
-    QVERIFY(write_home_file(spool, "go.0", ""));
-    QVERIFY(spool.start({"--cpu-slots", "3"}));
-    // One has ended meanwhile, one is adopted: there is a place for one.
-    QVERIFY(wait_until_ran(spool, numbers(0, 2)));
-    QVERIFY(spool.wait_for([&] { return array_named(spool, "x")["running"].toInt() == 2; },
-                           "two to run"));
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 2));
-    QVERIFY(write_home_file(spool, "go", ""));
-    QCOMPARE(tasks_of(spool, "x")["succeeded"].toString(), "0-9");
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 9));
-}
-
-void ArraysTest::it_outlives_many_daemons() {
-    std::mt19937 random(QTest::currentTestFunction()[0]);
-    for (int round = 0; round < 3; ++round) {
-        TestSpool spool;
-        QVERIFY(spool.start({"--cpu-slots", "4"}));
-        QVERIFY(spool.drop("x.job",
-                           "#SPOOL --gpus=0 --array=0-29%3\n"
-                           "echo $SLURM_ARRAY_TASK_ID >> ~/ran\nsleep 0.05\n"));
-        for (int kill = 0; kill < 6; ++kill) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(random() % 250));
-            spool.kill9();
-            QVERIFY(spool.start({"--cpu-slots", "4"}));
-        }
-        const QJsonObject result = spool.wait_for_result("x");
-        QCOMPARE(result["state"].toString(), "succeeded");
-        QCOMPARE(result["tasks"].toObject()["succeeded"].toString(), "0-29");
-        QCOMPARE(lines_of(spool, "ran"), numbers(0, 29));
-        for (int task = 0; task < 30; ++task)
-            QCOMPARE(spool.result(QString("x.tasks/%1").arg(task))["state"].toString(),
-                     "succeeded");
-    }
-}
-
-void ArraysTest::a_restart_changes_nothing_of_what_ended() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(
-        spool.drop("x.job", "#SPOOL --gpus=0 --array=0-3\necho $SLURM_ARRAY_TASK_ID >> ~/ran\n"));
-    const QJsonObject before = spool.wait_for_result("x");
-    spool.kill9();
-    QVERIFY(spool.start({"--cpu-slots", "2"}));
-    QVERIFY(spool.drop("y.job", "#SPOOL --gpus=0\ntrue\n"));
-    const QJsonObject next = spool.wait_for_result("y");
-    // The numbers of the tasks are not given again.
-    QVERIFY(next["id"].toInt() >= before["tasks"].toObject()["first_number"].toInt() + 4);
-    QCOMPARE(spool.result("x"), before);
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 3));
-    QCOMPARE(names_in(spool, "done"),
-             (QList<QByteArray>{"x.job", "x.json", "x.tasks", "y.job", "y.json", "y.log"}));
-}
-
-void ArraysTest::held_and_moved_as_a_whole() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "1"}));
-    QVERIFY(spool.drop("x.job", gated_tasks("#SPOOL --array=0-2\n")));
-    QVERIFY(wait_until_ran(spool, numbers(0, 0)));
-    QVERIFY(spool.drop("y.job", "#SPOOL --gpus=0\necho y >> ~/order\n"));
-    QVERIFY(wait_for_reason(spool, "y", "cpu_slots"));
-    const Finished held = spool.gpuspool({"hold", "x"});
-    QVERIFY2(held.exit_code == 0, held.err);
-    spool.kill9();
-    QVERIFY(spool.start({"--cpu-slots", "1"}));
-    QVERIFY(write_home_file(spool, "go.0", ""));
-    QCOMPARE(spool.wait_for_result("y")["state"].toString(), "succeeded");
-    QVERIFY(spool.wait_for(
-        [&] { return array_named(spool, "x")["reason"].toObject()["kind"] == "held"; },
-        "the hold to be the reason"));
-    QCOMPARE(lines_of(spool, "ran"), numbers(0, 0));
-    QCOMPARE(spool.gpuspool({"priority", "x", "7"}).exit_code, 0);
-    QCOMPARE(spool.gpuspool({"release", "x"}).exit_code, 0);
-    QVERIFY(write_home_file(spool, "go", ""));
-    QCOMPARE(tasks_of(spool, "x")["succeeded"].toString(), "0-2");
-    QCOMPARE(spool.gpuspool({"hold", "x"}).exit_code, 1);
-}
-
-void ArraysTest::others_follow_it() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "4"}));
-    QVERIFY(spool.drop("x.job",
-                       gated_tasks("#SPOOL --array=0-3\n") + "[ $SLURM_ARRAY_TASK_ID != 2 ]\n"));
-    QVERIFY(wait_until_ran(spool, numbers(0, 3)));
-    QVERIFY(spool.drop("ok.job", "#SPOOL --gpus=0 --dependency=afterok:x\ntrue\n"));
-    QVERIFY(spool.drop("any.job", "#SPOOL --gpus=0 --dependency=afterany:x\ntrue\n"));
-    QVERIFY(spool.drop("bad.job", "#SPOOL --gpus=0 --dependency=afternotok:x\ntrue\n"));
-    QVERIFY(wait_for_reason(spool, "ok", "dependency"));
-    for (const char* gate : {"go.0", "go.1", "go.2"})
-        QVERIFY(write_home_file(spool, gate, ""));
-    QVERIFY(!spool.wait_for_result("x.tasks/2").isEmpty());
-    QVERIFY(wait_for_reason(spool, "any", "dependency"));
-    QVERIFY(write_home_file(spool, "go", ""));
-    QCOMPARE(spool.wait_for_result("any")["state"].toString(), "succeeded");
-    QCOMPARE(spool.wait_for_result("bad")["state"].toString(), "succeeded");
-    QCOMPARE(spool.wait_for_result("ok")["state"].toString(), "cancelled");
-}
-
-void ArraysTest::others_follow_its_tasks() {
-    TestSpool spool;
-    QVERIFY(spool.start({"--cpu-slots", "8"}));
-    QVERIFY(spool.drop("a.job",
-                       gated_tasks("#SPOOL --array=0-3\n") + "[ $SLURM_ARRAY_TASK_ID != 2 ]\n"));
-    QVERIFY(wait_until_ran(spool, numbers(0, 3)));
-    QVERIFY(spool.drop("b.job",
-                       "#SPOOL --gpus=0 --array=0-3 --dependency=aftercorr:a\n"
-                       "echo $SLURM_ARRAY_TASK_ID >> ~/second\n"));
-    QVERIFY(spool.drop("one.job", "#SPOOL --gpus=0 --dependency=afterok:a_1\ntrue\n"));
-    QVERIFY(wait_for_reason(spool, "one", "dependency"));
-    QVERIFY(write_home_file(spool, "go.1", ""));
-    QCOMPARE(spool.wait_for_result("b.tasks/1")["state"].toString(), "succeeded");
-    QCOMPARE(spool.wait_for_result("one")["state"].toString(), "succeeded");
-    QCOMPARE(lines_of(spool, "second"), numbers(1, 1));
-    spool.kill9();
-    QVERIFY(spool.start({"--cpu-slots", "8"}));
-    QVERIFY(write_home_file(spool, "go", ""));
-    const QJsonObject tasks = tasks_of(spool, "b");
-    QCOMPARE(tasks["succeeded"].toString(), "0-1,3");
-    QCOMPARE(tasks["cancelled"].toString(), "2");
-    QCOMPARE(lines_of(spool, "second"), (QList<QByteArray>{"0", "1", "3"}));
-}
-
 void ArraysTest::status_folds_it() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "2"}));
@@ -483,6 +212,48 @@ void ArraysTest::a_removed_result_directory_is_made_again() {
     QCOMPARE(tasks_of(spool, "x")["succeeded"].toString(), "0-1");
     QVERIFY(spool.exists("done/x.tasks/1.log"));
     QVERIFY(spool.gpuspool({"show", "x_0"}).out.contains("succeeded"));
+}
+
+/// A slow disk must not let others go first.
+void ArraysTest::its_place_is_kept_while_it_is_opened() {
+    if (!strace::works()) QSKIP("strace cannot trace here");
+    TestSpool spool;
+    spool.wrapper =
+        strace::wrapper(QStringList{"-f"} + strace::inject("fsync", "delay_enter=300000"));
+    QVERIFY(spool.start({"--cpu-slots", "1"}));
+    QCOMPARE(spool.gpuspool({"pause"}).exit_code, 0);
+    QVERIFY(spool.drop("x.job", "#SPOOL --gpus=0 --array=0-1\necho x >> ~/order\n"));
+    QVERIFY(wait_for_reason(spool, "x", "paused"));
+    QVERIFY(spool.drop("y.job", "#SPOOL --gpus=0\necho y >> ~/order\n"));
+    QVERIFY(wait_for_reason(spool, "y", "paused"));
+    QCOMPARE(spool.gpuspool({"resume"}).exit_code, 0);
+    QVERIFY(!spool.wait_for_result("y").isEmpty());
+    QVERIFY(!spool.wait_for_result("x").isEmpty());
+    QCOMPARE(home_file(spool, "order"), "x\nx\ny\n");
+}
+
+void ArraysTest::people_are_shown_its_number() {
+    TestSpool spool;
+    QVERIFY(spool.start({"--gpus", "0"}));
+    QVERIFY(spool.drop("x.job",
+                       "#SPOOL --array=7-8\n"
+                       "echo $SLURM_ARRAY_TASK_ID >> ~/ran\n"
+                       "until [ -e ~/go ]; do sleep 0.02; done\n"));
+    QVERIFY(wait_until_ran(spool, numbers(7, 7)));
+    const auto gpu = [&] { return state_of(spool)["gpus"].toArray()[0].toObject(); };
+    QVERIFY(
+        spool.wait_for([&] { return gpu()["status"] == "held" && gpu()["name"] == "x.tasks/7"; },
+                       "the GPU to be shown with its task"));
+    const QString task = QString("%1_7").arg(array_named(spool, "x")["id"].toInt());
+    QCOMPARE(gpu()["label"].toString(), task);
+    const QByteArray shown = spool.gpuspool({"status"}).out;
+    QVERIFY2(shown.contains("0: " + task.toUtf8() + " (x)"), shown);
+    QVERIFY(spool.drop("y.job", "true\n"));
+    QVERIFY(wait_for_reason(spool, "y", "gpus"));
+    const QByteArray waits = spool.gpuspool({"show", "y"}).out;
+    QVERIFY2(waits.contains("held by job " + task.toUtf8() + " (x)"), waits);
+    QVERIFY(write_home_file(spool, "go", ""));
+    QCOMPARE(tasks_of(spool, "x")["succeeded"].toString(), "7-8");
 }
 
 QTEST_GUILESS_MAIN(ArraysTest)

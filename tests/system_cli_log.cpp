@@ -3,6 +3,52 @@
 #include <csignal>
 
 #include "tests/support/cli.h"
+#include "tests/support/strace.h"
+
+namespace {
+
+/// Whoever follows the log of job a until it ends.
+class Follower {
+public:
+    Follower(const Cli& cli, const QStringList& wrapper = {}) : cli_(cli) {
+        const QStringList command = wrapper + QStringList{GPUSPOOL, "log", "-f", "a"};
+        process_.setProcessEnvironment(cli.environment);
+        process_.start(command.first(), command.mid(1));
+    }
+    bool has_read(const QByteArray& text) {
+        return QTest::qWaitFor([&] { return (out_ += process_.readAllStandardOutput()) == text; },
+                               60'000);
+    }
+    [[nodiscard]] bool send(int signal) const {
+        return ::kill(static_cast<pid_t>(process_.processId()), signal) == 0;
+    }
+    /// All that it has printed, once the job has ended.
+    QByteArray finish() {
+        QFile::remove(cli_.path("running/a.job"));
+        QFile::rename(cli_.path("running/a.log"), cli_.path("done/a.log"));
+        cli_.put_done("a", 1, succeeded, cli_.read("done/a.log"));
+        if (!process_.waitForFinished(60'000)) process_.kill();
+        return out_ += process_.readAllStandardOutput();
+    }
+
+private:
+    const Cli& cli_;
+    QProcess process_;
+    QByteArray out_;
+};
+
+void run_a(const Cli& cli) {
+    cli.run({"pause"});
+    cli.write(cli.path("running/a.job"), "echo\n");
+    cli.write(cli.path("running/a.log"), "one\n");
+}
+
+bool append(const QString& path, const QByteArray& text) {
+    QFile file(path);
+    return file.open(QIODevice::Append) && file.write(text) == text.size();
+}
+
+}  // namespace
 
 class SystemCliLog : public QObject {
     Q_OBJECT
@@ -17,6 +63,8 @@ private slots:
     void wait_exits_with_the_jobs_code_data();
     void wait_exits_with_the_jobs_code();
     void follow_ends_with_the_job();
+    void no_attempt_is_passed_over();
+    void the_last_lines_of_an_attempt_are_not_lost();
 };
 
 void SystemCliLog::log_of_ended_jobs() {
@@ -151,6 +199,36 @@ void SystemCliLog::follow_ends_with_the_job() {
     out += process.readAllStandardOutput();
     QCOMPARE(out, QByteArray("one\ntwo\nthree\n"));
     QCOMPARE(process.exitCode(), 0);
+}
+
+void SystemCliLog::no_attempt_is_passed_over() {
+    const Cli cli;
+    run_a(cli);
+    Follower follower(cli);
+    QVERIFY(follower.has_read("one\n"));
+    QVERIFY(follower.send(SIGSTOP));
+    QVERIFY(append(cli.path("running/a.log"), "two\n"));
+    QVERIFY(QFile::rename(cli.path("running/a.log"), cli.path("running/a.try1.log")));
+    cli.write(cli.path("running/a.try2.log"), "three\n");
+    cli.write(cli.path("running/a.try3.log"), "four\n");
+    cli.write(cli.path("running/a.log"), "five\n");
+    QVERIFY(follower.send(SIGCONT));
+    QCOMPARE(follower.finish(), QByteArray("one\ntwo\nthree\nfour\nfive\n"));
+}
+
+/// Whatever it writes between the look at it and the look for the next one.
+void SystemCliLog::the_last_lines_of_an_attempt_are_not_lost() {
+    if (!strace::works()) QSKIP("strace is needed");
+    const Cli cli;
+    run_a(cli);
+    Follower follower(cli,
+                      QStringList{"strace", "-q", "-o", "/dev/null", "-P", cli.path("running")} +
+                          strace::inject("newfstatat", "delay_enter=700000"));
+    QVERIFY(follower.has_read("one\n"));
+    QVERIFY(append(cli.path("running/a.log"), "two\n"));
+    QVERIFY(QFile::rename(cli.path("running/a.log"), cli.path("running/a.try1.log")));
+    cli.write(cli.path("running/a.log"), "three\n");
+    QCOMPARE(follower.finish(), QByteArray("one\ntwo\nthree\n"));
 }
 
 QTEST_GUILESS_MAIN(SystemCliLog)

@@ -10,7 +10,7 @@
 
 namespace {
 
-const QByteArray gated_job =
+const QByteArray until_go =
     "echo $GPUSPOOL_JOB_NAME >> ~/ran\necho \"gpus=$CUDA_VISIBLE_DEVICES\"\n"
     "until [ -e ~/go ]; do sleep 0.02; done\n";
 
@@ -54,10 +54,10 @@ private slots:
 void DaemonTest::pause_and_resume_by_touch_and_rm() {
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("x.job", gated_job));
+    QVERIFY(spool.drop("x.job", until_go));
     QVERIFY(wait_for_log(spool, "x", "gpus=0\n"));
     QVERIFY(shell(spool, "echo 'demo at noon' > $GPUSPOOL_DIR/control/pause"));
-    QVERIFY(spool.drop("y.job", gated_job));
+    QVERIFY(spool.drop("y.job", until_go));
     QVERIFY(wait_for_reason(spool, "y", "paused"));
     QVERIFY2(wait_sentence(spool, "y").contains("demo at noon"),
              qPrintable(wait_sentence(spool, "y")));
@@ -111,7 +111,7 @@ void DaemonTest::drain() {
     QFETCH(bool, by_signal);
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0,1"}));
-    QVERIFY(spool.drop("x.job", gated_job));
+    QVERIFY(spool.drop("x.job", until_go));
     QVERIFY(wait_for_log(spool, "x", "gpus="));
     if (by_signal)
         QCOMPARE(kill(static_cast<pid_t>(spool.pid()), SIGUSR1), 0);
@@ -119,7 +119,7 @@ void DaemonTest::drain() {
         QCOMPARE(spool.gpuspool({"drain"}).exit_code, 0);
     QVERIFY(spool.wait_for(
         [&] { return state_of(spool)["daemon"].toObject()["draining"].toBool(); }, "drain"));
-    QVERIFY(spool.drop("y.job", gated_job));
+    QVERIFY(spool.drop("y.job", until_go));
     QVERIFY(wait_for_reason(spool, "y", "draining"));
     QVERIFY(spool.is_running());
     QVERIFY(open_gate(spool));
@@ -142,7 +142,7 @@ void DaemonTest::term_and_int_leave_jobs() {
     QFETCH(int, number);
     TestSpool spool;
     QVERIFY(spool.start({"--gpus", "0"}));
-    QVERIFY(spool.drop("x.job", gated_job));
+    QVERIFY(spool.drop("x.job", until_go));
     QVERIFY(wait_for_log(spool, "x", "gpus=0\n"));
     QCOMPARE(kill(static_cast<pid_t>(spool.pid()), number), 0);
     QVERIFY(wait_for_end_of_daemon(spool));
@@ -164,7 +164,7 @@ void DaemonTest::nothing_is_left_among_the_cgroups() {
     QVERIFY(spool.drop("x.job",
                        "echo $(sed -n '/ - cgroup2 /{s/^[^/]*[^ ]* //;s/ .*//;p;q}' "
                        "/proc/self/mountinfo)$(sed -n s/^0:://p /proc/self/cgroup)\n" +
-                           gated_job));
+                           until_go));
     QVERIFY(wait_for_log(spool, "x", "gpus=0\n"));
     const QString cgroup = spool.read("running/x.log").split('\n')[0];
     if (!cgroup.contains("/gpuspool-") || !QDir(cgroup).exists())
@@ -184,7 +184,7 @@ void DaemonTest::once_does_one_pass() {
     TestSpool spool;
     QVERIFY(shell(spool, "mkdir -m 700 -p $GPUSPOOL_DIR; mkdir -m 700 $I"));
     for (const char* name : {"a", "b", "c"})
-        QVERIFY(spool.drop(QString(name) + ".job", gated_job));
+        QVERIFY(spool.drop(QString(name) + ".job", until_go));
     const auto once = [&] { return spool.run(SPOOLD, {"--once", "--gpus", "0,1"}); };
     QCOMPARE(once().exit_code, 0);
     QVERIFY(wait_for_log(spool, "a", "gpus=0\n"));

@@ -119,7 +119,7 @@ void SystemGpuProbe::a_gpu_without_an_answer() {
     if (!driver.isEmpty()) QVERIFY2(problems_of(spool).contains(reason), qPrintable(reason));
     QVERIFY(gpu_says(spool, "GPU-00000000", "status", "unknown"));
     for (const char* verb : {"gpus", "status"})  // and no GPU twice
-        QCOMPARE(object_of(spool.gpuspool({verb, "--json"}))["gpus"].toArray().size(), 2);
+        QCOMPARE(json_of(spool.gpuspool({verb, "--json"}))["gpus"].toArray().size(), 2);
     QCOMPARE(spool.wait_for_result("c")["state"].toString(), "succeeded");
     // What runs goes on, and comes to its own end.
     QVERIFY(spool.exists("running/a.job"));

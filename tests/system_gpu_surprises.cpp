@@ -199,7 +199,7 @@ void SystemGpuSurprises::instances_that_become_one_gpu() {
     spool.drop("c.job", "#SPOOL --gpu-ids=0,1\ntrue");
     QCOMPARE(spool.wait_for_result("c")["gpus"].toArray(), (QJsonArray{"0", "1"}));
     const auto two = [&] {
-        return object_of(spool.gpuspool({"status", "--json"}))["gpus"].toArray().size() == 2;
+        return status_of(spool)["gpus"].toArray().size() == 2;
     };
     QVERIFY(spool.wait_for(two, "two slots"));
 }

@@ -258,7 +258,7 @@ void SystemGpuVendors::nvidia_goes_first() {
     QCOMPARE(spool_->wait_for_result("a")["gpu_ids"].toArray(), QJsonArray{"GPU-00000000"});
     QVERIFY(
         gpu_says(*spool_, "AMD-000000", "reason", "NVIDIA's GPUs are used where there are both"));
-    QCOMPARE(object_of(spool_->gpuspool({"gpus", "--json"}))["gpus"].toArray().size(), 3);
+    QCOMPARE(json_of(spool_->gpuspool({"gpus", "--json"}))["gpus"].toArray().size(), 3);
 }
 
 QTEST_GUILESS_MAIN(SystemGpuVendors)

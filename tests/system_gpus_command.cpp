@@ -140,7 +140,7 @@ void SystemGpusCommand::without_a_daemon() {
     QVERIFY(spool.start());
     QVERIFY(spool.stop());
     QCOMPARE(row(table_of(spool), 0).value(8), "free");
-    const QJsonObject json = object_of(spool.gpuspool({"gpus", "--json"}));
+    const QJsonObject json = json_of(spool.gpuspool({"gpus", "--json"}));
     QCOMPARE(json["daemon"].toObject()["running"], QJsonValue(false));
     QCOMPARE(json["gpus"].toArray().size(), 2);
 }
@@ -148,7 +148,7 @@ void SystemGpusCommand::without_a_daemon() {
 void SystemGpusCommand::without_gpus() {
     TestSpool spool;
     QCOMPARE(table_of(spool), "This machine has no GPU that a driver tells of.\n");
-    QCOMPARE(object_of(spool.gpuspool({"gpus", "--json"}))["gpus"].toArray(), QJsonArray{});
+    QCOMPARE(json_of(spool.gpuspool({"gpus", "--json"}))["gpus"].toArray(), QJsonArray{});
     spool.environment.insert("GPUSPOOL_PROBE", spool.scratch("nowhere"));
     const Finished finished = spool.gpuspool({"gpus"});
     QVERIFY(finished.exit_code > 0);

@@ -10,15 +10,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-QStringList slots_of(const TestSpool& spool) {
-    QStringList out;
-    for (const QJsonValue gpu : state_of(spool)["gpus"].toArray())
-        out.append(gpu["slot"].toString());
-    return out;
-}
-
 bool wait_for_slots(const TestSpool& spool, const QStringList& wanted) {
-    return spool.wait_for([&] { return slots_of(spool) == wanted; }, "slots " + wanted.join(' '));
+    return spool.wait_for([&] { return pool_of(spool) == wanted; }, "slots " + wanted.join(' '));
 }
 
 bool configure(const TestSpool& spool, const QByteArray& text) {
@@ -26,7 +19,7 @@ bool configure(const TestSpool& spool, const QByteArray& text) {
     return file.open(QIODevice::WriteOnly) && file.write(text) == text.size();
 }
 
-const QByteArray gated_job =
+const QByteArray until_go =
     "echo \"gpus=$CUDA_VISIBLE_DEVICES\"\nuntil [ -e ~/go ]; do sleep 0.02; done\n";
 
 bool open_gate(const TestSpool& spool) {
@@ -49,7 +42,7 @@ private slots:
 void SettingsTest::the_pool_is_read_from_config() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "1"}));
-    QCOMPARE(slots_of(spool), QStringList());
+    QCOMPARE(pool_of(spool), QStringList());
     QVERIFY(configure(
         spool, "// my machine\n{\n  \"gpus\": [0, \"2,3\", ], /* the rest is Ann's */\n}\n"));
     QVERIFY(wait_for_slots(spool, {"0", "2,3"}));
@@ -69,19 +62,19 @@ void SettingsTest::a_changed_pool_does_not_touch_what_runs() {
     QVERIFY(spool.start());
     QVERIFY(configure(spool, "{\"gpus\": [0, 1]}"));
     QVERIFY(wait_for_slots(spool, {"0", "1"}));
-    QVERIFY(spool.drop("x.job", gated_job));
+    QVERIFY(spool.drop("x.job", until_go));
     QVERIFY(wait_for_log(spool, "x", "gpus=0\n"));
     // GPU 0 is now part of another slot, which is not free before x has ended.
     QVERIFY(configure(spool, "{\"gpus\": [\"0,1\"]}"));
     QVERIFY(wait_for_slots(spool, {"0,1"}));
-    QVERIFY(spool.drop("y.job", gated_job));
+    QVERIFY(spool.drop("y.job", until_go));
     QVERIFY(wait_for_reason(spool, "y", "gpus"));
     // GPU 0 is gone from the pool altogether.
     QVERIFY(configure(spool, "{\"gpus\": [1]}"));
     QVERIFY(wait_for_log(spool, "y", "gpus=1\n"));
     QVERIFY(configure(spool, "{\"gpus\": [0, 1]}"));
     QVERIFY(wait_for_slots(spool, {"0", "1"}));
-    QVERIFY(spool.drop("z.job", gated_job));
+    QVERIFY(spool.drop("z.job", until_go));
     QVERIFY(wait_for_reason(spool, "z", "gpus"));
     QVERIFY(open_gate(spool));
     for (const char* name : {"x", "y", "z"})
@@ -99,7 +92,7 @@ void SettingsTest::a_broken_config_leaves_the_last_good_one() {
         QVERIFY(configure(spool, broken));
         QVERIFY(wait_for_problem(spool, "the last good settings stay in force"));
         QVERIFY2(problems_of(spool).contains("config.json"), qPrintable(problems_of(spool)));
-        QCOMPARE(slots_of(spool), QStringList{"3"});
+        QCOMPARE(pool_of(spool), QStringList{"3"});
         QVERIFY(configure(spool, "{\"gpus\": [3]}\n"));
         QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem"));
     }

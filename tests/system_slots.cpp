@@ -7,13 +7,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-QStringList slots_of(const TestSpool& spool) {
-    QStringList out;
-    for (const QJsonValue gpu : state_of(spool)["gpus"].toArray())
-        out.append(gpu["slot"].toString());
-    return out;
-}
-
 QStringList gpus_of(const QJsonObject& result) {
     QStringList out;
     for (const QJsonValue gpu : result["gpus"].toArray())
@@ -81,7 +74,7 @@ void SlotsTest::the_pool_is_listed_by_hand() {
                   "echo 'sleep 0.5' > job; mkdir -m 700 -p $I; chmod 700 $I/..\n"
                   "mv job $I/x.job; " SPOOLD " --once --cpu-slots 1 --gpus " +
                       arguments + " 2>&1"));
-    QCOMPARE(slots_of(spool), wanted);
+    QCOMPARE(pool_of(spool), wanted);
     QCOMPARE(gpus_of(state_of(spool)["running"][0].toObject()), wanted.mid(0, 1));
 }
 

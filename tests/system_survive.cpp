@@ -10,18 +10,6 @@
 
 namespace {
 
-/// The parent of a job's main process.
-int supervisor_of(const TestSpool& spool, const QString& name) {
-    int pid = 0;
-    if (!spool.wait_for([&] { return (pid = running_job(spool, name)["pid"].toInt()) > 0; },
-                        "the process of " + name))
-        return 0;
-    QFile file(QString("/proc/%1/stat").arg(pid));
-    if (!file.open(QIODevice::ReadOnly)) return 0;
-    const QByteArray stat = file.readAll();
-    return stat.mid(stat.lastIndexOf(')') + 2).split(' ')[1].toInt();
-}
-
 /// .spool/records/N of the job with this file name.
 QString record_of(const TestSpool& spool, const QByteArray& file_name) {
     for (const QByteArray& name : names_in(spool, ".spool/records")) {

@@ -2,6 +2,7 @@
 #include <QtTest>
 
 #include "tests/support/look.h"
+#include "tests/support/strace.h"
 
 using namespace std::chrono_literals;
 
@@ -59,6 +60,8 @@ class SuspendTest : public QObject {
 private slots:
     void the_whole_tree_stands_still_and_goes_on_data();
     void the_whole_tree_stands_still_and_goes_on();
+    void it_goes_on_in_the_way_in_which_it_was_suspended_data();
+    void it_goes_on_in_the_way_in_which_it_was_suspended();
     void its_gpu_stays_bound();
     void it_outlives_the_daemon();
     void a_wish_that_was_only_noted_is_told();
@@ -67,6 +70,7 @@ private slots:
     void without_a_supervisor_it_goes_on_data();
     void without_a_supervisor_it_goes_on();
     void only_running_jobs_can_be_asked();
+    void one_that_is_over_does_not_stand_still();
 };
 
 void SuspendTest::the_whole_tree_stands_still_and_goes_on_data() {
@@ -131,6 +135,41 @@ void SuspendTest::without_a_supervisor_it_goes_on() {
     QCOMPARE(spool.gpuspool({"suspend", "x"}).exit_code, 1);
     QVERIFY(open_gate(spool, "x"));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "lost");
+}
+
+void SuspendTest::it_goes_on_in_the_way_in_which_it_was_suspended_data() {
+    QTest::addColumn<bool>("freezes");
+    QTest::newRow("stopped, since it cannot be frozen") << false;
+    QTest::newRow("frozen, and cannot be thawed at first") << true;
+}
+
+/// Its cgroup.freeze cannot be opened for a while.
+void SuspendTest::it_goes_on_in_the_way_in_which_it_was_suspended() {
+    QFETCH(bool, freezes);
+    if (!strace::works()) QSKIP("strace is needed");
+    TestSpool spool;
+    QVERIFY(spool.start());
+    QVERIFY(spool.drop("x.job", ticking({}, "cat /proc/self/cgroup\n")));
+    QVERIFY(wait_for_log(spool, "x", "up"));
+    if (!spool.read("running/x.log").contains("/gpuspool-")) QSKIP("jobs have no cgroups here");
+    QVERIFY(all_tick(spool));
+    const int supervisor = supervisor_of(spool, "x");
+    if (freezes) {
+        QCOMPARE(spool.gpuspool({"suspend", "x"}).exit_code, 0);
+        QVERIFY(stands_still(spool));
+    }
+    strace::Attached fault(
+        spool, supervisor,
+        QStringList{"-P", "cgroup.freeze"} + strace::inject("openat", "error=EACCES"));
+    if (!fault.works()) QSKIP("strace cannot be attached");
+    QCOMPARE(spool.gpuspool({freezes ? "continue" : "suspend", "x"}).exit_code, 0);
+    QVERIFY(spool.wait_for([&] { return fault.calls() > 0; }, "the supervisor to try"));
+    QVERIFY(stands_still(spool));
+    fault.let_go();
+    if (!freezes) QCOMPARE(spool.gpuspool({"continue", "x"}).exit_code, 0);
+    QVERIFY(all_tick(spool));
+    QVERIFY(open_gate(spool, "x"));
+    QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
 }
 
 void SuspendTest::its_gpu_stays_bound() {
@@ -238,6 +277,22 @@ void SuspendTest::only_running_jobs_can_be_asked() {
     refused = spool.gpuspool({"suspend", "x"});
     QCOMPARE(refused.exit_code, 1);
     QVERIFY2((refused.err + refused.out).contains("is not executed just now"), refused.err);
+}
+
+/// What ends as at a shutdown is judged two seconds later: until then no page says that it ended.
+void SuspendTest::one_that_is_over_does_not_stand_still() {
+    TestSpool spool;
+    QVERIFY(spool.start());
+    QVERIFY(spool.drop("x.job", gated_job("x") + "exit 143\n"));
+    QVERIFY(spool.wait_for([&] { return running_job(spool, "x")["pid"].toInt() > 1; }, "its pid"));
+    const int process = running_job(spool, "x")["pid"].toInt();
+    QVERIFY(open_gate(spool, "x"));
+    QVERIFY(spool.wait_for([&] { return !QFile::exists(QString("/proc/%1").arg(process)); },
+                           "its process to end"));
+    const Finished asked = spool.gpuspool({"suspend", "x"});
+    QVERIFY2(asked.exit_code == 1, asked.out);
+    QVERIFY2((asked.out + asked.err).contains("end"), asked.out + asked.err);
+    QCOMPARE(spool.wait_for_result("x")["exit_code"].toInt(), 143);
 }
 
 QTEST_GUILESS_MAIN(SuspendTest)

@@ -180,6 +180,21 @@ private slots:
         QVERIFY(policy.next(9).empty());
     }
 
+    /// A start that is taken back waits as it was asked to meanwhile.
+    void what_is_taken_back_has_the_wishes_of_now() {
+        spool::Policy policy = test::policy_of({}, 1);
+        policy.add_array(42, test::terms(5, test::need(0)), set_of({43}));
+        QCOMPARE(test::numbers(policy.decide()), test::Jobs{43});
+        policy.set_held(42, true);
+        policy.set_priority(42, 7);
+        policy.take_back(43);
+        QCOMPARE(policy.why(42)->kind, spool::WaitReason::Kind::held);
+        QCOMPARE(policy.priority(42), std::optional(7));
+        QVERIFY(policy.decide().empty());
+        policy.set_held(42, false);
+        QCOMPARE(test::numbers(policy.decide()), test::Jobs{43});
+    }
+
     void a_decision_costs_the_same_however_many_tasks_wait() {
         spool::NumberSet all;
         for (std::uint64_t task = 100; task < 100'100; ++task)

@@ -57,6 +57,8 @@ private slots:
         QTest::newRow("result in done") << QStringList{"done/x.json"} << "x~2";
         QTest::newRow("tasks in done") << QStringList{"done/x.tasks"} << "x~2";
         QTest::newRow("log in running") << QStringList{"running/x.log"} << "x~2";
+        QTest::newRow("job in running") << QStringList{"running/x.sh"} << "x~2";
+        QTest::newRow("other extension in running") << QStringList{"running/x.job"} << "x~2";
         QTest::newRow("two") << QStringList{"done/x.json", "done/x~2.sh"} << "x~3";
         QTest::newRow("a gap") << QStringList{"done/x.json", "done/x~3.json"} << "x~2";
         QTest::newRow("other names") << QStringList{"done/xy.json", "running/y.log"} << "x";

@@ -31,6 +31,10 @@ private slots:
             "    \"settle_ms\": 0, \"grace\": \"2m\", \"leftover_grace\": 3,\n"
             "    \"cwd\": \"/data // not a comment, ]\", // but this is\n"
             "    \"env\": {\"A\": \"1\", \"URL\": \"http://x/*y*/,}\", \"N\": 4,},\n"
+            "    \"bind\": \"uuid\", \"max_gpus\": 3, \"gpus_drained\": [2, \"GPU-8f6d\"],\n"
+            "    \"desktop_share\": 0.5, \"ignored_programs\": [\"Xorg\", \"jupyter\"],\n"
+            "    \"cpus\": 16, \"mem\": \"2G\", \"labels\": [\"nvlink\"],\n"
+            "    \"inhibit_sleep\": false, \"hook_timeout\": 5,\n"
             "    \"shell\": \"zsh -e\", // the last comma is allowed\n"
             "} // end",
             "config.json");
@@ -44,6 +48,16 @@ private slots:
         QVERIFY((config->environment == std::map<std::string, std::string>{
                                             {"A", "1"}, {"URL", "http://x/*y*/,}"}, {"N", "4"}}));
         QCOMPARE(config->shell, "zsh -e"s);
+        QVERIFY(config->bind_by_id);
+        QCOMPARE(config->max_gpus, std::optional(3));
+        QCOMPARE(config->gpus_drained, (Words{"2", "GPU-8f6d"}));
+        QCOMPARE(config->gpu_rules.desktop_share, 0.5);
+        QVERIFY((config->gpu_rules.ignored_programs == std::set<std::string>{"Xorg", "jupyter"}));
+        QCOMPARE(config->cpus, std::optional(16));
+        QCOMPARE(config->memory, std::optional(std::uint64_t{2} << 30));
+        QVERIFY(config->labels == std::set<std::string>{"nvlink"});
+        QVERIFY(!config->inhibit_sleep);
+        QCOMPARE(config->hook_timeout, milliseconds(5000));
         QVERIFY(config->warnings.empty());
     }
 
@@ -114,6 +128,11 @@ private slots:
         row("{\"gpus\": [\"\\u001b[31m0\"]}", 1, "'gpus' is wrong");
         row("{\"ignored_programs\": [5]}", 1, "a list of programs");
         row("{\"ignored_programs\": [\"\"]}", 1, "a list of programs");
+        row("{\"max_gpus\": -1}", 1, "'max_gpus'");
+        row("{\"max_gpus\": 1025}", 1, "'max_gpus'");
+        row("{\"desktop_share\": 1.5}", 1, "'desktop_share'");
+        row("{\"desktop_share\": -0.1}", 1, "'desktop_share'");
+        row("{\"desktop_share\": \"half\"}", 1, "'desktop_share'");
         row("{\"cpu_slots\": \"8\"}", 1, "'cpu_slots'");
         row("{\"cpu_slots\": -1}", 1, "'cpu_slots'");
         row("{\"cpu_slots\": 18446744073709551615}", 1, "'cpu_slots'");

@@ -150,12 +150,6 @@ private slots:
         QCOMPARE(int(spec.notes.size()), notes);
     }
 
-    void a_later_line_may_mend_a_contradiction() {
-        QCOMPARE(read("#SPOOL --gpus=0 --gpu-type=a100\n#SPOOL --gpus=1\ntrue\n").gpus,
-                 std::optional(1));
-        QCOMPARE(read("#SPOOL --retry-on=1\n#SPOOL --retries=2\ntrue\n").rules.retries, 2);
-    }
-
     void spool_wins_wherever_it_stands() {
         const JobSpec spec = read(
             "#SPOOL --gpus=1 --priority=3 --time=1h --name=mine\n"
@@ -216,12 +210,6 @@ private slots:
     void rejections_name_line_and_remedy_data() {
         const auto row = test::add_rejection;
         test::add_rejection_columns();
-        row("#SPOOL --gpus=0\n#SPOOL --gpu-mem=1G\ntrue", 2, "--gpus=0 asks for no GPU");
-        row("#SPOOL --gpu-type=a100\n#SBATCH --gres=gpu:0\ntrue", 1, "--gpu-type");
-        row("#SPOOL --gpus=0 --gpu-ids=1\n#SPOOL --gpus=1\n#SPOOL --gpus=0\ntrue", 3, "--gpu-ids");
-        row("#SPOOL --gpus=3\n\n#SPOOL --gpu-ids=1,2\ntrue", 3, "more GPUs than --gpu-ids");
-        row("#SPOOL --gpu-ids=1,2\n#SPOOL --gpu-avoid=2,1\ntrue", 2, "none is left");
-        row("#SPOOL --retry-on=1\ntrue", 1, "add --retries=N");
         row("#!/bin/sh\n#SPOOL --gpu=1\ntrue", 2, "unknown key 'gpu' (did you mean '--gpus'?)");
         row("\n\n#SPOOL --banana=1\ntrue", 3, "unknown key 'banana'");
         row("#SPOOL --gpus=two\ntrue", 1, "expected a number from 0 to 1024");

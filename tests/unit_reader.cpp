@@ -147,8 +147,8 @@ void UnitReader::a_job_that_was_just_submitted_is_seen() {
     const spool::OpenFile lock = pretend_daemon(scratch, {});
     const std::uint64_t number = submit(scratch, "x");
     const auto job = spool::find_job(scratch.spool, std::to_string(number), scratch.clock);
-    QVERIFY(job.has_value() && job->waiting.has_value());
-    QCOMPARE(job->waiting->reason.kind, Kind::next);
+    QVERIFY(job.has_value() && job->waiting());
+    QCOMPARE(job->waiting()->reason.kind, Kind::next);
 }
 
 void UnitReader::a_claimed_job_that_still_waits_is_shown_once() {
@@ -200,7 +200,7 @@ void UnitReader::a_running_job_that_has_ended_is_not_running() {
     QCOMPARE(shared.jobs, std::vector<std::uint64_t>{4});
     QCOMPARE(shared.name, std::string("y"));
     QCOMPARE(state->devices[0].status, std::string("free"));
-    QVERIFY(spool::find_job(scratch.spool, "3", scratch.clock)->result.has_value());
+    QVERIFY(spool::find_job(scratch.spool, "3", scratch.clock)->result());
 }
 
 void UnitReader::a_broken_state_is_reported() {

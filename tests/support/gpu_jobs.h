@@ -3,14 +3,12 @@
 
 #include <QFile>
 #include <QJsonArray>
-#include <QJsonDocument>
-#include <QJsonObject>
 
 #include "libspool/control.h"
 #include "libspool/layout.h"
 #include "libspool/posix_files.h"
 #include "libspool/system.h"
-#include "tests/support/daemon.h"
+#include "tests/support/look.h"
 
 /// A job that says `words` (expanded by the shell) and ends when home/`go` is there. Its process
 /// is in home/pid.
@@ -27,28 +25,17 @@ inline void let_go(const TestSpool& spool, const QString& go = "go") {
     if (!file.open(QIODevice::WriteOnly)) qFatal("cannot let jobs go");
 }
 
-inline QJsonObject object_of(const Finished& finished) {
-    return QJsonDocument::fromJson(finished.out).object();
-}
-
-/// Why a job waits; empty if it does not.
-inline QString reason_of(const TestSpool& spool, const QString& name) {
-    for (const auto& job : object_of(spool.gpuspool({"status", "--json"}))["waiting"].toArray())
-        if (job.toObject()["name"] == name) return job.toObject()["reason"].toString();
-    return {};
-}
-
 /// Waits until the reason of a job contains `text`.
 inline bool waits_with(const TestSpool& spool, const QString& name, const QString& text) {
-    const bool told = spool.wait_for([&] { return reason_of(spool, name).contains(text); },
+    const bool told = spool.wait_for([&] { return wait_sentence(spool, name).contains(text); },
                                      name + "'s reason: " + text);
-    if (!told) qWarning("it is: %s", qPrintable(reason_of(spool, name)));
+    if (!told) qWarning("it is: %s", qPrintable(wait_sentence(spool, name)));
     return told;
 }
 
 /// A member of what `gpuspool gpus --json` says of the GPU with this id.
 inline QJsonValue gpu_member(const TestSpool& spool, const QString& id, const QString& key) {
-    for (const auto& gpu : object_of(spool.gpuspool({"gpus", "--json"}))["gpus"].toArray())
+    for (const auto& gpu : json_of(spool.gpuspool({"gpus", "--json"}))["gpus"].toArray())
         if (gpu.toObject()["id"] == id) return gpu.toObject()[key];
     return {};
 }
@@ -60,13 +47,4 @@ inline bool gpu_says(const TestSpool& spool, const QString& id, const QString& k
                                      id + "'s " + key + ": " + value);
     if (!told) qWarning("it is: %s", qPrintable(gpu_member(spool, id, key).toString()));
     return told;
-}
-
-/// What the daemon says is wrong, one line.
-inline QString problems_of(const TestSpool& spool) {
-    QStringList out;
-    const auto status = object_of(spool.gpuspool({"status", "--json"}));
-    for (const auto& problem : status["daemon"].toObject()["problems"].toArray())
-        out << problem.toString();
-    return out.join("; ");
 }

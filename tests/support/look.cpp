@@ -25,12 +25,37 @@ QJsonObject state_of(const TestSpool& spool) {
     return QJsonDocument::fromJson(spool.read(".spool/state.json")).object();
 }
 
+QJsonObject json_of(const Finished& finished) {
+    return QJsonDocument::fromJson(finished.out).object();
+}
+
+QJsonObject status_of(const TestSpool& spool) {
+    return json_of(spool.gpuspool({"status", "--json"}));
+}
+
+QStringList pool_of(const TestSpool& spool) {
+    QStringList out;
+    for (const QJsonValue gpu : state_of(spool)["gpus"].toArray())
+        out.append(gpu["slot"].toString());
+    return out;
+}
+
 QJsonObject waiting_job(const TestSpool& spool, const QString& name) {
     return named(state_of(spool)["waiting"].toArray(), name);
 }
 
 QJsonObject running_job(const TestSpool& spool, const QString& name) {
     return named(state_of(spool)["running"].toArray(), name);
+}
+
+int supervisor_of(const TestSpool& spool, const QString& name) {
+    int pid = 0;
+    const bool runs =
+        spool.wait_for([&] { return (pid = running_job(spool, name)["pid"].toInt()) > 0; },
+                       "the process of " + name);
+    const QByteArray stat = runs ? read_file(QString("/proc/%1/stat").arg(pid)) : QByteArray();
+    const qsizetype end = stat.lastIndexOf(')');  // of the name, which may have anything in it
+    return end < 0 ? 0 : stat.mid(end + 2).split(' ').value(1).toInt();
 }
 
 QString problems_of(const TestSpool& spool) {
@@ -48,14 +73,16 @@ bool wait_for_reason(const TestSpool& spool, const QString& name, const QString&
 }
 
 QString wait_sentence(const TestSpool& spool, const QString& name) {
-    const Finished status = spool.gpuspool({"status", "--json"});
-    const auto json = QJsonDocument::fromJson(status.out).object();
-    return named(json["waiting"].toArray(), name)["reason"].toString();
+    return named(status_of(spool)["waiting"].toArray(), name)["reason"].toString();
 }
 
 bool wait_for_log(const TestSpool& spool, const QString& name, const QByteArray& text) {
     return spool.wait_for([&] { return spool.read("running/" + name + ".log").contains(text); },
                           '"' + text + "\" in running/" + name + ".log");
+}
+
+QString state_of_result(const TestSpool& spool, const QString& name) {
+    return spool.wait_for_result(name)["state"].toString();
 }
 
 bool wait_for_problem(const TestSpool& spool, const QString& text) {
@@ -73,6 +100,15 @@ bool shell(const TestSpool& spool, const QString& script) {
 
 QByteArray home_file(const TestSpool& spool, const QString& name) {
     return read_file(spool.scratch(name));
+}
+
+QByteArray ran(const TestSpool& spool) {
+    return home_file(spool, "ran");
+}
+
+bool wait_until_ran(const TestSpool& spool, const QByteArray& lines) {
+    return spool.wait_for([&] { return ran(spool) == lines; },
+                          "these jobs to have begun: " + lines);
 }
 
 bool write_home_file(const TestSpool& spool, const QString& name, const QByteArray& text) {
@@ -106,6 +142,10 @@ int processes_with(const TestSpool& spool, const QByteArray& text) {
 QByteArray gated(const QByteArray& name, const QByteArray& end) {
     return "echo " + name + " >> ~/ran\necho started\nuntil [ -e ~/" + name +
            ".go ]; do sleep 0.02; done\n" + end;
+}
+
+QByteArray gated_job(const QByteArray& name, const QByteArray& directives) {
+    return "#SPOOL --gpus=0\n" + directives + gated(name);
 }
 
 bool open_gate(const TestSpool& spool, const QString& name) {

@@ -44,7 +44,8 @@ struct MemoryFiles::Inode {
     }
 };
 
-MemoryFiles::MemoryFiles() : root_(make_node(FileKind::directory)) {}
+MemoryFiles::MemoryFiles()
+    : root_(make_node(FileKind::directory)), nowhere_(make_node(FileKind::directory)) {}
 MemoryFiles::~MemoryFiles() {
     for (auto& [number, node] : nodes_) {
         node->names.clear();
@@ -168,6 +169,17 @@ MemoryFiles::Node MemoryFiles::node_of(Handle file) {
     return found == handles_.end() ? nullptr : found->second.node;
 }
 
+/// The directory of the last component of `name`, which is what is left of it.
+MemoryFiles::Node MemoryFiles::walk(Handle directory, std::string_view& name) {
+    Node node = directory_of(directory);
+    for (auto slash = name.find('/'); node && slash != name.npos; slash = name.find('/')) {
+        const Node next = find(node, name.substr(0, slash));
+        node = next && next->kind == FileKind::directory ? next : nowhere_;
+        name.remove_prefix(slash + 1);
+    }
+    return node;
+}
+
 MemoryFiles::Node MemoryFiles::directory_of(Handle file) {
     Node node = node_of(file);
     return node && node->kind == FileKind::directory ? node : nullptr;
@@ -221,14 +233,15 @@ void MemoryFiles::set_name(const Node& directory, std::string_view name, Node no
 Result<Handle> MemoryFiles::open(Handle directory, std::string_view name, OpenMode mode) {
     const std::lock_guard lock(guard_);
     if (auto error = refused("open", name)) return *error;
-    const Node parent = directory_of(directory);
+    const Node parent = walk(directory, name);
     if (!parent) return system_error("open", std::string(name), EBADF);
     Node node = find(parent, name);
     const bool creates =
         mode == OpenMode::create || mode == OpenMode::create_exclusive || mode == OpenMode::append;
     if (node && mode == OpenMode::create_exclusive)
         return system_error("open", std::string(name), EEXIST);
-    if (!node && !creates) return system_error("open", std::string(name), ENOENT);
+    if (!node && (!creates || parent == nowhere_))
+        return system_error("open", std::string(name), ENOENT);
     if (node && mode == OpenMode::directory && node->kind != FileKind::directory)
         return system_error("open", std::string(name), ENOTDIR);
     if (!node) {
@@ -257,7 +270,7 @@ Result<FileStat> MemoryFiles::stat(Handle file) {
 Result<FileStat> MemoryFiles::stat_at(Handle directory, std::string_view name) {
     const std::lock_guard lock(guard_);
     if (auto error = refused("stat", name)) return *error;
-    const Node parent = directory_of(directory);
+    const Node parent = walk(directory, name);
     const Node node = parent ? find(parent, name) : nullptr;
     if (!node) return system_error("stat", std::string(name), parent ? ENOENT : EBADF);
     return stat_of(node);
@@ -325,8 +338,9 @@ Result<void> MemoryFiles::sync(Handle file, bool) {
 Result<void> MemoryFiles::make_directory(Handle directory, std::string_view name) {
     const std::lock_guard lock(guard_);
     if (auto error = refused("make directory", name)) return *error;
-    const Node parent = directory_of(directory);
-    if (!parent) return system_error("make directory", std::string(name), EBADF);
+    const Node parent = walk(directory, name);
+    if (!parent || parent == nowhere_)
+        return system_error("make directory", std::string(name), parent ? ENOENT : EBADF);
     if (find(parent, name)) return system_error("make directory", std::string(name), EEXIST);
     set_name(parent, name, make_node(FileKind::directory));
     return {};
@@ -336,9 +350,10 @@ Result<void> MemoryFiles::move(Handle from, std::string_view name, Handle to,
                                std::string_view new_name, bool replace) {
     const std::lock_guard lock(guard_);
     if (auto error = refused("rename", name)) return *error;
-    const Node source = directory_of(from), target = directory_of(to);
+    const Node source = walk(from, name), target = walk(to, new_name);
     const Node node = source ? find(source, name) : nullptr;
-    if (!node || !target) return system_error("rename", std::string(name), ENOENT);
+    if (!node || !target || target == nowhere_)
+        return system_error("rename", std::string(name), ENOENT);
     if (!replace && find(target, new_name))
         return system_error("rename", std::string(name), EEXIST);
     const std::uint64_t rename = next_rename_++;
@@ -360,8 +375,19 @@ Result<void> MemoryFiles::replace(Handle from, std::string_view name, Handle to,
 Result<void> MemoryFiles::remove(Handle directory, std::string_view name) {
     const std::lock_guard lock(guard_);
     if (auto error = refused("remove", name)) return *error;
-    const Node parent = directory_of(directory);
+    const Node parent = walk(directory, name);
     if (!parent || !find(parent, name)) return system_error("remove", std::string(name), ENOENT);
+    set_name(parent, name, nullptr);
+    return {};
+}
+
+Result<void> MemoryFiles::remove_directory(Handle directory, std::string_view name) {
+    const std::lock_guard lock(guard_);
+    if (auto error = refused("remove directory", name)) return *error;
+    const Node parent = walk(directory, name);
+    const Node node = parent ? find(parent, name) : nullptr;
+    if (!node) return system_error("remove directory", std::string(name), ENOENT);
+    if (!node->names.empty()) return system_error("remove directory", std::string(name), ENOTEMPTY);
     set_name(parent, name, nullptr);
     return {};
 }
@@ -370,7 +396,7 @@ Result<void> MemoryFiles::make_symlink(Handle directory, std::string_view name,
                                        std::string_view target) {
     const std::lock_guard lock(guard_);
     if (auto error = refused("make symbolic link", name)) return *error;
-    const Node parent = directory_of(directory);
+    const Node parent = walk(directory, name);
     if (!parent || find(parent, name))
         return system_error("make symbolic link", std::string(name), parent ? EEXIST : EBADF);
     const Node node = make_node(FileKind::symlink);

@@ -62,9 +62,7 @@ public:
     Result<void> replace(Handle from, std::string_view name, Handle to,
                          std::string_view new_name) override;
     Result<void> remove(Handle directory, std::string_view name) override;
-    Result<void> remove_directory(Handle directory, std::string_view name) override {
-        return remove(directory, name);
-    }
+    Result<void> remove_directory(Handle directory, std::string_view name) override;
     Result<void> make_symlink(Handle directory, std::string_view name,
                               std::string_view target) override;
     LeaseAnswer lease(Handle file) override;
@@ -91,6 +89,7 @@ private:
     std::optional<tl::unexpected<Error>> refused(const char* operation, std::string_view path);
     Node node_of(Handle file);
     Node directory_of(Handle file);
+    Node walk(Handle directory, std::string_view& name);
     Node find(const Node& directory, std::string_view name);
     Node make_node(FileKind kind);
     Handle add_handle(Node node, bool append);
@@ -107,7 +106,7 @@ private:
     std::map<int, OpenHandle> handles_;
     std::map<std::uint64_t, Node> nodes_;
     std::vector<NameChange> unsynced_names_;
-    Node root_;
+    Node root_, nowhere_;  ///< what is below a directory that is not there
     int next_handle_ = 3;
     std::uint64_t next_inode_ = 2, next_rename_ = 1, operations_ = 0;
     std::int64_t time_ = 1'000'000'000'000'000'000;

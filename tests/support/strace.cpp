@@ -1,5 +1,6 @@
 #include "tests/support/strace.h"
 
+#include <QDir>
 #include <QFile>
 #include <QProcess>
 #include <QRegularExpression>
@@ -60,6 +61,41 @@ QMap<QString, int> most_calls(const QString& trace_file) {
     for (auto it = by_thread.cbegin(); it != by_thread.cend(); ++it)
         most[it.key().second] = std::max(most.value(it.key().second), it.value());
     return most;
+}
+
+Attached::Attached(const TestSpool& spool, qint64 pid, const QStringList& options)
+    : output_(spool.scratch("strace.out")) {
+    process_.setProcessChannelMode(QProcess::ForwardedChannels);
+    process_.start("strace",
+                   QStringList{"-f", "-q", "-o", output_, "-p", QString::number(pid)} + options);
+    const auto traced = [](const QString& thread) {
+        QFile status(thread + "/status");
+        return status.open(QIODevice::ReadOnly) && !status.readAll().contains("TracerPid:\t0\n");
+    };
+    const QDir threads(QString("/proc/%1/task").arg(pid));
+    works_ = process_.waitForStarted() &&
+             spool.wait_for(
+                 [&] {
+                     const QStringList all = threads.entryList(QDir::Dirs | QDir::NoDotAndDotDot);
+                     return process_.waitForFinished(0) ||
+                            std::all_of(all.begin(), all.end(), [&](const QString& thread) {
+                                return traced(threads.filePath(thread));
+                            });
+                 },
+                 "strace to be attached") &&
+             process_.state() == QProcess::Running;
+}
+
+void Attached::let_go() {
+    if (process_.state() == QProcess::NotRunning) return;
+    process_.terminate();
+    if (!process_.waitForFinished(30'000)) process_.kill();
+    process_.waitForFinished(-1);
+}
+
+qsizetype Attached::calls() const {
+    QFile file(output_);
+    return file.open(QIODevice::ReadOnly) ? file.readAll().count('\n') : 0;
 }
 
 }  // namespace strace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QMap>
+#include <QProcess>
 #include <QString>
 #include <QStringList>
 
@@ -29,5 +30,26 @@ namespace strace {
 
 /// How often one thread made each call, at most, as `strace -f -o` wrote it to a file.
 [[nodiscard]] QMap<QString, int> most_calls(const QString& trace_file);
+
+/// strace on a running process, with all its threads, as long as this lives. What it does is
+/// counted.
+class Attached {
+public:
+    /// `options` as for `wrapper`; "-P" restricts them to a path.
+    Attached(const TestSpool& spool, qint64 pid, const QStringList& options);
+    ~Attached() { let_go(); }
+    Attached(const Attached&) = delete;
+    Attached& operator=(const Attached&) = delete;
+
+    [[nodiscard]] bool works() const { return works_; }
+    void let_go();
+    /// How many calls were traced.
+    [[nodiscard]] qsizetype calls() const;
+
+private:
+    QString output_;
+    QProcess process_;
+    bool works_ = false;
+};
 
 }  // namespace strace

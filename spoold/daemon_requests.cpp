@@ -1,101 +1,39 @@
-// Requests from control/ (docs/protocol.md §9).
+// What is done for each request (docs/protocol.md §9): a part of `Daemon`.
 #include <algorithm>
 
 #include "daemon.h"
+#include "libspool/names.h"
 #include "libspool/outcome.h"
+#include "libspool/settings.h"
+#include "libspool/values.h"
 #include "log.h"
 
 namespace spoold {
 
-/// The event that tells of a request may come later than what starts its job.
-bool Daemon::control_has_changed() {
-    const auto stat = files_.stat(spool_.control.get());
-    return stat && std::exchange(control_changed_at_, stat->modified) != stat->modified;
-}
-
 void Daemon::apply_requests() {
-    const bool changed = control_has_changed();
-    if (!std::exchange(requests_, false) && !changed) return;
+    const bool changed = requests_->have_changed();
+    if (!std::exchange(requests_came_, false) && !changed) return;
     const auto paused = spool::pause_reason(spool_);
     if (paused && *paused != paused_) {
         paused_ = *paused;
         state_changed_ = true;
         log_notice(paused_ ? "paused: nothing is started" : "resumed");
     }
-    auto requests = spool::read_requests(spool_);
-    troubles_.set("control", requests ? "" : "control/ cannot be read: " + requests.error().text());
-    if (!requests) return;
-    for (const spool::Request& request : *requests)
-        apply(request);
-}
-
-void Daemon::answer(const spool::Request& request, const spool::Reply& reply) {
-    const auto answered = spool::answer(spool_, request, reply);
-    troubles_.set("reply",
-                  answered ? "" : "a request cannot be answered: " + answered.error().text());
-    if (answered) {
-        requests_in_hand_.erase(request.nonce);
-        owed_replies_.erase(request.nonce);
-    } else {
-        owed_replies_[request.nonce] = reply;
-    }
-    state_changed_ = true;
-}
-
-void Daemon::apply(const spool::Request& request) {
-    if (const auto owed = owed_replies_.find(request.nonce); owed != owed_replies_.end())
-        return answer(request, spool::Reply(owed->second));
-    if (!requests_in_hand_.insert(request.nonce).second) return;
-    if (!must_be_deferred(request)) return carry_out(request);
-    deferred_.push_back({request, scans_begun_ + 1, std::nullopt});
-    if (!scanning_) rescan_ = true;
+    requests_->apply();
 }
 
 /// Whether it is known where the job waits, or what became of it.
 bool Daemon::knows(std::uint64_t number) const {
     if (const spool::WaitingJob* job = incoming_->find(number))
         return job->phase != spool::WaitingJob::Phase::vanished;
-    return active_->jobs().contains(number) || arrays_.find(number) != nullptr ||
+    return active_->jobs().contains(number) || arrays_->find(number) != nullptr ||
            index_.used(number);
 }
 
-bool Daemon::must_be_deferred(const spool::Request& request) {
-    if (!request.job || !spool::is_job_verb(request.verb) || knows(*request.job)) return false;
-    // A number that was never given is nobody's.
-    const auto counter = spool::counter_value(spool_);
-    return !counter || *request.job <= std::max(*counter, index_.highest());
-}
-
-/// Whether every file has been read that was in incoming/ when the request came.
-bool Daemon::looked_through(Deferred& deferred) const {
-    if (scans_done_ < deferred.scan) return false;
-    if (!deferred.unread) deferred.unread = incoming_->unread();
-    std::erase_if(*deferred.unread,
-                  [this](const std::string& name) { return !incoming_->is_unread(name); });
-    return deferred.unread->empty();
-}
-
-void Daemon::apply_deferred() {
-    for (Deferred& deferred : std::exchange(deferred_, {})) {
-        if (knows(*deferred.request.job) || looked_through(deferred))
-            carry_out(deferred.request);
-        else
-            deferred_.push_back(std::move(deferred));
-    }
-    // A scan that cannot be made is tried again in its time.
-    if (deferred_.empty() || scanning_ || troubles_.has("scan")) return;
-    if (deferred_.back().scan <= scans_begun_) return;
-    rescan_ = true;
-    ask_for_pass();
-}
-
-void Daemon::carry_out(const spool::Request& request) {
-    const auto reply = [this, request](bool ok, const std::string& message) {
-        answer(request, {ok, message});
-    };
+void Daemon::carry_out(const spool::Request& request, const RequestReply& reply) {
     if (request.verb == "cancel" && request.job) return cancel(request, reply);
     if ((request.verb == "suspend" || request.verb == "continue") && request.job)
-        return suspend(*request.job, request.verb == "suspend", reply);
+        return suspend(request, reply);
     if (spool::is_job_verb(request.verb) && request.job) return change_wishes(request, reply);
     if (request.verb == "drain" || request.verb == "undrain") {
         draining_ = request.verb == "drain";
@@ -104,9 +42,9 @@ void Daemon::carry_out(const spool::Request& request) {
                       ? "draining: nothing more is started, spoold ends with the last running job"
                       : "no longer draining");
     }
-    if (request.verb.starts_with("group-")) return change_group(request, reply);
+    if (request.verb.starts_with("group-")) return groups_.change(request, reply);
     if (request.verb.starts_with("gpu-")) {
-        gpu_requests_.push_back(request);
+        gpu_requests_.emplace_back(request, reply);
         return apply_gpu_requests();
     }
     if (request.verb == "reload") {
@@ -121,18 +59,16 @@ void Daemon::carry_out(const spool::Request& request) {
 /// They wait until it is known which GPUs there are, and all in their order.
 void Daemon::apply_gpu_requests() {
     if (gpu_requests_.empty() || !gpus_->settled()) return;
-    for (const spool::Request& request : std::exchange(gpu_requests_, {}))
-        answer(request, gpus_->apply(request));
+    for (const auto& [request, reply] : std::exchange(gpu_requests_, {})) {
+        const spool::Reply answer = gpus_->apply(request);
+        reply(answer.ok, answer.message);
+    }
     gpus_changed_ = true;
 }
 
 void Daemon::cancel(const spool::Request& request, const RequestReply& reply) {
     const std::uint64_t number = *request.job;
-    if (OpenArray* array = arrays_.find(number)) {
-        const auto tasks = spool::parse_tasks(request.tasks);
-        return tasks ? cancel_tasks(*array, *tasks, reply)
-                     : cancel_array(*array, "cancelled by request", reply);
-    }
+    if (arrays_->find(number) != nullptr) return arrays_->cancel(number, request.tasks, reply);
     if (!request.tasks.empty())
         return reply(false, is_unopened_array(number)
                                 ? "has not begun: change --array in its file, or cancel all of it"
@@ -158,7 +94,14 @@ void Daemon::cancel(const spool::Request& request, const RequestReply& reply) {
         });
 }
 
-void Daemon::suspend(std::uint64_t number, bool suspended, const RequestReply& reply) {
+void Daemon::suspend(const spool::Request& request, const RequestReply& reply) {
+    std::uint64_t number = *request.job;
+    const bool suspended = request.verb == "suspend";
+    if (arrays_->find(number) != nullptr) {
+        const auto task = arrays_->running_task(number, request.tasks);
+        if (!task) return reply(false, task.error().message);
+        number = *task;
+    }
     if (incoming_->find(number) != nullptr)
         return reply(false, "does not run yet: gpuspool hold keeps it from being started");
     if (!active_->jobs().contains(number))
@@ -168,6 +111,41 @@ void Daemon::suspend(std::uint64_t number, bool suspended, const RequestReply& r
             suspended ? "stands still: gpuspool continue lets it go on" : "goes on";
         reply(noted.has_value(), noted ? done : noted.error().text());
     });
+}
+
+std::string Daemon::why_not_waiting(std::uint64_t number) const {
+    if (active_->jobs().contains(number)) return "does not wait: it has been started";
+    return index_.used(number) ? "has ended already" : "is not known";
+}
+
+void Daemon::change_wishes(const spool::Request& request, const RequestReply& reply) {
+    const std::uint64_t number = *request.job;
+    const spool::WaitingJob* job = incoming_->find(number);
+    const spool::ArrayRecord* array = arrays_->find(number);
+    if (job == nullptr && array == nullptr) return reply(false, why_not_waiting(number));
+    spool::QueueWishes wishes = array != nullptr ? array->wishes : job->wishes;
+    std::string done;
+    if (request.verb == "hold" || request.verb == "release") {
+        wishes.held = request.verb == "hold";
+        done = *wishes.held ? "is held: gpuspool release lets it go" : "is released";
+    } else {
+        const auto priority = request.verb == "top" ? std::int64_t{policy_.highest_priority()} + 1
+                                                    : spool::parse_integer(request.subject);
+        if (!priority || std::abs(*priority) > spool::most_priority)
+            return reply(false, "has its priority still: '" + spool::printable(request.subject) +
+                                    "' is no number from -1000000000 to 1000000000");
+        wishes.priority = static_cast<int>(*priority);
+        done = "has priority " + std::to_string(*priority);
+    }
+    if (array != nullptr) return arrays_->change(number, wishes, done, reply);
+    if (auto noted = incoming_->set_wishes(number, wishes); !noted)
+        return reply(false, "cannot be changed: " + noted.error().text());
+    enqueue(number);
+    state_changed_ = true;
+    spool::SyncSet barrier;
+    incoming_->add_barrier(barrier);
+    reply_when_synced(*syncs_, std::move(barrier), reply, done, [this] { ask_for_pass(); });
+    ask_for_pass();
 }
 
 }  // namespace spoold

@@ -1,79 +1,81 @@
-// Groups that are held (docs/protocol.md, «A group that fails»): a part of `Daemon`.
-#include "daemon.h"
+#include "groups.h"
+
 #include "libspool/names.h"
 
 namespace spoold {
 
-/// A file that cannot be read is left to the user, and read again with each slow rescan.
-void Daemon::load_groups() {
+void Groups::load() {
     auto loaded = spool::load_groups(spool_);
-    groups_kept_ = groups_known_ = loaded.has_value();
-    state_changed_ = true;
+    kept_ = known_ = loaded.has_value();
+    changed_();
     troubles_.set("groups", loaded
                                 ? ""
                                 : "which groups were held is not known: " + loaded.error().text() +
                                       "; mend or remove it, until then no hold is kept for the "
                                       "next daemon");
     if (!loaded) return;
-    if (!held_groups_.empty()) groups_kept_ = false;
-    held_groups_.merge(*loaded);
-    for (const auto& [group, note] : held_groups_)
+    if (!held_.empty()) kept_ = false;
+    held_.merge(*loaded);
+    for (const auto& [group, note] : held_)
         tell_policy(group);
 }
 
-/// Called after each change, and until it has succeeded with each slow rescan.
-spool::Result<void> Daemon::keep_groups() {
-    if (!groups_known_) load_groups();
-    if (!groups_known_)
+void Groups::keep_again() {
+    if (!kept_) (void)keep();
+}
+
+/// A file that could not be read is read again first.
+spool::Result<void> Groups::keep() {
+    if (!known_) load();
+    if (!known_)
         return spool::content_error(spool_.path + "/.spool/groups.json", {}, "cannot be read");
-    if (groups_kept_) return {};
-    auto kept = spool::store_groups(spool_, held_groups_);
-    groups_kept_ = kept.has_value();
+    if (kept_) return {};
+    auto kept = spool::store_groups(spool_, held_);
+    kept_ = kept.has_value();
     troubles_.set("groups", kept ? ""
                                  : "which groups are held cannot be noted for the next daemon: " +
                                        kept.error().text());
-    state_changed_ = true;
+    changed_();
     return kept;
 }
 
-void Daemon::tell_policy(const std::string& group) {
-    const auto held = held_groups_.find(group);
-    const bool holds = held != held_groups_.end();
+void Groups::tell_policy(const std::string& group) {
+    const auto held = held_.find(group);
+    const bool holds = held != held_.end();
     const std::string why =
         holds ? held->second.reason + "; to let it go: " + spool::release_command(group) : "";
     policy_.hold_group(group, holds ? std::optional(why) : std::nullopt);
     troubles_.set("group " + group,
                   holds ? "group " + spool::printable(group) + " is held: " + why : "");
-    state_changed_ = true;
-    ask_for_pass();
+    changed_();
 }
 
 /// What the disk refuses holds all the same.
-spool::Result<void> Daemon::hold_group(const std::string& group, const std::string& reason) {
-    held_groups_[group] = {reason, clock_.wall()};
+spool::Result<void> Groups::hold(const std::string& group, const std::string& reason) {
+    held_[group] = {reason, clock_.wall()};
     tell_policy(group);
-    groups_kept_ = false;
-    return keep_groups();
+    kept_ = false;
+    return keep();
 }
 
-void Daemon::note_group(const spool::JobResult& result) {
-    const auto why = group_failures_.note(result);
+void Groups::note_end(const spool::JobResult& result) {
+    const auto why = failures_.note(result);
     if (!why) return;
-    (void)hold_group(result.group, *why);
+    (void)hold(result.group, *why);
 }
 
-void Daemon::change_group(const spool::Request& request, const RequestReply& reply) {
+void Groups::change(const spool::Request& request, const RequestReply& reply) {
     const std::string& group = request.subject;
     const std::string called = "group " + spool::printable(group);
     spool::Result<void> kept;
     if (request.verb == "group-hold") {
-        kept = hold_group(group, "by request");
+        kept = hold(group, "by request");
     } else {
-        if (held_groups_.erase(group) == 0) return reply(true, called + " was not held");
-        group_failures_.forget(group);
+        if (held_.erase(group) == 0) return reply(true, called + " was not held");
+        failures_.forget(group);
         tell_policy(group);
-        groups_kept_ = false;
-        kept = keep_groups();
+        kept_ = false;
+        kept = keep();
     }
     const std::string done =
         request.verb == "group-hold"

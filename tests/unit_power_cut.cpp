@@ -153,7 +153,7 @@ void unit_power_cut::after_a_killed_daemon() {
     const std::uint64_t operations = operations_undisturbed();
     std::mt19937 chance(20);
     for (int round = 0; round < (full ? 20 : 1); ++round)
-        for (std::uint64_t at = 1; at <= operations; at += full ? 1 : 2) {
+        for (std::uint64_t at = 1; at <= operations; at += full ? 1 : 5) {
             const std::uint64_t fails_at = power_fails ? 1 + chance() % operations : 1'000'000;
             const Cut cut{at, fails_at, 0, written_back, static_cast<std::uint32_t>(at)};
             const auto wrong = wrong_after(cut);

@@ -22,14 +22,14 @@ QByteArray group_job(const QByteArray& name, const QByteArray& more = {}) {
     return "#SPOOL --gpus=0 --group=sweep --canary " + more + "\n" + body(name);
 }
 
-QStringList ran(const TestSpool& spool) {
+QStringList begun(const TestSpool& spool) {
     QStringList lines = QString::fromUtf8(home_file(spool, "ran")).split('\n', Qt::SkipEmptyParts);
     lines.sort();
     return lines;
 }
 
-bool wait_until_ran(const TestSpool& spool, const QStringList& names) {
-    return spool.wait_for([&] { return ran(spool) == names; }, "to run: " + names.join(' '));
+bool wait_until_begun(const TestSpool& spool, const QStringList& names) {
+    return spool.wait_for([&] { return begun(spool) == names; }, "to run: " + names.join(' '));
 }
 
 bool let_go(const TestSpool& spool, const QString& name, const QByteArray& code = "0") {
@@ -78,15 +78,15 @@ void CanaryTest::the_rest_of_an_array_follows_a_success() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("x.job", array_job()));
-    QVERIFY(wait_until_ran(spool, {"0"}));
+    QVERIFY(wait_until_begun(spool, {"0"}));
     QVERIFY(wait_for_array_reason(spool, "canary"));
     const Finished status = spool.gpuspool({"status"});
     QVERIFY2(status.out.contains("--canary") || status.out.contains("1 running"), status.out);
     const Finished shown = spool.gpuspool({"show", "x"});
     QVERIFY2(shown.out.contains("runs alone (--canary)"), shown.out);
-    QCOMPARE(ran(spool), QStringList{"0"});
+    QCOMPARE(begun(spool), QStringList{"0"});
     QVERIFY(let_go(spool, "0"));
-    QVERIFY(wait_until_ran(spool, {"0", "1", "2", "3"}));
+    QVERIFY(wait_until_begun(spool, {"0", "1", "2", "3"}));
     QVERIFY(write_home_file(spool, "go", ""));
     QCOMPARE(spool.wait_for_result("x")["state"].toString(), "succeeded");
 }
@@ -95,7 +95,7 @@ void CanaryTest::a_failed_task_holds_the_rest() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("x.job", array_job()));
-    QVERIFY(wait_until_ran(spool, {"0"}));
+    QVERIFY(wait_until_begun(spool, {"0"}));
     QVERIFY(let_go(spool, "0", "3"));
     QVERIFY(wait_for_array_reason(spool, "held"));
     const QByteArray number = number_of_array(spool);
@@ -112,15 +112,15 @@ void CanaryTest::a_failed_task_holds_the_rest() {
         QVERIFY(wait_for_array_reason(spool, "held"));
     }
     QVERIFY(spool.exists("done/x.tasks/0.log"));
-    QCOMPARE(ran(spool), QStringList{"0"});
+    QCOMPARE(begun(spool), QStringList{"0"});
 
     // The next one is tried alone again.
     QCOMPARE(spool.gpuspool({"release", number}).exit_code, 0);
-    QVERIFY(wait_until_ran(spool, {"0", "1"}));
+    QVERIFY(wait_until_begun(spool, {"0", "1"}));
     QVERIFY(wait_for_array_reason(spool, "canary"));
     QVERIFY(spool.wait_for([&] { return problems_of(spool).isEmpty(); }, "no problem"));
     QVERIFY(let_go(spool, "1"));
-    QVERIFY(wait_until_ran(spool, {"0", "1", "2", "3"}));
+    QVERIFY(wait_until_begun(spool, {"0", "1", "2", "3"}));
     QVERIFY(write_home_file(spool, "go", ""));
     const QJsonObject tasks = spool.wait_for_result("x")["tasks"].toObject();
     QCOMPARE(tasks["failed"].toString(), "0");
@@ -131,7 +131,7 @@ void CanaryTest::a_failed_job_holds_its_group() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("a.job", group_job("a")));
-    QVERIFY(wait_until_ran(spool, {"a"}));
+    QVERIFY(wait_until_begun(spool, {"a"}));
     QVERIFY(spool.drop("b.job", group_job("b")));
     QVERIFY(spool.drop("c.job", group_job("c")));
     QVERIFY(wait_for_reason(spool, "c", "canary"));
@@ -147,9 +147,9 @@ void CanaryTest::a_failed_job_holds_its_group() {
         QVERIFY(start_anew(spool));
         QVERIFY(wait_for_reason(spool, "b", "group_held"));
     }
-    QCOMPARE(ran(spool), QStringList{"a"});
+    QCOMPARE(begun(spool), QStringList{"a"});
     QCOMPARE(spool.gpuspool({"release", "--group=sweep"}).exit_code, 0);
-    QVERIFY(wait_until_ran(spool, {"a", "b"}));
+    QVERIFY(wait_until_begun(spool, {"a", "b"}));
     QVERIFY(wait_for_reason(spool, "c", "canary"));
     QVERIFY(write_home_file(spool, "go", ""));
     QCOMPARE(spool.wait_for_result("c")["state"].toString(), "succeeded");
@@ -159,13 +159,13 @@ void CanaryTest::a_success_lets_the_group_go() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("a.job", group_job("a")));
-    QVERIFY(wait_until_ran(spool, {"a"}));
+    QVERIFY(wait_until_begun(spool, {"a"}));
     QVERIFY(spool.drop("b.job", group_job("b")));
     QVERIFY(spool.drop("c.job", group_job("c")));
     QVERIFY(wait_for_reason(spool, "b", "canary"));
     QVERIFY(wait_for_reason(spool, "c", "canary"));
     QVERIFY(let_go(spool, "a"));
-    QVERIFY(wait_until_ran(spool, {"a", "b", "c"}));
+    QVERIFY(wait_until_begun(spool, {"a", "b", "c"}));
     QVERIFY(write_home_file(spool, "go", ""));
     QCOMPARE(spool.wait_for_result("c")["state"].toString(), "succeeded");
 }
@@ -174,13 +174,13 @@ void CanaryTest::one_that_was_cancelled_says_nothing() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("a.job", group_job("a")));
-    QVERIFY(wait_until_ran(spool, {"a"}));
+    QVERIFY(wait_until_begun(spool, {"a"}));
     QVERIFY(spool.drop("b.job", group_job("b")));
     QVERIFY(wait_for_reason(spool, "b", "canary"));
     QVERIFY(spool.drop("c.job", group_job("c")));
     QCOMPARE(spool.gpuspool({"cancel", "a"}).exit_code, 0);
     QCOMPARE(spool.wait_for_result("a")["state"].toString(), "cancelled");
-    QVERIFY(wait_until_ran(spool, {"a", "b"}));
+    QVERIFY(wait_until_begun(spool, {"a", "b"}));
     QVERIFY(wait_for_reason(spool, "c", "canary"));
     QVERIFY(write_home_file(spool, "go", ""));
     QCOMPARE(spool.wait_for_result("c")["state"].toString(), "succeeded");
@@ -190,31 +190,31 @@ void CanaryTest::further_attempts_are_waited_for() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("a.job", group_job("a", "--retries=1 --retry-delay=1s")));
-    QVERIFY(wait_until_ran(spool, {"a"}));
+    QVERIFY(wait_until_begun(spool, {"a"}));
     QVERIFY(spool.drop("b.job", group_job("b")));
     QVERIFY(wait_for_reason(spool, "b", "canary"));
     QVERIFY(let_go(spool, "a", "3"));
-    QVERIFY(wait_until_ran(spool, {"a", "a"}));
+    QVERIFY(wait_until_begun(spool, {"a", "a"}));
     QVERIFY(wait_for_reason(spool, "b", "group_held"));
     QCOMPARE(spool.wait_for_result("a")["attempt"].toInt(), 2);
-    QCOMPARE(ran(spool), (QStringList{"a", "a"}));
+    QCOMPARE(begun(spool), (QStringList{"a", "a"}));
 }
 
 void CanaryTest::the_trial_outlives_the_daemon() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("x.job", array_job()));
-    QVERIFY(wait_until_ran(spool, {"0"}));
+    QVERIFY(wait_until_begun(spool, {"0"}));
     QVERIFY(start_anew(spool));
     QVERIFY(wait_for_array_reason(spool, "canary"));
-    QCOMPARE(ran(spool), QStringList{"0"});
+    QCOMPARE(begun(spool), QStringList{"0"});
     QVERIFY(let_go(spool, "0", "3"));
     QVERIFY(wait_for_array_reason(spool, "held"));
-    QCOMPARE(ran(spool), QStringList{"0"});
+    QCOMPARE(begun(spool), QStringList{"0"});
     QCOMPARE(spool.gpuspool({"release", number_of_array(spool)}).exit_code, 0);
-    QVERIFY(wait_until_ran(spool, {"0", "1"}));
+    QVERIFY(wait_until_begun(spool, {"0", "1"}));
     QVERIFY(let_go(spool, "1"));
-    QVERIFY(wait_until_ran(spool, {"0", "1", "2", "3"}));
+    QVERIFY(wait_until_begun(spool, {"0", "1", "2", "3"}));
     // One has succeeded: nothing is tried again.
     QVERIFY(start_anew(spool));
     QVERIFY(write_home_file(spool, "go", ""));
@@ -225,12 +225,12 @@ void CanaryTest::after_a_minute_the_rest_goes() {
     TestSpool spool;
     QVERIFY(spool.start({"--cpu-slots", "8"}));
     QVERIFY(spool.drop("x.job", array_job()));
-    QVERIFY(wait_until_ran(spool, {"0"}));
+    QVERIFY(wait_until_begun(spool, {"0"}));
     QElapsedTimer since;
     since.start();
-    QVERIFY(spool.wait_for([&] { return ran(spool).size() > 1; }, "the rest to go", 120s));
+    QVERIFY(spool.wait_for([&] { return begun(spool).size() > 1; }, "the rest to go", 120s));
     QVERIFY2(since.elapsed() > 55'000, qPrintable(QString::number(since.elapsed())));
-    QVERIFY(wait_until_ran(spool, {"0", "1", "2", "3"}));
+    QVERIFY(wait_until_begun(spool, {"0", "1", "2", "3"}));
     // A failure now is the task's own.
     QVERIFY(let_go(spool, "0", "3"));
     QVERIFY(write_home_file(spool, "go", ""));
@@ -245,7 +245,7 @@ void CanaryTest::it_can_be_asked_for_in_all_ways() {
     const QString file = spool.scratch("s.sh");
     const QStringList options{"submit", "--gpus", "0", "--group", "sweep", "--canary", "--name"};
     QCOMPARE(spool.gpuspool(options + QStringList{"a", file}).exit_code, 0);
-    QVERIFY(wait_until_ran(spool, {"a"}));
+    QVERIFY(wait_until_begun(spool, {"a"}));
     const Finished second = spool.gpuspool(options + QStringList{"b", "--", "true"});
     QVERIFY2(second.exit_code == 0, second.err);
     QVERIFY(wait_for_reason(spool, "b", "canary"));

@@ -178,9 +178,7 @@ void SystemGpuSettings::the_status_has_all_figures() {
     QVERIFY(runs_on(spool, "a", "0"));
     spool.drop("b.job", "true");
     QVERIFY(waits_with(spool, "b", "1 used by"));
-    const auto devices = [&] {
-        return object_of(spool.gpuspool({"status", "--json"}))["devices"].toArray();
-    };
+    const auto devices = [&] { return status_of(spool)["devices"].toArray(); };
     QVERIFY(spool.wait_for([&] { return devices()[0].toObject()["status"] == "held"; }, "a's GPU"));
     QCOMPARE(devices().size(), 2);
     QCOMPARE(devices()[0].toObject()["jobs"].toArray(), QJsonArray{1});

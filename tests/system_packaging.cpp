@@ -46,7 +46,7 @@ until grep -q 'waiting":\[{\|problems":\[.[a-zA-Z]' "$GPUSPOOL_DIR/.spool/state.
 exit 124
 )SH";
 
-const QByteArray gated_job =
+const QByteArray until_go =
     "echo gpus=$CUDA_VISIBLE_DEVICES\nuntil [ -e ~/go ]; do sleep 0.02; done\necho over\n";
 
 QByteArray all_files_below(const InstallBench& bench, const QString& directory) {
@@ -246,7 +246,7 @@ void SystemPackaging::a_repetition_leaves_jobs_alone() {
     QVERIFY(bench.script("quickstart", {"--no-packages"}).exit_code == 0);
     const qint64 first = bench.daemon_pid();
     QVERIFY(first > 0);
-    QVERIFY(bench.spool.drop("long.job", gated_job));
+    QVERIFY(bench.spool.drop("long.job", until_go));
     QVERIFY(wait_for_log(bench.spool, "long", "gpus=0\n"));
 
     const Finished again = bench.script("quickstart", {"--no-packages"});

@@ -29,6 +29,7 @@ const std::vector<Row>& rows() {
         {"group", {{{"group", "g%2"}}, "", {"--group", "g%2"}}},
         {"array", {{{"array", "0-9:3%2"}}, "-a 0-9:3%2", {"--array", "0-9:3%2"}}},
         {"hold", {{{"hold", "yes"}}, "-H", {"--hold"}}},
+        {"canary", {{{"group", "g"}, {"canary", "yes"}}, "", {"--group", "g", "--canary"}}},
         {"begin", {{{"begin", "now+2hours"}}, "-b now+2hours", {"--begin", "now+2hours"}}},
         {"after", {{{"dependency", "after:12"}}, "-d after:12", {"-d", "after:12"}}},
         {"afterok",

@@ -112,14 +112,15 @@ Progress::Progress()
 void Progress::show(const std::string& text) {
     if (!terminal_.is_terminal) return;
     if (std::chrono::steady_clock::now() - start_ < std::chrono::seconds(1)) return;
+    if (text == shown_) return;
     std::fprintf(stderr, "\r\033[K%s", fit(text, terminal_.width - 1).c_str());
     std::fflush(stderr);
-    shown_ = true;
+    shown_ = text;
 }
 
 void Progress::clear() {
-    if (shown_) std::fputs("\r\033[K", stderr);
-    shown_ = false;
+    if (!shown_.empty()) std::fputs("\r\033[K", stderr);
+    shown_.clear();
 }
 
 }  // namespace cli

@@ -42,7 +42,7 @@ public:
 private:
     Terminal terminal_;
     std::chrono::steady_clock::time_point start_;
-    bool shown_ = false;
+    std::string shown_;  ///< empty: no line
 };
 
 }  // namespace cli

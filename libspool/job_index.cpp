@@ -87,7 +87,7 @@ Dependencies JobIndex::resolve(const AfterJobs& after, std::uint64_t number,
                                         : newest_before(number, condition.job).value_or(0);
         out.list.push_back({condition.after, other});
     }
-    const auto namesakes = numbers_.find(name);
+    const auto namesakes = numbers_.find(plain_name(name));
     if (after.singleton && namesakes != numbers_.end())
         for (const std::uint64_t other : namesakes->second)
             if (other < number && unfinished_.contains(other))

@@ -233,9 +233,39 @@ bool is_superseded(const ActiveJob& job, const HistoryEntry& end) {
     return !end.token.empty() && end.token != to_hex(job.token);
 }
 
+/// A directory of tasks, and with `results` the results in it.
+static Result<void> sync_task_directory(Spool& spool, Handle place, const std::string& name,
+                                        bool results) {
+    Files& files = *spool.files;
+    const auto directory = open_file(files, place, name, OpenMode::directory);
+    if (!directory) return {};  // there is none
+    const auto entries = files.list(directory->get());
+    if (!entries) return tl::unexpected(entries.error());
+    for (const DirectoryEntry& entry : *entries) {
+        if (!results || !entry.name.ends_with(".json")) continue;
+        const auto file = open_file(files, directory->get(), entry.name, OpenMode::read);
+        if (!file) continue;  // somebody has removed it
+        if (auto synced = files.sync(file->get(), true); !synced) return synced;
+    }
+    return files.sync(directory->get(), true);
+}
+
+static Result<void> sync_tasks(Spool& spool) {
+    const auto entries = spool.files->list(spool.running.get());
+    if (!entries) return tl::unexpected(entries.error());
+    for (const DirectoryEntry& entry : *entries) {
+        if (!entry.name.ends_with(task_directory_ending)) continue;
+        auto synced = sync_task_directory(spool, spool.done.get(), entry.name, true);
+        if (synced) synced = sync_task_directory(spool, spool.running.get(), entry.name, false);
+        if (!synced) return synced;
+    }
+    return {};
+}
+
 /// What a daemon that was killed has moved is where it is, but perhaps not on the disk. Later a
 /// sync of one directory alone would take a file from its old place before it is at its new one.
 static Result<void> sync_moves(Spool& spool) {
+    if (auto synced = sync_tasks(spool); !synced) return synced;
     for (const OpenFile* directory : {&spool.done, &spool.running, &spool.incoming})
         if (auto synced = spool.files->sync(directory->get(), true); !synced) return synced;
     return {};

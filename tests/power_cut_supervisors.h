@@ -47,6 +47,7 @@ inline std::string task_called(const std::string& file, std::uint64_t task) {
 /// What truly happened, whatever the disk says.
 struct Truth {
     std::map<std::string, int> executed;         ///< by the name as dropped
+    std::set<std::string> begun;                 ///< the run page was written, or nearly
     std::set<std::string> finished;              ///< came to their end with exit code 0
     std::map<std::uint64_t, std::string> shown;  ///< which file a number was shown for
     std::vector<std::string> dropped;            ///< must not be lost
@@ -102,10 +103,11 @@ public:
         run.boot_id = boot_;
         run.supervisor_pid = run.main_pid = 4711;
         run.started_at = 1;
-        if (!spool::write_page(files_, record, spool::record::run_page, run)) return {};
-        if (files_is_off()) return {};
         std::string name = attempt_name(dropped_name(job.file_name), job.attempt);
         if (job.is_task()) name = task_called(name, *job.facts.task);
+        truth_.begun.insert(name);
+        if (!spool::write_page(files_, record, spool::record::run_page, run)) return {};
+        if (files_is_off()) return {};
         ++truth_.executed[name];
         running_.push_back({std::move(record), job.token, name});
         return {};

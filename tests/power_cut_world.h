@@ -62,7 +62,9 @@ inline void check_tasks(spool::Spool& spool, const spool::JobResult& array, Trut
                 truth.wrong.push_back(called + " succeeded without having run to its end");
             const auto result = spool::read_done(spool, spool::task_name(array.name, task));
             if (!result || result->state != outcome)
-                truth.wrong.push_back(called + " has not the result that its array names");
+                truth.wrong.push_back(called + " has not the result that its array names, but " +
+                                      (result ? std::string(spool::outcome_name(result->state))
+                                              : result.error().text()));
         }
     if (ended != array.tasks->count)
         truth.wrong.push_back(array.file + " has another number of tasks");
@@ -79,13 +81,15 @@ inline spool::Outcome true_outcome(const std::string& file) {
 }
 
 /// A result is the truth, or what a cut or a kill in the middle of the job permits and no more.
-inline void check_outcome(const spool::JobResult& result, int executions, Truth& truth) {
+inline void check_outcome(const spool::JobResult& result, const std::string& attempt,
+                          Truth& truth) {
     const std::string file = dropped_name(result.file);
     const bool is_true =
         result.state == true_outcome(file) && (!file.starts_with("retried") || result.attempt == 2);
     const bool permitted =
         (result.state == spool::Outcome::interrupted && truth.cut_off.contains(file)) ||
-        (result.state == spool::Outcome::lost && truth.killed.contains(file) && executions == 1);
+        (result.state == spool::Outcome::lost && truth.killed.contains(file) &&
+         truth.begun.contains(attempt));
     const auto told = truth.told.find(result.id);
     // What is not known stays so, whichever way it was lost.
     const bool as_told =
@@ -139,7 +143,7 @@ inline void check(MemoryFiles& files, Truth& truth) {
         const bool ran_well = executions == 1 && truth.finished.contains(attempt);
         if (result.state == spool::Outcome::succeeded && !ran_well)
             truth.wrong.push_back(result.file + " succeeded without having run to its end");
-        check_outcome(result, executions, truth);
+        check_outcome(result, attempt, truth);
     }
     for (const auto& [name, count] : truth.executed)
         if (count > 1)

@@ -200,9 +200,7 @@ void SystemGpuSurprises::instances_that_become_one_gpu() {
     QVERIFY(spool.wait_for([&] { return spool.exists("done/b.json"); }, "b to end"));
     spool.drop("c.job", "#SPOOL --gpu-ids=0,1\ntrue");
     QCOMPARE(spool.wait_for_result("c")["gpus"].toArray(), (QJsonArray{"0", "1"}));
-    const auto two = [&] {
-        return status_of(spool)["gpus"].toArray().size() == 2;
-    };
+    const auto two = [&] { return status_of(spool)["gpus"].toArray().size() == 2; };
     QVERIFY(spool.wait_for(two, "two slots"));
 }
 

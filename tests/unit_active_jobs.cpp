@@ -22,8 +22,10 @@ private slots:
     void an_attempt_is_not_started_before_the_disk_has_it() {
         test::ActiveBench bench;
         leave_an_unstarted_attempt(bench);
+        auto recovery = bench.recover();
+        QCOMPARE(recovery.jobs.size(), std::size_t(1));
         bench.files.fail_syncs(EIO);
-        bench.adopt_what_is_left();
+        bench.active->adopt(std::move(recovery.jobs.front()));
         QVERIFY(bench.work_until([&] { return bench.troubles_told > 2; }));
         QVERIFY(bench.trouble("claim") != "");
         QVERIFY(bench.asked.empty());

@@ -96,7 +96,7 @@ private slots:
         constexpr int processes = 4, turns = 200;
         for (int i = 0; i < processes; ++i)
             if (::fork() == 0) {
-                auto own = spool::open_spool(s.files, s.spool.path, IfMissing::fail);
+                auto own = spool::open_spool(s.files, s.spool.path, spool::IfMissing::fail);
                 std::string text;
                 for (int turn = 0; own && turn < turns; ++turn)
                     text += std::to_string(spool::take_numbers(*own, 1, false).value_or(0)) + "\n";

@@ -21,13 +21,13 @@ using test::Truth;
 namespace {
 
 /// What the user has put there is on the disk.
-void drop_jobs(MemoryFiles& files, Truth& truth) {
+void drop_jobs(MemoryFiles& files, Truth& truth, bool array = true) {
     drop(files, "one.job", "true\n", truth);
     drop(files, "failing.job", "exit 3\n", truth);
     drop(files, "invalid.job", "#SPOOL --gpus=banana\ntrue\n", truth);
     drop(files, "two.sh", "true\n", truth);
     drop(files, "retried.job", "true\n", truth);
-    drop(files, "array.job", "#SPOOL --gpus=0 --array=7,9\ntrue\n", truth);
+    if (array) drop(files, "array.job", "#SPOOL --gpus=0 --array=7,9\ntrue\n", truth);
     files.sync_all();
 }
 
@@ -51,7 +51,9 @@ std::vector<std::string> wrong_after(const Cut& cut) {
     MemoryFiles files;
     TestClock clock;
     Truth truth;
-    drop_jobs(files, truth);
+    // Without the array: of one whose daemon is killed while it ends, a power cut after the next
+    // start may leave logs of its tasks in running/ (docs/protocol.md §14).
+    drop_jobs(files, truth, cut.process_dies_at == 0);
     if (cut.process_dies_at != 0) {
         files.cut_at(cut.process_dies_at);
         live(files, clock, 1, truth);

@@ -160,8 +160,9 @@ void UnitTable::what_a_job_does_data() {
 
 void UnitTable::what_a_job_does() {
     QFETCH(QByteArray, phase);
-    spool::FoundJob job;
-    job.running.emplace().phase = phase.toStdString();
+    spool::RunningState running;
+    running.phase = phase.toStdString();
+    const spool::FoundJob job{0, {}, {}, running};
     QTEST(QByteArray::fromStdString(cli::activity_text(job, 0)), "shown");
 }
 

@@ -15,7 +15,7 @@
 inline QByteArray held_job(const TestSpool& spool, const QByteArray& words,
                            const QByteArray& options = {}, const QString& go = "go") {
     return "#SPOOL " + options + "\necho " + words + "\necho $$ > " +
-           spool.scratch("pid.new").toUtf8() + "; mv " + spool.scratch("pid.new").toUtf8() + " " +
+           spool.scratch("pid.$$").toUtf8() + "; mv " + spool.scratch("pid.$$").toUtf8() + " " +
            spool.scratch("pid").toUtf8() + "\nuntil [[ -e " + spool.scratch(go).toUtf8() +
            " ]]; do sleep 0.05; done\n";
 }

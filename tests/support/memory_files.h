@@ -37,8 +37,8 @@ public:
     [[nodiscard]] bool is_off() const;
     /// What the disk has becomes what there is. Handles, locks and leases are gone.
     void power_on(WrittenBack written_back, std::uint32_t seed);
-    /// The process is dead, the machine is not: handles, locks and leases are gone, what was written
-    /// can be read.
+    /// The process is dead, the machine is not: handles, locks and leases are gone, what was
+    /// written can be read.
     void process_dies();
     [[nodiscard]] std::uint64_t operations() const;
     /// Everything that there is reaches the disk (what the test itself puts there).

@@ -199,6 +199,8 @@ Result<std::string> return_to_incoming(Spool& spool, Handle from, const std::str
         const std::string back =
             n == 1 ? file_name : candidate_name(split->stem, n) + split->extension;
         const auto moved = files.rename(from, name, spool.incoming.get(), back);
+        // On the disk there before a sync of running/ can take it from here.
+        if (moved) (void)files.sync(spool.incoming.get(), true);
         if (moved) return back;
         if (moved.error().code != EEXIST) return unless_gone(moved.error());
     }

@@ -192,7 +192,7 @@ void JobFormsTest::singletons_follow_their_name() {
                                QStringList{"--", "true"})
                      .exit_code,
                  0);
-    QVERIFY(wait_for_reason(spool, "first", "dependency"));
+    QVERIFY(wait_for_reason(spool, form == "submit" ? "first~2" : "first", "dependency"));
     QVERIFY(open_gate(spool, "first"));
     QCOMPARE(spool.wait_for_result("first~2")["state"].toString(), "succeeded");
 }
